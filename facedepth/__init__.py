@@ -1,0 +1,1 @@
+"""facedepth: a 3D face from one photo."""

@@ -1,0 +1,44 @@
+"""Guards at the public doors: one error type for bad input, one message format for wrong shapes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+class InputError(ValueError):
+    """Something the user handed over cannot be used. The message says what was expected, what came and what to do."""
+
+
+def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
+    """Check tensors against shapes written like ``"B 1 H W"`` and return the sizes of the letters.
+
+    Each keyword is the argument's name with a pair (tensor, pattern). Numbers must match exactly, a letter must have
+    the same size everywhere, and a leading ``...`` stands for any number of batch dimensions.
+
+    Raises:
+        InputError: naming the argument, the expected and the received shape.
+
+    >>> check_shapes(depth=(torch.zeros(1, 4, 6), "1 H W"), mask=(torch.zeros(1, 4, 6), "1 H W"))
+    {'H': 4, 'W': 6}
+    """
+    sizes: dict[str, int] = {}
+    for name, (tensor, pattern) in tensors.items():
+        if not _fits(tuple(tensor.shape), pattern.split(), sizes):
+            known = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter in pattern)
+            expected = f"({', '.join(pattern.split())})" + (f" with {known}" if known else "")
+            raise InputError(f"{name}: expected shape {expected}, got {tuple(tensor.shape)}")
+    return sizes
+
+
+def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bool:
+    if words[0] == "...":
+        words = words[1:]
+        shape = shape[-len(words):] if len(shape) >= len(words) else ()
+    if len(shape) != len(words):
+        return False
+    found = dict(sizes)
+    for size, word in zip(shape, words, strict=True):
+        if found.setdefault(word, int(word) if word.isdigit() else size) != size:
+            return False
+    sizes.update({word: size for word, size in found.items() if not word.isdigit()})
+    return True

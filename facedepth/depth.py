@@ -1,0 +1,124 @@
+"""Depth in its several forms: z-depth, ray distance, inverse depth, relief; and scale-and-shift alignment.
+
+All functions take any leading batch dimensions. Relief and the axis depth it is made of are measured along the ray
+through the *crop's centre*, not along the photo's optical axis: a face at the edge of a wide photo would otherwise
+come out sheared.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .camera import Camera
+from .checks import InputError, check_shapes
+
+KINDS = ("relief", "affine_relief", "affine_inverse")
+"""What a network says; in each kind larger is nearer."""
+
+
+def z_to_distance(z: Tensor, camera: Camera) -> Tensor:
+    """z-depth (..., 1, H, W) to Euclidean distance along the pixel's ray."""
+    return z * _ray_length(z, camera)
+
+
+def distance_to_z(distance: Tensor, camera: Camera) -> Tensor:
+    """Euclidean distance along the ray (..., 1, H, W) to z-depth."""
+    return distance / _ray_length(distance, camera)
+
+
+def _ray_length(values: Tensor, camera: Camera) -> Tensor:
+    return camera.rays(*values.shape[-2:]).norm(dim=-3, keepdim=True)
+
+
+def axis_factor(camera: Camera, height: int, width: int) -> Tensor:
+    """(..., 1, H, W) factor from z-depth to depth along the crop's central ray a: z_a = z (d . a), d = K^-1 (u, v, 1).
+
+    It is 1 everywhere when the camera's principal point is the centre of the image.
+    """
+    rays = camera.rays(height, width)
+    fx, fy, cx, cy = camera.K[..., 0, 0], camera.K[..., 1, 1], camera.K[..., 0, 2], camera.K[..., 1, 2]
+    centre = torch.stack([(width / 2 - cx) / fx, (height / 2 - cy) / fy, torch.ones_like(fx)], dim=-1)
+    axis = centre / centre.norm(dim=-1, keepdim=True)
+    return (rays * axis[..., :, None, None]).sum(dim=-3, keepdim=True)
+
+
+def masked_median(values: Tensor, mask: Tensor) -> Tensor:
+    """(..., 1, 1, 1) median of ``values`` (..., 1, H, W) where ``mask``; the lower one of two middle values.
+
+    Raises:
+        InputError: where a mask is empty.
+    """
+    check_shapes(values=(values, "... 1 H W"), mask=(mask, "... 1 H W"))
+    if not mask.flatten(-3).any(dim=-1).all():
+        raise InputError("mask: expected at least one valid pixel in every image, got none")
+    median = torch.where(mask, values, torch.nan).flatten(-3).nanmedian(dim=-1).values
+    return median[..., None, None, None]
+
+
+def depth_to_relief(depth: Tensor, head: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+    """z-depth to relief r = (z0 - z_a) f / (z0 width), in crop widths, larger is nearer.
+
+    Args:
+        depth: (..., 1, H, W) z-depth of a square crop.
+        head: (..., 1, H, W) bool; z0 is the median of the axis depth z_a over it.
+        camera: the crop's camera; f is its focal length in pixels.
+
+    Returns:
+        relief (..., 1, H, W), 0 where depth is 0, and z0 (..., 1, 1, 1) in the unit of depth.
+    """
+    height, width = depth.shape[-2:]
+    along_axis = depth * axis_factor(camera, height, width)
+    z0 = masked_median(along_axis, head & (depth > 0))
+    focal_px = camera.K[..., 0, 0, None, None, None]
+    relief = (z0 - along_axis) * focal_px / (z0 * width)
+    return torch.where(depth > 0, relief, 0.0), z0
+
+
+def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera) -> Tensor:
+    """The way back: relief (..., 1, H, W) and the head's depth z0 to z-depth, z_a = z0 (1 - r width / f)."""
+    height, width = relief.shape[-2:]
+    focal_px = camera.K[..., 0, 0, None, None, None]
+    along_axis = z0 * (1 - relief * width / focal_px)
+    return along_axis / axis_factor(camera, height, width)
+
+
+def invert_depth(depth: Tensor) -> Tensor:
+    """1 / depth where depth is positive, else 0; z-depth to inverse depth and back."""
+    valid = depth > 0
+    return torch.where(valid, 1 / torch.where(valid, depth, 1.0), 0.0)
+
+
+def fit_scale_shift(values: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Least-squares scale and shift, each (..., 1, 1, 1), so that scale * values + shift is nearest to ``target``.
+
+    Closed form over the pixels in ``mask``, computed around the means. Values that do not vary get scale 0 and the
+    target's mean as shift; an empty mask gets scale 0 and shift 0.
+    """
+    check_shapes(values=(values, "... 1 H W"), target=(target, "... 1 H W"), mask=(mask, "... 1 H W"))
+    count = mask.sum(dim=(-3, -2, -1), keepdim=True).clamp(min=1)
+
+    def mean(x: Tensor) -> Tensor:
+        return torch.where(mask, x, 0.0).sum(dim=(-3, -2, -1), keepdim=True) / count
+
+    mean_values, mean_target = mean(values), mean(target)
+    deviation = values - mean_values
+    variance = mean(deviation.square())
+    covariance = mean(deviation * (target - mean_target))
+    varies = variance > torch.finfo(values.dtype).eps * mean_values.square()
+    scale = torch.where(varies, covariance / torch.where(varies, variance, 1.0), 0.0)
+    return scale, mean_target - scale * mean_values
+
+
+def fit_range(values: Tensor, mask: Tensor, low: float, high: float) -> Tensor:
+    """Map the least value in ``mask`` to ``low`` and the greatest to ``high``, linearly; others follow the same line.
+
+    Values that do not vary go to the middle.
+    """
+    check_shapes(values=(values, "... 1 H W"), mask=(mask, "... 1 H W"))
+    least = torch.where(mask, values, torch.inf).amin(dim=(-3, -2, -1), keepdim=True)
+    greatest = torch.where(mask, values, -torch.inf).amax(dim=(-3, -2, -1), keepdim=True)
+    extent = greatest - least
+    flat = extent <= 0
+    fraction = torch.where(flat, 0.5, (values - least) / torch.where(flat, 1.0, extent))
+    return low + (high - low) * fraction
