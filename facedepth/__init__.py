@@ -1,1 +1,26 @@
-"""facedepth: a 3D face from one photo."""
+"""facedepth: a 3D face from one photo.
+
+    import facedepth as fd
+    face = fd.predict(fd.load_model("face.safetensors"), "me.jpg")
+    face.mesh().save("me.glb")
+
+Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.camera``.
+"""
+
+from .camera import Camera, Crop
+from .checks import InputError
+from .data import EG3DFaces, PairedFolder, rerender, split
+from .evaluation import Report, evaluate
+from .mesh import Mesh, PointCloud
+from .models import create_model, list_models, load_model, save_model
+from .objectives import LossWeights
+from .prediction import Prediction, predict
+from .sample import Sample
+from .training import TrainConfig, TrainingStopped, fit
+from .viewer import explore, show
+
+__all__ = [
+    "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PointCloud", "Prediction",
+    "Report", "Sample", "TrainConfig", "TrainingStopped", "create_model", "evaluate", "explore", "fit", "list_models",
+    "load_model", "predict", "rerender", "save_model", "show", "split",
+]

@@ -36,6 +36,14 @@ def pixel_grid(height: int, width: int, *, device=None) -> Tensor:
     return torch.stack([x, y])
 
 
+class Crop(NamedTuple):
+    """A square window of a photo, in whole pixels; it may reach beyond the photo's edges."""
+
+    left: int
+    top: int
+    size: int
+
+
 class Camera(NamedTuple):
     """A pinhole camera. Both tensors may carry the same leading batch dimensions.
 

@@ -33,7 +33,7 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
 def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bool:
     if words[0] == "...":
         words = words[1:]
-        shape = shape[-len(words):] if len(shape) >= len(words) else ()
+        shape = shape[-len(words) :]
     if len(shape) != len(words):
         return False
     found = dict(sizes)

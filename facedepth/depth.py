@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .camera import Camera
+from .camera import Camera, Crop
 from .checks import InputError, check_shapes
 
 KINDS = ("relief", "affine_relief", "affine_inverse")
@@ -31,16 +31,25 @@ def _ray_length(values: Tensor, camera: Camera) -> Tensor:
     return camera.rays(*values.shape[-2:]).norm(dim=-3, keepdim=True)
 
 
-def axis_factor(camera: Camera, height: int, width: int) -> Tensor:
+def axis_factor(camera: Camera, height: int, width: int, crop: Crop | None = None) -> Tensor:
     """(..., 1, H, W) factor from z-depth to depth along the crop's central ray a: z_a = z (d . a), d = K^-1 (u, v, 1).
 
-    It is 1 everywhere when the camera's principal point is the centre of the image.
+    It is 1 everywhere when the camera's principal point is the centre of the crop.
+
+    Args:
+        camera, height, width: of the picture.
+        crop: the network's square in this picture; None where the picture is the crop.
     """
-    rays = camera.rays(height, width)
-    fx, fy, cx, cy = camera.K[..., 0, 0], camera.K[..., 1, 1], camera.K[..., 0, 2], camera.K[..., 1, 2]
-    centre = torch.stack([(width / 2 - cx) / fx, (height / 2 - cy) / fy, torch.ones_like(fx)], dim=-1)
-    axis = centre / centre.norm(dim=-1, keepdim=True)
-    return (rays * axis[..., :, None, None]).sum(dim=-3, keepdim=True)
+    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
+    K = camera.K
+    centre = K.new_tensor([left + crop_width / 2, top + crop_height / 2, 1]).expand(*K.shape[:-2], 3)
+    ray = torch.linalg.solve(K, centre[..., None])[..., 0]
+    axis = ray / ray.norm(dim=-1, keepdim=True)
+    # a . K^-1 (u, v, 1) is linear in u and v: no (3, H, W) rays are needed, which matters for large photos.
+    along_u, along_v, constant = torch.linalg.solve(K.mT, axis[..., None])[..., 0].unbind(dim=-1)
+    u = (torch.arange(width, device=K.device) + 0.5) * along_u[..., None, None, None]
+    v = (torch.arange(height, device=K.device)[:, None] + 0.5) * along_v[..., None, None, None]
+    return u + v + constant[..., None, None, None]
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
@@ -75,12 +84,17 @@ def depth_to_relief(depth: Tensor, head: Tensor, camera: Camera) -> tuple[Tensor
     return torch.where(depth > 0, relief, 0.0), z0
 
 
-def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera) -> Tensor:
-    """The way back: relief (..., 1, H, W) and the head's depth z0 to z-depth, z_a = z0 (1 - r width / f)."""
+def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera, crop: Crop | None = None) -> Tensor:
+    """The way back: relief (..., 1, H, W) and the head's depth z0 to z-depth, z_a = z0 (1 - r width / f).
+
+    Args:
+        camera: of the picture the relief lies on.
+        crop: the network's square in it; None where the picture is the crop.
+    """
     height, width = relief.shape[-2:]
     focal_px = camera.K[..., 0, 0, None, None, None]
-    along_axis = z0 * (1 - relief * width / focal_px)
-    return along_axis / axis_factor(camera, height, width)
+    along_axis = z0 * (1 - relief * ((width if crop is None else crop.size) / focal_px))
+    return along_axis / axis_factor(camera, height, width, crop)
 
 
 def invert_depth(depth: Tensor) -> Tensor:
@@ -89,11 +103,14 @@ def invert_depth(depth: Tensor) -> Tensor:
     return torch.where(valid, 1 / torch.where(valid, depth, 1.0), 0.0)
 
 
-def fit_scale_shift(values: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def fit_scale_shift(
+    values: Tensor, target: Tensor, mask: Tensor, *, least_scale: float = -torch.inf
+) -> tuple[Tensor, Tensor]:
     """Least-squares scale and shift, each (..., 1, 1, 1), so that scale * values + shift is nearest to ``target``.
 
     Closed form over the pixels in ``mask``, computed around the means. Values that do not vary get scale 0 and the
-    target's mean as shift; an empty mask gets scale 0 and shift 0.
+    target's mean as shift; an empty mask gets scale 0 and shift 0. ``least_scale`` 0 keeps values that run against
+    the target from being turned around: they get scale 0 too.
     """
     check_shapes(values=(values, "... 1 H W"), target=(target, "... 1 H W"), mask=(mask, "... 1 H W"))
     count = mask.sum(dim=(-3, -2, -1), keepdim=True).clamp(min=1)
@@ -105,8 +122,8 @@ def fit_scale_shift(values: Tensor, target: Tensor, mask: Tensor) -> tuple[Tenso
     deviation = values - mean_values
     variance = mean(deviation.square())
     covariance = mean(deviation * (target - mean_target))
-    varies = variance > torch.finfo(values.dtype).eps * mean_values.square()
-    scale = torch.where(varies, covariance / torch.where(varies, variance, 1.0), 0.0)
+    varies = variance.sqrt() > 16 * torch.finfo(values.dtype).eps * mean_values.abs()  # more than the mean's rounding
+    scale = torch.where(varies, covariance / torch.where(varies, variance, 1.0), 0.0).clamp(min=least_scale)
     return scale, mean_target - scale * mean_values
 
 

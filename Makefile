@@ -1,0 +1,40 @@
+# make demo | test | test-slow | lint | bench: each makes .venv first; the second time that takes a second.
+#
+# Written for Debian and Ubuntu; for macOS too, but untested there. Needs Python >= 3.10 and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint bench clean
+
+demo: $(READY)
+	$(BIN)/facedepth demo -o outputs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/nbstripout --verify colab_notebooks/*.ipynb
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .uv
+
+# uv takes torch and torchvision as a matching pair from PyPI. It is used from the PATH, or put into .uv by pip.
+$(READY): requirements.txt pyproject.toml setup.py .ci/system-packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "facedepth needs Python >= 3.10; $(PYTHON) is `$(PYTHON) --version 2>&1`. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@sh .ci/system-packages
+	@command -v uv >/dev/null || test -x .uv/bin/uv || $(PYTHON) -m pip install --quiet --target .uv uv
+	PATH="$$PATH:$(CURDIR)/.uv/bin" && \
+	  uv venv --quiet --allow-existing --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	@touch $@

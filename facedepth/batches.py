@@ -1,0 +1,89 @@
+"""Batches for training whose content depends on (seed, epoch, index) alone: not on workers, order or interruptions."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .camera import Camera
+from .sample import Sample
+
+
+class Transformed(Dataset):
+    """A data set seen through a transform that is the same every time."""
+
+    def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample]) -> None:
+        self.dataset, self.transform = dataset, transform
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.transform(self.dataset[index])
+
+
+class EpochOrder(Sampler):
+    """Yields (epoch, index) for every sample, shuffled anew each epoch.
+
+    Attributes:
+        epoch: which epoch's order comes next.
+        skip: how many samples of it have been seen already; for a run that goes on in the middle of an epoch.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed = length, seed
+        self.epoch, self.skip = 0, 0
+
+    def __len__(self) -> int:
+        return self.length - self.skip
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        return ((self.epoch, index) for index in order[self.skip :])
+
+
+class Augmented(Dataset):
+    """A data set seen through a random transform that is seeded with (seed, epoch, index)."""
+
+    def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int) -> None:
+        self.dataset, self.transform, self.seed = dataset, transform, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        sample = self.dataset[index]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mix(self.seed, epoch, index))
+            return self.transform(sample)
+
+
+def to_device(batch: Sample, device: torch.device | str) -> Sample:
+    """The same batch with its tensors on a device."""
+    moved = [tensor.to(device, non_blocking=True) for tensor in batch[:5]]
+    return Sample(*moved, Camera(*(tensor.to(device) for tensor in batch.camera)), batch.name)
+
+
+def training_batches(
+    dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, workers: int, seed: int
+) -> tuple[DataLoader, EpochOrder]:
+    """A loader of shuffled, transformed batches, and the order to set its epoch on."""
+    order = EpochOrder(len(dataset), seed)
+    loader = DataLoader(
+        Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
+        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_interrupts,
+    )
+    return loader, order
+
+
+def _leave_interrupts(worker: int) -> None:
+    """A Ctrl-C is for the main process, which needs its workers until the step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _mix(*numbers: int) -> int:
+    """One well-mixed seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

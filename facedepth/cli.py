@@ -1,0 +1,224 @@
+"""The ``facedepth`` command. Every verb is one call of the library; bad input ends with a message and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from .checks import InputError
+
+DATA_HELP = (
+    "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
+    "(images/, depths/, maybe masks/; see --unit and --fov)"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    from .training import TrainingStopped
+
+    try:
+        options.run(options)
+    except (InputError, TrainingStopped) as error:
+        print(f"facedepth {options.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="facedepth", description="A 3D face from one photo.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run, summary: str, example: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
+        )
+        added.set_defaults(run=run)
+        return added
+
+    demo = verb(
+        "demo", _demo, "train on the sample faces for a minute, then show a face in 3D", "facedepth demo -o outputs/demo"
+    )
+    demo.add_argument("-o", "--out", default="outputs/demo", help="folder to write to (default: %(default)s)")
+    demo.add_argument("--epochs", type=int, default=8, help="length of the training (default: %(default)s)")
+
+    predict = verb(
+        "predict", _predict, "photos in, depth maps and meshes out",
+        "facedepth predict me.jpg -o outputs --model face.safetensors --format npy,png,glb",
+    )
+    predict.add_argument("photos", metavar="IMAGE|FOLDER|LIST.txt", help="a picture, a folder, or a list of paths")
+    predict.add_argument("-o", "--out", required=True, help="folder to write to")
+    predict.add_argument("--model", required=True, help="a checkpoint: .safetensors, .pt or .pth")
+    predict.add_argument("--crop", choices=("face", "none"), default="face",
+                         help="find the face, or take the whole picture (default: %(default)s)")
+    predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
+    predict.add_argument("--format", default="npy,png,glb", help="some of npy,png,obj,ply,glb (default: %(default)s)")
+    predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+
+    train = verb(
+        "train", _train, "train or fine-tune a model",
+        "facedepth train --data eg3d:data/eg3d --model attention_unet -o runs/unet --set epochs=10 --set batch_size=32",
+    )
+    _add_data(train)
+    train.add_argument("--model", required=True, help="a model's name, or a checkpoint to go on from")
+    train.add_argument("-o", "--out", required=True, help="the run's folder")
+    train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    train.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
+    train.add_argument("--option", action="append", default=[], metavar="KEY=VALUE",
+                       help="an option of the model, where --model is a name")
+
+    evaluate = verb(
+        "evaluate", _evaluate, "score a model on a data set",
+        "facedepth evaluate --data eg3d:data/sample --model runs/unet/best.safetensors -o outputs/scores",
+    )
+    _add_data(evaluate)
+    evaluate.add_argument("--model", required=True, help="a checkpoint: .safetensors, .pt or .pth")
+    evaluate.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
+    evaluate.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
+    evaluate.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
+                          help="fit scale and shift to the truth first, or not (default: %(default)s)")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace files that are already there")
+    evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+
+    rerender = verb(
+        "rerender", _rerender, "exact z-depth from EG3D's shapes and poses, written to depth/",
+        "facedepth rerender data/eg3d --size 256 --grid 512",
+    )
+    rerender.add_argument("root", metavar="DIR", help="folder in EG3D's layout, with shapes/ and cam_poses/")
+    rerender.add_argument("--size", type=int, default=256, help="pixels a side (default: %(default)s)")
+    rerender.add_argument("--grid", type=int, default=512, help="points a side of the shapes' grid (default: %(default)s)")
+    rerender.add_argument("--overwrite", action="store_true", help="replace files that are already there")
+
+    verb("models", _models, "list the models: sizes, licences, where weights come from", "facedepth models")
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="KIND:FOLDER", help=DATA_HELP)
+    parser.add_argument("--size", type=int, help="pixels a side of the samples (default: the model's input size)")
+    parser.add_argument("--unit", default="m", help="paired data: m, cm, mm, metres a unit, near_bright or far_bright")
+    parser.add_argument("--fov", type=float, help="paired data: horizontal field of view of the pictures, in degrees")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable and unmatched files")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    run_demo(options.out, epochs=options.epochs)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .io import list_images
+    from .models import load_model
+    from .prediction import check_formats, predict
+
+    photos, formats = list_images(options.photos), options.format.split(",")
+    check_formats(formats)
+    model = load_model(options.model, device=options.device)
+    failed = []
+    for photo in photos:
+        try:
+            face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
+            written = face.save(options.out, formats=formats, overwrite=options.overwrite)
+        except InputError as error:
+            failed.append(str(error))
+            continue
+        print(f"{photo} -> {', '.join(str(path) for path in written)}")
+    if failed:
+        raise InputError("\n  ".join([f"{len(failed)} of {len(photos)} pictures failed:", *failed]))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .data import split
+    from .models import create_model, list_models, load_model
+    from .training import TrainConfig, fit
+
+    allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
+    settings = _assignments(options.set, allowed)
+    if options.model in list_models():
+        options_of_model = _assignments(options.option, None)
+        try:
+            model = create_model(options.model, **options_of_model)
+        except TypeError as error:
+            raise InputError(f"--option: {error}") from None
+    else:
+        model = load_model(options.model)
+    config = TrainConfig(out=options.out, resume=options.resume, **settings)
+    train, val = split(_data(options, config.input_size or model.input_size), val=options.val, seed=config.seed)
+    fit(model, train, val, config)
+    print(f"best model: {Path(options.out) / 'best.safetensors'}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluation import evaluate
+    from .models import load_model
+
+    model = load_model(options.model, device=options.device)
+    data = _data(options, model.input_size)
+    report = evaluate(model, data, region=options.region, align=options.align)
+    print(report)
+    print("written:", ", ".join(str(path) for path in report.save(options.out, overwrite=options.overwrite)))
+
+
+def _rerender(options: argparse.Namespace) -> None:
+    from .data import rerender
+
+    written = rerender(options.root, size=options.size, grid=options.grid, overwrite=options.overwrite)
+    print(f"{len(written)} depth maps written to {Path(options.root) / 'depth'}")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from .models import MODELS, create_model
+
+    for name, entry in sorted(MODELS.items()):
+        millions = sum(parameter.numel() for parameter in create_model(name).parameters()) / 1e6
+        print(f"{name}\n  {entry.about} ({millions:.1f} M parameters)\n  licence: {entry.licence}\n  weights: {entry.weights}")
+
+
+def _data(options: argparse.Namespace, model_size: int):
+    """The data set that --data names."""
+    from .data import EG3DFaces, PairedFolder
+
+    kind, _, folder = options.data.partition(":")
+    size = options.size or model_size
+    if kind in ("eg3d", "eg3d-8bit") and folder:
+        depth_kind = "affine" if kind == "eg3d-8bit" else None
+        return EG3DFaces(folder, size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
+    if kind == "paired" and folder:
+        if options.fov is None:
+            raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
+        root = Path(folder)
+        masks = root / "masks" if (root / "masks").is_dir() else None
+        unit = _literal(options.unit)
+        return PairedFolder(
+            root / "images", root / "depths", masks, camera=options.fov, unit=unit, size=size, skip_bad=options.skip_bad
+        )
+    raise InputError(f"--data: expected {DATA_HELP}; got {options.data!r}")
+
+
+def _assignments(pairs: Sequence[str], allowed: set[str] | None) -> dict:
+    """key=value pairs as a dictionary; values are Python literals where they are, else strings."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or (allowed is not None and key not in allowed):
+            choice = f"; known keys: {', '.join(sorted(allowed))}" if allowed is not None else ""
+            raise InputError(f"expected KEY=VALUE, got {pair!r}{choice}")
+        found[key] = _literal(value)
+    return found
+
+
+def _literal(text: str):
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text

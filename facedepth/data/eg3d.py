@@ -1,0 +1,123 @@
+"""EG3D's synthetic faces, as depth pictures of 8 bits or with the exact depth that ``rerender`` writes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..checks import InputError
+from ..io import read_depth, read_image, read_mask
+from ..layouts import EG3D_SUFFIXES, eg3d_path, read_eg3d_camera, read_eg3d_picture
+from ..sample import Sample
+from ..transforms import resize_depth, resize_image, resize_mask
+from .files import drop_damaged, list_files, match, warn_about_drive
+
+_DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
+
+
+class EG3DFaces(Dataset):
+    """A folder in EG3D's layout (see ``facedepth.layouts``), one sample a stem.
+
+    With ``depth_kind`` "affine" a sample's depth is 1 - picture, affine in the distance along the ray: 0 nearest ...
+    1 farthest, valid everywhere. With "metric" it is exact z-depth in EG3D's unit. Images, depth and masks of any
+    size are brought to ``size`` x ``size`` pixels. Every face is another person: ``identities`` are the stems.
+
+    Args:
+        root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/ (the head).
+        size: pixels a side of the samples.
+        depth_kind: "affine", "metric", or None: metric where depth/ holds a file for every image, else affine.
+        skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
+            is opened once: PNG and NumPy files must begin right and not be cut short, nothing is decoded. Without it
+            files without partners are an error here, damaged ones when they are read.
+
+    Attributes:
+        depth_kind: "affine" or "metric".
+        names: the stems, sorted.
+        identities: one string a sample, equal to its name.
+
+    Raises:
+        InputError: a folder is missing or empty, files lack partners, the depth asked for is not there; on reading a
+            sample: a file is damaged, not square or holds no depth. The message names the files.
+    """
+
+    def __init__(self, root: str | Path, *, size: int = 128, depth_kind: str | None = None, skip_bad: bool = False):
+        self.root, self.size = Path(root), size
+        if depth_kind not in (None, *_DEPTH_FOLDERS):
+            raise InputError(f"depth_kind: expected 'affine', 'metric' or None, got {depth_kind!r}")
+        warn_about_drive(self.root)
+        images = self._list("images")
+        if not images:
+            raise InputError(f"{self.root / 'images'}: expected .png images, found none; is it the right folder?")
+        self.depth_kind = depth_kind or self._best_depth_kind(images)
+        folder = _DEPTH_FOLDERS[self.depth_kind]
+        others = {f"{name}/": self._list(name) for name in (folder, "cam_poses")}
+        stems = match(images, others, skip_bad=skip_bad)
+        self._masks = self._list("masks") if (self.root / "masks").is_dir() else {}
+        if skip_bad:
+            found = [images, *others.values(), self._masks]
+            stems = drop_damaged({stem: [files[stem] for files in found if stem in files] for stem in stems})
+        self.names = stems
+        self.identities = list(stems)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """A ``Sample`` of ``size`` x ``size`` pixels."""
+        stem = self.names[index]
+        try:
+            return self._read(stem)
+        except InputError as error:
+            raise InputError(
+                f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short)"
+            ) from None
+
+    def _list(self, folder: str) -> dict[str, Path]:
+        path = self.root / folder
+        if not path.is_dir():
+            cure = "run `facedepth rerender` on the folder to make it from shapes/" if folder == "depth" else (
+                "EG3D's layout needs images/, cam_poses/ and depth128x128/ or depth/, see data/README.md"
+            )
+            raise InputError(f"{path}: no such folder; {cure}")
+        return list_files(path, (EG3D_SUFFIXES[folder],))
+
+    def _best_depth_kind(self, images: dict[str, Path]) -> str:
+        exact = self._list("depth") if (self.root / "depth").is_dir() else {}
+        complete = sum(stem in exact for stem in images)
+        if 0 < complete < len(images):
+            warnings.warn(
+                f"{self.root / 'depth'} holds exact depth for {complete} of {len(images)} images: using the 8-bit "
+                "pictures; `facedepth rerender` makes the rest",
+                stacklevel=3,
+            )
+        return "metric" if complete == len(images) else "affine"
+
+    def _read(self, stem: str) -> Sample:
+        size = self.size
+        image = resize_image(_square(read_image, self._path("images", stem)), size, size)
+        camera = read_eg3d_camera(self._path("cam_poses", stem), size)
+        read = read_depth if self.depth_kind == "metric" else read_eg3d_picture
+        depth = _square(read, self._path(_DEPTH_FOLDERS[self.depth_kind], stem))
+        mask = depth > 0 if self.depth_kind == "metric" else torch.ones_like(depth, dtype=torch.bool)
+        depth, mask = resize_depth(depth, mask, size, size)
+        head = mask
+        if stem in self._masks:
+            head = mask & resize_mask(_square(read_mask, self._masks[stem]), size, size)
+            if not head.any():
+                raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
+        return Sample(image, depth, mask, head, head, camera, stem).check()
+
+    def _path(self, folder: str, stem: str) -> Path:
+        return eg3d_path(self.root, folder, stem)
+
+
+def _square(read, path: Path) -> Tensor:
+    values = read(path)
+    height, width = values.shape[-2:]
+    if height != width:
+        raise InputError(f"{path}: expected a square picture, as EG3D's are, got {width} x {height}")
+    return values

@@ -1,0 +1,113 @@
+"""Which files of a data set belong together, and what to tell the user about those that do not."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..checks import InputError
+
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """The files of a folder that have one of the suffixes, by stem, in the order of their names; hidden ones excepted.
+
+    Raises:
+        InputError: no such folder, or two files of the same stem.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder, {'got a file' if folder.exists() else 'it does not exist'}")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in suffixes and not path.name.startswith("."):
+            if path.stem in files:
+                raise InputError(f"{folder}: {files[path.stem].name} and {path.name} have the same stem; remove one")
+            files[path.stem] = path
+    return files
+
+
+def match(images: dict[str, Path], others: dict[str, dict[str, Path]], *, skip_bad: bool) -> list[str]:
+    """The stems that are among the images and in every one of the ``others`` (by what they are called), in order.
+
+    Raises:
+        InputError: naming and counting the files without partners, unless ``skip_bad``: then it is a warning; or when
+            nothing matches.
+    """
+    lacks = {
+        f"without {kind}": [path.name for stem, path in images.items() if stem not in files]
+        for kind, files in others.items()
+    }
+    lacks |= {
+        f"{kind} without image": [path.name for stem, path in files.items() if stem not in images]
+        for kind, files in others.items()
+    }
+    report = "; ".join(f"{len(names)} {what} ({shown(names)})" for what, names in lacks.items() if names)
+    matched = [stem for stem in images if all(stem in files for files in others.values())]
+    if report and not (matched and skip_bad):
+        advice = "files belong together by their stem; add or remove these, or pass skip_bad=True"
+        raise InputError(f"of {len(images)} images, {len(matched)} are complete: {report}; {advice}")
+    if report:
+        warnings.warn(f"skipping files without partners: {report}", stacklevel=3)
+    return matched
+
+
+def drop_damaged(samples: dict[str, list[Path]]) -> list[str]:
+    """The stems whose files all look whole (see ``looks_whole``); the others are named and counted in a warning.
+
+    Raises:
+        InputError: none does.
+    """
+    damaged = {stem: [path for path in paths if not looks_whole(path)] for stem, paths in samples.items()}
+    names = [f"{path.parent.name}/{path.name}" for paths in damaged.values() for path in paths]
+    whole = [stem for stem, paths in damaged.items() if not paths]
+    if names and not whole:
+        raise InputError(f"no sample is whole: {len(names)} damaged files ({shown(names)}); copy the data set again")
+    if names:
+        warnings.warn(f"skipping samples with damaged files: {len(names)} files ({shown(names)})", stacklevel=3)
+    return whole
+
+
+def looks_whole(path: Path) -> bool:
+    """Whether a file begins as its suffix promises and, for PNG and NumPy files, is not cut short; nothing is decoded.
+
+    What lies between goes unseen: a damaged file may still fail when it is read.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            np.load(path, mmap_mode="r", allow_pickle=False)  # maps the file, which compares its length to the header
+        elif suffix == ".npz":
+            return zipfile.is_zipfile(path)
+        elif suffix == ".png":
+            with open(path, "rb") as file:
+                start = file.read(len(_PNG_START))
+                file.seek(-min(path.stat().st_size, 1024), 2)
+                return start == _PNG_START and _PNG_END in file.read()
+        else:
+            Image.open(path).close()
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
+
+
+def warn_about_drive(*folders: Path) -> None:
+    """Warn when a folder lies on a Google Drive mounted in Colab, which reads many small files at a crawl."""
+    if any("/content/drive/" in f"{folder.resolve().as_posix()}/" for folder in folders):
+        warnings.warn(
+            f"{folders[0]} lies on Google Drive, which reads about one small file a second: copy one archive of it to "
+            "the local disk and unpack it there (data/README.md shows how)",
+            stacklevel=3,
+        )
+
+
+def shown(names: Iterable[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

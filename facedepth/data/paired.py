@@ -1,0 +1,147 @@
+"""One's own pictures with depth: two folders whose files have the same stems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..camera import Camera
+from ..checks import InputError
+from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values
+from ..sample import Sample
+from ..transforms import CentreCrop, Resize, resize_depth, resize_mask
+from .files import drop_damaged, list_files, match, warn_about_drive
+
+_RELATIVE_UNITS = ("near_bright", "far_bright")
+
+
+class PairedFolder(Dataset):
+    """Images and depth maps of the same stem: ``images/anna_01.jpg`` belongs to ``depths/anna_01.png``.
+
+    Args:
+        images: folder of .png, .jpg, .webp, .bmp or .tif pictures.
+        depths: folder of .npy, .npz, .tif, 8- or 16-bit .png depth maps, of the images' size or of the same shape.
+        masks: folder of pictures, bright where the head is; None: everything with valid depth.
+        camera: a ``Camera`` in pixels of the stored images, or their horizontal field of view in degrees.
+        unit: what the depth files hold: z-depth in "m", "cm", "mm" or a number of metres a stored unit; or pictures
+            without a scale, "near_bright" or "far_bright". These make ``depth_kind`` "affine": depth is stretched to
+            0 nearest ... 1 farthest, and 0 in the file is a value, not a hole.
+        size: pixels a side of the samples, cut from the middle; None: as the images are (batches need equal sizes).
+        identity: stem -> who it is, so that ``split`` keeps one person's pictures together; None: each its own.
+        skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
+            is opened once: PNG and NumPy files must begin right and not be cut short, nothing is decoded. Without it
+            files without partners are an error here, damaged ones when they are read.
+
+    Attributes:
+        depth_kind: "metric" or "affine".
+        names: the stems, sorted.
+        identities: one string a sample.
+
+    Raises:
+        InputError: a folder is missing or empty, files lack partners, an argument makes no sense; on reading a
+            sample: a file is damaged or holds no depth, or its shape is not the image's. The message names the files.
+    """
+
+    def __init__(
+        self,
+        images: str | Path,
+        depths: str | Path,
+        masks: str | Path | None = None,
+        *,
+        camera: Camera | float,
+        unit: str | float = "m",
+        size: int | None = None,
+        identity: Callable[[str], str] | None = None,
+        skip_bad: bool = False,
+    ):
+        if not (unit in METRES or unit in _RELATIVE_UNITS or (isinstance(unit, int | float) and unit > 0)):
+            known = ", ".join((*METRES, *_RELATIVE_UNITS))
+            raise InputError(f"unit: expected one of {known} or a positive number of metres, got {unit!r}")
+        if not isinstance(camera, Camera) and not 0 < camera < 180:
+            raise InputError(f"camera: expected a Camera or a horizontal field of view in degrees, got {camera}")
+        self.camera, self.unit, self.size = camera, unit, size
+        self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
+        warn_about_drive(Path(images), Path(depths))
+        self._images = _list(images, IMAGE_SUFFIXES)
+        others = {"depth": _list(depths, DEPTH_SUFFIXES)}
+        if masks is not None:
+            others["mask"] = _list(masks, IMAGE_SUFFIXES)
+        self._depths, self._masks = others["depth"], others.get("mask")
+        stems = match(self._images, others, skip_bad=skip_bad)
+        if skip_bad:
+            found = [self._images, *others.values()]
+            stems = drop_damaged({stem: [files[stem] for files in found] for stem in stems})
+        self.names = stems
+        self.identities = [str(identity(stem)) if identity else stem for stem in stems]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """A ``Sample`` of ``size`` x ``size`` pixels, or of the image's own size."""
+        stem = self.names[index]
+        try:
+            sample = self._read(stem)
+        except InputError as error:
+            raise InputError(
+                f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short)"
+            ) from None
+        return sample if self.size is None else Resize(self.size)(CentreCrop()(sample))
+
+    def _read(self, stem: str) -> Sample:
+        image = read_image(self._images[stem])
+        height, width = image.shape[-2:]
+        depth, mask = self._read_depth(self._depths[stem])
+        _check_same_shape(self._depths[stem], depth, height, width)
+        depth, mask = resize_depth(depth, mask, height, width)
+        head = mask
+        if self._masks:
+            stored = read_mask(self._masks[stem])
+            _check_same_shape(self._masks[stem], stored, height, width)
+            head = mask & resize_mask(stored, height, width)
+            if not head.any():
+                raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
+        return Sample(image, depth, mask, head, head, self._camera(stem, height, width), stem).check()
+
+    def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
+        if self.depth_kind == "metric":
+            depth = read_depth(path, self.unit)
+            return depth, depth > 0
+        values = torch.from_numpy(read_values(path))[None]
+        mask = values.isfinite()
+        least, greatest = (values[mask].aminmax() if mask.any() else (0, 0))
+        if least == greatest:
+            raise InputError(f"{path}: no depth in it, every valid pixel is {float(least):g}")
+        farness = (values - least) / (greatest - least)
+        return torch.where(mask, 1 - farness if self.unit == "near_bright" else farness, 0.0), mask
+
+    def _camera(self, stem: str, height: int, width: int) -> Camera:
+        if not isinstance(self.camera, Camera):
+            return Camera.from_fov(self.camera, height, width)
+        centre_x, centre_y = self.camera.K[0, 2], self.camera.K[1, 2]
+        if not (1 < centre_x < width and 1 < centre_y < height):
+            raise InputError(
+                f"{self._images[stem]}: the camera's centre ({centre_x:.4g}, {centre_y:.4g}) lies outside of the "
+                f"{width} x {height} picture; camera must be in pixels of the stored images"
+            )
+        return self.camera
+
+
+def _list(folder: str | Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    files = list_files(Path(folder), suffixes)
+    if not files:
+        raise InputError(f"{folder}: expected files ending in {', '.join(suffixes)}, found none")
+    return files
+
+
+def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> None:
+    """Equal up to the rounding of a size to whole pixels."""
+    own_height, own_width = values.shape[-2:]
+    if max(abs(own_width - width * own_height / height), abs(own_height - height * own_width / width)) >= 1:
+        raise InputError(
+            f"{path}: size mismatch, {own_width} x {own_height} has not the shape of the {width} x {height} image"
+        )

@@ -1,0 +1,59 @@
+"""Training and validation parts that share no person."""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch.utils.data import Dataset, Subset
+
+from ..checks import InputError
+
+
+class Part(Subset):
+    """Some samples of a data set, which say of themselves what every data set says."""
+
+    def __init__(self, dataset: Dataset, indices: list[int]):
+        super().__init__(dataset, indices)
+        self.depth_kind: str = dataset.depth_kind
+        self.identities: list[str] = [dataset.identities[index] for index in indices]
+        self.names: list[str] = [dataset.names[index] for index in indices]
+
+
+def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, Part]:
+    """Split a data set by identity into (train, val).
+
+    A hash of the seed and the identity decides, so an identity's side depends neither on the order of the files nor
+    on which others are there: a data set may grow, and what was validation stays so. Hence ``val`` is met on average.
+    Only where a side would be empty, the identity nearest to the border moves there. To split a part once more, take
+    another seed: under the same one its identities all lie on one side.
+
+    Args:
+        dataset: has ``depth_kind``, ``identities`` and ``names``, as all of ``facedepth.data`` have.
+        val: share of the identities for validation, between 0 and 1.
+        seed: another seed, another split.
+
+    Raises:
+        InputError: ``val`` out of range, or a data set of a single identity.
+    """
+    if not 0 < val < 1:
+        raise InputError(f"val: expected a share between 0 and 1, got {val}")
+    place = {identity: _place(identity, seed) for identity in dataset.identities}
+    if len(place) < 2:
+        raise InputError(
+            f"split: expected at least two identities, the data set has {len(place)} ({', '.join(place) or 'none'}); "
+            "a person must not be in both parts. Add pictures of someone else, or check PairedFolder's identity="
+        )
+    ordered = sorted(place, key=place.get)
+    count = sum(place[identity] < val for identity in ordered)
+    chosen = set(ordered[: min(max(count, 1), len(ordered) - 1)])
+    inside = [identity in chosen for identity in dataset.identities]
+    return (
+        Part(dataset, [index for index, is_val in enumerate(inside) if not is_val]),
+        Part(dataset, [index for index, is_val in enumerate(inside) if is_val]),
+    )
+
+
+def _place(identity: str, seed: int) -> float:
+    """Where the identity lies between 0 and 1, evenly and for good (Python's own hash changes from run to run)."""
+    digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,111 @@
+"""The one rule for how a face sits in a network's square picture: cut it out of a photo, put the answer back.
+
+The rule: the square is about 0.30 m wide at the face, 4.8 times the distance between the eyes, with the face in its
+middle, as in FFHQ's and EG3D's crops. Without a face detector's help the square is the smallest that holds the photo.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .camera import Crop
+from .checks import InputError, check_shapes
+
+CROP_WIDTH_M = 0.30
+"""Width of a framed crop, measured at the face: what makes metres of a relief when nothing better is known."""
+
+_CROP_PER_BOX = 2.0  # the detector's box is about 2.4 eye distances wide
+_DETECTION_SIZE = 640  # faces are looked for in a copy no larger than this
+
+
+def whole_crop(height: int, width: int) -> Crop:
+    """The smallest square that holds a whole photo, centred on it."""
+    size = max(height, width)
+    return Crop((width - size) // 2, (height - size) // 2, size)
+
+
+def face_crop(image: Tensor) -> Crop:
+    """The square that frames the largest face of a photo (3, H, W) in [0, 1].
+
+    Uses scikit-image's LBP cascade, which knows upright, roughly frontal faces.
+
+    Raises:
+        InputError: no face found, or the extra that brings the detector is missing.
+    """
+    check_shapes(image=(image, "3 H W"))
+    height, width = image.shape[-2:]
+    shrink = max(1.0, max(height, width) / _DETECTION_SIZE)
+    small = _resize(image, round(height / shrink), round(width / shrink))
+    boxes = _detect((small.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy())
+    if not boxes:
+        raise InputError(
+            f"no face found in the picture ({width} x {height}); give its square yourself, crop=(left, top, size), "
+            "or use the whole picture with crop='none' (--crop none)"
+        )
+    box = max(boxes, key=lambda found: found["width"])
+    centre_x, centre_y = (box["c"] + box["width"] / 2) * shrink, (box["r"] + box["height"] / 2) * shrink
+    size = max(1, round(_CROP_PER_BOX * box["width"] * shrink))
+    return Crop(round(centre_x - size / 2), round(centre_y - size / 2), size)
+
+
+def _detect(pixels) -> list[dict]:
+    try:
+        from skimage import data
+        from skimage.feature import Cascade
+    except ImportError:
+        raise InputError(
+            "finding the face needs scikit-image: pip install 'facedepth[faces]'; or give the square yourself, "
+            "crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+        ) from None
+    if min(pixels.shape[:2]) < 48:
+        return []
+    cascade = Cascade(data.lbp_frontal_face_cascade_filename())
+    return cascade.detect_multi_scale(
+        img=pixels, scale_factor=1.1, step_ratio=1, min_size=(48, 48), max_size=pixels.shape[:2]
+    )
+
+
+def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
+    """The crop of an image (3, H, W), resized to (3, size, size) with antialiasing; edges repeat beyond the photo."""
+    height, width = check_shapes(image=(image, "3 H W")).values()
+    left, top, right, bottom = _inside(crop, height, width)
+    margins = (left - crop.left, crop.left + crop.size - right, top - crop.top, crop.top + crop.size - bottom)
+    # One channel at a time: a 12,000-pixel photo padded to a square takes 0.6 GB a channel.
+    channels = [
+        _resize(F.pad(channel[None, None, top:bottom, left:right], margins, mode="replicate")[0], size, size)
+        for channel in image
+    ]
+    return torch.cat(channels).clamp_(0, 1)
+
+
+def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "bicubic") -> Tensor:
+    """The way back: (C, h, w) values of a crop, resampled onto the photo's pixels (C, H, W), 0 outside the crop."""
+    left, top, right, bottom = _inside(crop, height, width)
+    enlarged = _resize(values, crop.size, crop.size, mode=mode)
+    photo = values.new_zeros(len(values), height, width)
+    photo[:, top:bottom, left:right] = enlarged[
+        :, top - crop.top : bottom - crop.top, left - crop.left : right - crop.left
+    ]
+    return photo
+
+
+def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
+    """The part of the crop that lies in the photo: left, top, right, bottom.
+
+    Raises:
+        InputError: nothing does.
+    """
+    left, top = max(crop.left, 0), max(crop.top, 0)
+    right, bottom = min(crop.left + crop.size, width), min(crop.top + crop.size, height)
+    if right <= left or bottom <= top:
+        raise InputError(f"crop: expected a square that meets the {width} x {height} picture, got {tuple(crop)}")
+    return left, top, right, bottom
+
+
+def _resize(values: Tensor, height: int, width: int, *, mode: str = "bilinear") -> Tensor:
+    """(C, h, w) to (C, height, width), antialiased when it shrinks."""
+    if values.shape[-2:] == (height, width):
+        return values
+    return F.interpolate(values[None], (height, width), mode=mode, align_corners=False, antialias=True)[0]

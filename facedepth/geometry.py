@@ -1,0 +1,178 @@
+"""From a depth map to normals, points and a mesh; smoothing that keeps edges, cutting at depth jumps."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .camera import Camera
+from .checks import InputError, check_shapes
+from .io import image_to_uint8
+from .mesh import Mesh, PointCloud
+
+OPENCV_TO_OPENGL = np.array([1, -1, -1], np.float32)
+"""From x right, y down, z forward to x right, y up, z towards the viewer."""
+
+MAX_TEXTURE_PX = 4096
+
+
+def normals_from_depth(depth: Tensor, camera: Camera, mask: Tensor | None = None) -> Tensor:
+    """Unit normals (..., 3, H, W) that point to the camera (z < 0 in the camera frame); differentiable.
+
+    The tangents are central differences of the unprojected grid, one-sided at the image's border. With a mask
+    (..., 1, H, W), normals are zero where one of the pixels they rest on is not in it.
+    """
+    points = camera.unproject(depth)
+    (along_y, along_x) = torch.gradient(points, dim=(-2, -1))
+    normals = F.normalize(torch.cross(along_y, along_x, dim=-3), dim=-3)
+    return normals if mask is None else torch.where(normals_valid(mask), normals, 0.0)
+
+
+def normals_valid(mask: Tensor) -> Tensor:
+    """(..., 1, H, W) bool: pixels that are valid together with their four neighbours (those inside the image)."""
+    check_shapes(mask=(mask, "... 1 H W"))
+    padded = F.pad(mask, (1, 1, 1, 1), value=True)
+    return (
+        mask & padded[..., :-2, 1:-1] & padded[..., 2:, 1:-1] & padded[..., 1:-1, :-2] & padded[..., 1:-1, 2:]
+    )
+
+
+def smooth_depth(depth: Tensor, mask: Tensor, *, sigma_px: float = 1.5, sigma_relative: float = 0.004) -> Tensor:
+    """Bilateral filter of (1, H, W) depth: noise goes, depth edges and invalid pixels stay as they are.
+
+    Args:
+        depth: z-depth.
+        mask: bool, pixels outside give nothing and are returned unchanged.
+        sigma_px: width of the neighbourhood; 0 returns the depth as it is.
+        sigma_relative: neighbours whose depth differs by more than about twice this fraction count little.
+
+    Source: Tomasi and Manduchi, "Bilateral filtering for gray and color images", ICCV 1998.
+    """
+    check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
+    if sigma_px <= 0:
+        return depth
+    radius = math.ceil(2 * sigma_px)
+    height, width = depth.shape[-2:]
+    safe = torch.where(mask, depth, 1.0)
+    near_depth = F.pad(safe, (radius,) * 4)
+    near_mask = F.pad(mask, (radius,) * 4)
+    total, weights = torch.zeros_like(safe), torch.zeros_like(safe)
+    for dy in range(2 * radius + 1):
+        for dx in range(2 * radius + 1):
+            window = (..., slice(dy, dy + height), slice(dx, dx + width))
+            squared_px = (dy - radius) ** 2 + (dx - radius) ** 2
+            relative = (near_depth[window] - safe) / (safe * sigma_relative)
+            weight = torch.exp(-0.5 * (relative.square() + squared_px / sigma_px**2)) * near_mask[window]
+            total += weight * near_depth[window]
+            weights += weight
+    return torch.where(mask, total / weights.clamp(min=1e-12), depth)
+
+
+def depth_to_points(depth: Tensor, camera: Camera, mask: Tensor, image: Tensor) -> PointCloud:
+    """A coloured point for every pixel of (1, H, W) depth in ``mask``; image is (3, H, W)."""
+    check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"), image=(image, "3 H W"))
+    points = camera.unproject(depth).permute(1, 2, 0)[mask[0]]
+    colours = image_to_uint8(image)[mask[0].cpu().numpy()]
+    return PointCloud(points.float().cpu().numpy() * OPENCV_TO_OPENGL, colours)
+
+
+def depth_to_mesh(
+    depth: Tensor, camera: Camera, mask: Tensor, image: Tensor | None = None, *,
+    max_angle_deg: float = 82.0, max_triangles: int = 1_000_000,
+) -> Mesh:
+    """Triangulate the pixel grid of a depth map.
+
+    Every pixel in ``mask`` becomes a vertex at its centre's ray. Each square of four is split along the diagonal with
+    the smaller depth difference; a square with three good corners gives one triangle. Triangles steeper than
+    ``max_angle_deg`` bridge a depth jump and are left out.
+
+    Args:
+        depth: (1, H, W) float z-depth. Never an 8-bit picture: its 256 steps become stairs.
+        camera: the camera of this depth map.
+        mask: (1, H, W) bool.
+        image: (3, H, W) the texture, or None.
+        max_angle_deg: greatest angle between a grid edge and the image plane; measured against the pixel's own
+            footprint z / f, so that it means the same at any size and in any unit.
+        max_triangles: budget; above it every second, third, ... pixel is used. The texture keeps
+            its size, up to 4096 pixels a side.
+
+    Raises:
+        InputError: shapes that differ, or values that are not above 0 inside the mask.
+    """
+    check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
+    if image is not None:
+        check_shapes(image=(image, "3 H W"), depth=(depth, "1 H W"))
+    if not (depth[mask] > 0).all():
+        raise InputError("depth: expected values above 0 everywhere in the mask")
+    height, width = depth.shape[-2:]
+    stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
+    z = depth[0, ::stride, ::stride].cpu().numpy()
+    valid = mask[0, ::stride, ::stride].cpu().numpy()
+    focal_px = float(camera.K[0, 0]) / stride
+
+    faces = _triangulate(z, valid, math.tan(math.radians(max_angle_deg)) / focal_px)
+    used = np.zeros(z.size, bool)
+    used[faces] = True
+    number = np.cumsum(used, dtype=np.int32) - 1
+    row, column = np.divmod(np.flatnonzero(used), z.shape[1])
+    # The centre of the kept pixel in the full picture, whatever the stride.
+    u, v = (column * stride + 0.5).astype(np.float32), (row * stride + 0.5).astype(np.float32)
+    return Mesh(
+        vertices=_unproject(u, v, z.ravel()[used], camera) * OPENCV_TO_OPENGL,
+        faces=number[faces],
+        uv=np.stack([u / width, 1 - v / height], axis=1),
+        texture=None if image is None else _texture(image),
+    )
+
+
+def _texture(image: Tensor) -> np.ndarray:
+    """(H, W, 3) uint8, no side longer than what every viewer and graphics card takes."""
+    pixels = image_to_uint8(image)
+    shrink = MAX_TEXTURE_PX / max(pixels.shape)
+    return cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+
+
+def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> np.ndarray:
+    """(N, 3) camera-frame points of N pixels."""
+    inverse = torch.linalg.inv(camera.K.double()).float().cpu().numpy()
+    return np.stack([u, v, np.ones_like(u)], axis=1) @ inverse.T * z[:, None]
+
+
+def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float) -> np.ndarray:
+    """(F, 3) indices into the (h, w) grid. ``max_relative_step``: greatest |dz| / z from one pixel to the next."""
+    flat = np.where(valid, z, 1).astype(np.float32)
+
+    def joined(first: tuple, second: tuple) -> np.ndarray:
+        step = np.abs(flat[first] - flat[second]) <= max_relative_step * 0.5 * (flat[first] + flat[second])
+        return step & valid[first] & valid[second]
+
+    upper, lower = np.s_[:-1, :], np.s_[1:, :]
+    left, right = np.s_[:, :-1], np.s_[:, 1:]
+    across, down = joined(left, right), joined(upper, lower)  # (h, w-1), (h-1, w)
+    top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
+
+    #  a - b      split a-d: (a, c, d), (a, d, b)
+    #  |   |      split b-c: (a, c, b), (b, c, d)
+    #  c - d
+    falling = np.abs(flat[:-1, :-1] - flat[1:, 1:])   # a - d
+    rising = np.abs(flat[:-1, 1:] - flat[1:, :-1])    # b - c
+    # A square with a bad corner is split so that the three good ones stay together.
+    a_or_d_bad = ~(valid[:-1, :-1] & valid[1:, 1:])
+    b_or_c_bad = ~(valid[:-1, 1:] & valid[1:, :-1])
+    split_bc = a_or_d_bad | (~b_or_c_bad & (rising < falling))
+    split_ad = ~split_bc
+
+    index = np.arange(z.size, dtype=np.int32).reshape(z.shape)[:-1, :-1]
+    a, b, c, d = 0, 1, z.shape[1], z.shape[1] + 1
+    triangles = (
+        (split_ad & at_left & bottom, (a, c, d)),
+        (split_ad & at_right & top, (a, d, b)),
+        (split_bc & at_left & top, (a, c, b)),
+        (split_bc & at_right & bottom, (b, c, d)),
+    )
+    return np.concatenate([index[keep][:, None] + np.array(corners, np.int32) for keep, corners in triangles])

@@ -1,0 +1,223 @@
+"""Images, depth maps and masks in and out of files; files appear whole or not at all.
+
+Files hold z-depth with NaN where there is none; in memory those pixels are 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from .checks import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Read a picture as (3, H, W) RGB in [0, 1], turned upright by its EXIF orientation.
+
+    Grey, palette, RGBA (laid over white), CMYK and 16-bit pictures are understood.
+
+    Raises:
+        InputError: the file is missing, no picture, or cut short.
+    """
+    return image_from_pil(_open_picture(path))
+
+
+def list_images(source: str | Path) -> list[Path]:
+    """The pictures that a path names: itself, those of a folder by name, or those a .txt lists, one path a line.
+
+    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped.
+
+    Raises:
+        InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
+    """
+    source = Path(source)
+    if source.is_dir():
+        found = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    elif source.suffix.lower() == ".txt":
+        lines = [line.strip() for line in _existing(source).read_text().splitlines()]
+        found = [source.parent / line for line in lines if line and not line.startswith("#")]
+    else:
+        found = [_existing(source)]
+    if not found:
+        raise InputError(f"{source}: no picture in it ({', '.join(IMAGE_SUFFIXES)})")
+    by_stem: dict[str, Path] = {}
+    for path in found:
+        if by_stem.setdefault(path.stem, path) != path:
+            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
+    return found
+
+
+def image_from_pil(picture: Image.Image) -> Tensor:
+    """A PIL picture of any mode as (3, H, W) RGB in [0, 1]."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits a pixel, grey
+        return torch.from_numpy(np.array(picture, dtype=np.float32) / 65535).expand(3, -1, -1)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float().div_(255)
+
+
+def image_to_uint8(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    return image.detach().cpu().clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def focal_from_exif(path: str | Path) -> float | None:
+    """Focal length in pixels from the picture's EXIF 35-mm equivalent, or None where it does not say.
+
+    The equivalent is taken to mean that 36 mm of film cover the picture's longer side.
+    """
+    exif_ifd, focal_35mm_tag = 0x8769, 0xA405
+    with Image.open(path) as picture:
+        focal_35mm = picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag)
+        return float(focal_35mm) / 36 * max(picture.size) if focal_35mm else None
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """Read the one array of a .npy file, or the only one (or the one called ``depth``) of a .npz file.
+
+    Raises:
+        InputError: missing, empty, damaged, of another format, or holding Python objects.
+    """
+    path = _existing(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            if len(names) != 1 and "depth" not in names:
+                raise InputError(f"{path}: expected one array or one called 'depth', got {', '.join(names) or 'none'}")
+            return loaded["depth" if "depth" in names else names[0]]
+    except InputError:
+        raise
+    except (ValueError, EOFError, OSError, BadZipFile) as error:
+        raise InputError(f"{path}: not a readable NumPy file ({error}); write it again with np.save") from None
+
+
+def read_values(path: str | Path) -> np.ndarray:
+    """Read a single-channel map as it is stored, (H, W) float32: .npy, .npz, 8- or 16-bit .png, .tif.
+
+    A picture of three equal channels counts as one.
+
+    Raises:
+        InputError: unreadable, of an unknown suffix, or not one channel.
+    """
+    path = _existing(path)
+    suffix = path.suffix.lower()
+    if suffix not in DEPTH_SUFFIXES:
+        raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
+    values = read_array(path) if suffix in (".npy", ".npz") else np.array(_open_picture(path))
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
+    if values.ndim == 3:
+        axis = 0 if values.shape[0] == 1 else 2
+        first = values.take(0, axis)
+        if values.shape[axis] > 3 or not (values == np.expand_dims(first, axis)).all():
+            raise InputError(f"{path}: expected one channel, got an array of shape {values.shape}")
+        values = first
+    if values.ndim != 2 or values.size == 0:
+        raise InputError(f"{path}: expected a map of shape (H, W), got {values.shape}")
+    return values.astype(np.float32)
+
+
+def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
+    """Read z-depth as (1, H, W) float32 metres, 0 where invalid (NaN, inf or 0 in the file).
+
+    Args:
+        path: .npy, .npz, 8- or 16-bit .png, .tif.
+        unit: of the stored numbers: "m", "cm", "mm", or how many metres one stored unit is.
+
+    Raises:
+        InputError: unreadable, negative, or without one valid pixel.
+    """
+    if isinstance(unit, str) and unit not in METRES:
+        raise InputError(f"unit: expected one of {', '.join(METRES)} or a number of metres, got {unit!r}")
+    values = read_values(path)
+    values = np.where(np.isfinite(values), values, 0) * np.float32(METRES.get(unit, unit))
+    if (values < 0).any():
+        raise InputError(f"{path}: depth must not be negative; {int((values < 0).sum())} pixels are. Is it inverted?")
+    if not values.any():
+        raise InputError(f"{path}: no valid depth: every pixel is 0, NaN or inf")
+    return torch.from_numpy(values)[None]
+
+
+def read_mask(path: str | Path) -> Tensor:
+    """Read a mask picture as (1, H, W) bool: True where brighter than half."""
+    return read_image(path).mean(dim=0, keepdim=True) > 0.5
+
+
+def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
+    """Write depth (1, H, W) as a float32 .npy of shape (H, W), NaN outside ``mask``."""
+    values = torch.where(mask, depth, torch.nan)[0].float().cpu().numpy()
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values)
+
+
+def write_image(path: str | Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 3) or (H, W) uint8 as a picture; the suffix says the format."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    """Guard what is already there.
+
+    Raises:
+        InputError: naming the files in the way, unless ``overwrite``.
+    """
+    there = [str(path) for path in paths if path.exists()]
+    if there and not overwrite:
+        shown = ", ".join(there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
+        raise InputError(f"{shown}: already there; choose another place, or overwrite (overwrite=True, --overwrite)")
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder, expected a file' if path.is_dir() else 'no such file'}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
+    return path
+
+
+def _open_picture(path: str | Path) -> Image.Image:
+    path = _existing(path)
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not a picture, whatever its name says") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too large a picture ({error})") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: a damaged picture ({error})") from None
+    return picture

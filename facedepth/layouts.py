@@ -1,0 +1,105 @@
+"""File names and encodings of the data sets that are read as they are published.
+
+EG3D's set of synthetic faces (https://github.com/NVlabs/eg3d, Chan et al., CVPR 2022), one stem a sample:
+
+    images/<stem>.png         512 x 512 RGB
+    depth128x128/<stem>.png   128 x 128, 8-bit: minus the distance along the ray, stretched to 0 ... 255; bright is near
+    cam_poses/<stem>.npy      25 numbers: cam2world (4 x 4, row-major, OpenCV axes), then K divided by the image size
+    shapes/<stem>.ply         the head's surface, in voxel indices
+    depth/<stem>.npy          exact z-depth in EG3D's unit, any size, NaN where there is none; ``rerender`` writes it
+    masks/<stem>.png          the head, bright; optional
+
+EG3D's unit: the box that holds the head is 1 wide.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .camera import Camera
+from .checks import InputError
+from .io import atomic_path, read_array, read_values
+
+EG3D_SUFFIXES = {
+    "images": ".png", "depth128x128": ".png", "cam_poses": ".npy", "shapes": ".ply", "depth": ".npy", "masks": ".png",
+}
+"""Folders of the EG3D layout, and the one suffix that each holds."""
+
+
+def eg3d_path(root: str | Path, folder: str, stem: str) -> Path:
+    """Where the EG3D layout keeps one file: ``eg3d_path(root, "images", "seed0001")``."""
+    return Path(root) / folder / (stem + EG3D_SUFFIXES[folder])
+
+
+def read_eg3d_camera(path: str | Path, size: int) -> Camera:
+    """Read ``cam_poses/<stem>.npy`` as the camera of a square picture of ``size`` pixels.
+
+    Raises:
+        InputError: unreadable, not 25 finite numbers, or no camera.
+    """
+    label = read_array(path)
+    if label.size != 25 or label.dtype.kind != "f" or not np.isfinite(label).all():
+        raise InputError(
+            f"{path}: expected 25 finite numbers (cam2world 4 x 4, then K 3 x 3), got {label.dtype} {label.shape}"
+        )
+    numbers = torch.from_numpy(label.astype(np.float32)).flatten()
+    camera = Camera(numbers[16:].view(3, 3), numbers[:16].view(4, 4))
+    rotation = camera.cam2world[:3, :3]
+    if not torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-3) or rotation.det() < 0:
+        raise InputError(f"{path}: the first 16 numbers are no cam2world matrix: their 3 x 3 part is no rotation")
+    if not 0.1 < camera.K[0, 0] < 100:
+        raise InputError(f"{path}: expected K divided by the image size (4.26 for EG3D's), got {camera.K[0, 0]:.4g}")
+    return camera.resize(size)
+
+
+def write_eg3d_camera(path: str | Path, camera: Camera, size: int) -> None:
+    """Write the camera of a square picture of ``size`` pixels as ``cam_poses/<stem>.npy``, (1, 25) float32."""
+    label = torch.cat([camera.cam2world.flatten(), camera.resize(1 / size).K.flatten()])
+    with atomic_path(path) as temporary:
+        np.save(temporary, label[None].float().numpy())
+
+
+def read_eg3d_picture(path: str | Path) -> Tensor:
+    """Read ``depth128x128/<stem>.png`` as (1, h, w): 0 nearest ... 1 farthest, affine in the distance along the ray.
+
+    Raises:
+        InputError: unreadable, coloured, not 8 bits deep, or without any depth in it.
+    """
+    picture = torch.from_numpy(read_values(path))[None]
+    if picture.max() > 255:
+        raise InputError(f"{path}: expected an 8-bit picture, got values up to {int(picture.max())}")
+    if picture.min() == picture.max():
+        raise InputError(f"{path}: no depth in it, every pixel is {int(picture.min())}; delete the sample")
+    return 1 - picture / 255
+
+
+def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:
+    """Vertices (V, 3) of ``shapes/<stem>.ply``, in voxel indices, to points of the world that ``cam_poses`` speaks of.
+
+    EG3D samples its density at ``grid`` points a side and finds the indices by dividing a running number in floating
+    point, so that the grid is sheared by up to one voxel (``create_samples`` of its gen_samples.py); the writer then
+    reverses and swaps axes. Left out, the shear shifts the surface by half a voxel on average.
+
+    Raises:
+        InputError: the vertices are not those of a grid of this size.
+    """
+    greatest = float(vertices.max())
+    fitting = max(32, 2 ** int(np.ceil(np.log2(greatest + 1))))
+    if vertices.min() < 0 or greatest > grid - 1:
+        raise InputError(
+            f"vertices: expected voxel indices 0 ... {grid - 1}, got {vertices.min():.4g} ... {greatest:.4g}; "
+            f"was the shape sampled on a larger grid? Then say so: grid={fitting} (--grid {fitting})"
+        )
+    extent = float(np.ptp(vertices, axis=0).max())
+    if extent < 0.3 * grid:  # a head fills most of the box
+        raise InputError(
+            f"vertices: a head should span a grid of {grid} points, these span {extent:.0f}; "
+            f"was the shape sampled on a smaller grid? Then say so: grid={fitting} (--grid {fitting})"
+        )
+    voxel = 1 / (grid - 1)
+    ix, iy, iz = grid - 1 - vertices[:, 2], vertices[:, 1], vertices[:, 0]
+    return np.stack([ix + iy / grid + iz / grid**2, iy + iz / grid, iz], axis=1) * voxel - 0.5

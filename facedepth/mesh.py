@@ -1,0 +1,145 @@
+"""Triangle meshes and point clouds, and the files they are saved to.
+
+Both have x right, y up, z towards the viewer, the origin at the camera (OpenGL's and glTF's axes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .checks import InputError
+from .io import atomic_path, refuse_existing
+
+MESH_SUFFIXES = (".glb", ".obj", ".ply")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A textured triangle mesh.
+
+    Attributes:
+        vertices: (V, 3) float32, metres where the scale is known.
+        faces: (F, 3) int32, counter-clockwise seen from the front.
+        uv: (V, 2) float32 in [0, 1], origin at the texture's lower left.
+        texture: (H, W, 3) uint8, or None for a plain grey mesh.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    texture: np.ndarray | None = None
+
+    def vertex_colours(self) -> np.ndarray:
+        """(V, 3) uint8, the texture's pixel at each vertex; mid-grey without a texture."""
+        if self.texture is None:
+            return np.full((len(self.vertices), 3), 160, np.uint8)
+        height, width = self.texture.shape[:2]
+        column = np.clip((self.uv[:, 0] * width).astype(int), 0, width - 1)
+        row = np.clip(((1 - self.uv[:, 1]) * height).astype(int), 0, height - 1)
+        return self.texture[row, column]
+
+    def to_trimesh(self, *, textured: bool = True):
+        """The same mesh as a ``trimesh.Trimesh``: textured, or with a colour at each vertex."""
+        import trimesh
+
+        mesh = trimesh.Trimesh(self.vertices, self.faces, process=False)
+        if textured and self.texture is not None:
+            material = trimesh.visual.material.PBRMaterial(
+                baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=1.0,
+                doubleSided=True,
+            )
+            mesh.visual = trimesh.visual.TextureVisuals(uv=self.uv, material=material)
+        else:
+            mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=self.vertex_colours())
+        return mesh
+
+    def to_open3d(self):
+        """The same mesh as an ``open3d.geometry.TriangleMesh`` with vertex colours and normals."""
+        import open3d
+
+        mesh = open3d.geometry.TriangleMesh(
+            open3d.utility.Vector3dVector(self.vertices.astype(np.float64)), open3d.utility.Vector3iVector(self.faces)
+        )
+        mesh.vertex_colors = open3d.utility.Vector3dVector(self.vertex_colours() / 255.0)
+        mesh.compute_vertex_normals()
+        return mesh
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write .glb (textured), .obj (with .mtl and texture beside it) or .ply (a colour at each vertex).
+
+        Returns:
+            The files written; for an .obj the .mtl and the texture's .png too.
+
+        Raises:
+            InputError: unknown suffix, an empty mesh, or a file in the way.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in MESH_SUFFIXES:
+            raise InputError(f"{path}: expected one of {', '.join(MESH_SUFFIXES)}, got {path.suffix or 'no suffix'}")
+        if len(self.faces) == 0:
+            raise InputError(f"{path}: the mesh has no triangle; is the mask empty, or max_angle_deg too small?")
+        files = self._encode(path)
+        refuse_existing(list(files), overwrite)
+        for target, content in files.items():
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(content)
+        return list(files)
+
+    def _encode(self, path: Path) -> dict[Path, bytes]:
+        """File contents by path; the .obj itself comes last, so that it never stands without its parts."""
+        import trimesh
+
+        suffix = path.suffix.lower()
+        mesh = self.to_trimesh(textured=suffix != ".ply")
+        if suffix == ".glb":
+            return {path: mesh.export(file_type="glb", include_normals=True)}
+        if suffix == ".ply":
+            return {path: mesh.export(file_type="ply")}
+        if self.texture is not None:
+            # Not "<stem>.png": beside the mesh that may well be the user's photo.
+            mesh.visual.material = trimesh.visual.material.SimpleMaterial(
+                image=Image.fromarray(self.texture), diffuse=(255, 255, 255, 255), ambient=(255, 255, 255, 255),
+                specular=(0, 0, 0, 255), glossiness=1.0, name=f"{path.stem}_texture",
+            )
+        text, parts = trimesh.exchange.obj.export_obj(
+            mesh, include_normals=True, include_texture=self.texture is not None, return_texture=True,
+            mtl_name=f"{path.stem}.mtl",
+        )
+        return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Coloured points, one for each valid pixel.
+
+    Attributes:
+        points: (N, 3) float32.
+        colours: (N, 3) uint8.
+    """
+
+    points: np.ndarray
+    colours: np.ndarray
+
+    def to_open3d(self):
+        """The same points as an ``open3d.geometry.PointCloud``."""
+        import open3d
+
+        cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(self.points.astype(np.float64)))
+        cloud.colors = open3d.utility.Vector3dVector(self.colours / 255.0)
+        return cloud
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write a binary .ply with colours."""
+        import trimesh
+
+        path = Path(path)
+        if path.suffix.lower() != ".ply":
+            raise InputError(f"{path}: a point cloud is saved as .ply, got {path.suffix or 'no suffix'}")
+        refuse_existing([path], overwrite)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(trimesh.PointCloud(self.points, colors=self.colours).export(file_type="ply"))
+        return [path]

@@ -1,0 +1,124 @@
+"""Scores of depth maps, one an image, (B,). Depths are z-depth (B, 1, H, W); ``region`` is a bool mask of that shape.
+
+An image whose region holds no pixel has no score: NaN, never a flattering 0. Predicted depth that is not positive has
+no logarithm and no ratio; it counts as ``MIN_DEPTH``, which makes it very wrong but keeps every score finite.
+Predictions of unknown scale and shift are aligned before, in the space they were predicted in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .camera import Camera
+from .checks import InputError, check_shapes
+from .depth import fit_range
+from .geometry import normals_from_depth, normals_valid
+
+MIN_DEPTH = 1e-6
+"""What a predicted depth that is not positive counts as, in the unit of depth."""
+
+DELTA_THRESHOLDS = (1.05, 1.1, 1.25)
+NORMAL_DEGREES = (11.25, 20, 22.5, 25, 30)
+HIGHER_IS_BETTER = frozenset(
+    [f"delta_{threshold:g}" for threshold in DELTA_THRESHOLDS] + [f"normals_{deg:g}_pct" for deg in NORMAL_DEGREES]
+)
+"""The scores of ``depth_scores`` of which more is better; of all others, less is."""
+
+
+def depth_scores(pred: Tensor, true: Tensor, region: Tensor, camera: Camera) -> dict[str, Tensor]:
+    """Every score of a predicted z-depth map against the true one.
+
+    Args:
+        pred: (B, 1, H, W) z-depth, in the unit of ``true``, already aligned if its scale is unknown.
+        true: (B, 1, H, W) z-depth, positive in ``region``.
+        region: (B, 1, H, W) bool, the pixels that count.
+        camera: the camera of both maps.
+
+    Returns:
+        (B,) scores: ``abs_rel`` (a fraction), ``rmse`` (in the unit of depth), ``delta_1.25`` and the like (shares,
+        0 ... 1), ``side_e2`` (hundredths), ``mad_deg`` (degrees), ``normals_11.25_pct`` and the like (percent).
+
+    Raises:
+        InputError: if the true depth is not positive somewhere in the region.
+    """
+    check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"), region=(region, "B 1 H W"))
+    bad_pixels = int((region & ~(true > 0)).sum())
+    if bad_pixels:
+        raise InputError(
+            f"true: expected positive depth in the whole region, got {bad_pixels} pixels without; "
+            "leave pixels of unknown depth out of the region (region & mask)"
+        )
+    angles_deg = normal_angles_deg(pred, true, camera)
+    return {
+        "abs_rel": abs_rel(pred, true, region),
+        "rmse": rmse(pred, true, region),
+        **{f"delta_{threshold:g}": delta(pred, true, region, threshold) for threshold in DELTA_THRESHOLDS},
+        "side_e2": side(pred, true, region),
+        "mad_deg": mad_deg(angles_deg, region),
+        **{f"normals_{degrees:g}_pct": normals_within(angles_deg, region, degrees) for degrees in NORMAL_DEGREES},
+    }
+
+
+def abs_rel(pred: Tensor, true: Tensor, region: Tensor) -> Tensor:
+    """(B,) mean of |pred - true| / true."""
+    return _mean((pred - true).abs() / true, region)
+
+
+def rmse(pred: Tensor, true: Tensor, region: Tensor) -> Tensor:
+    """(B,) root of the mean squared error, in the unit of depth."""
+    return _mean((pred - true).square(), region).sqrt()
+
+
+def delta(pred: Tensor, true: Tensor, region: Tensor, threshold: float) -> Tensor:
+    """(B,) share, 0 ... 1, of pixels with max(pred / true, true / pred) below ``threshold``."""
+    pred = pred.clamp(min=MIN_DEPTH)
+    return _mean((torch.maximum(pred / true, true / pred) < threshold).to(pred.dtype), region)
+
+
+def side(pred: Tensor, true: Tensor, region: Tensor) -> Tensor:
+    """(B,) scale-invariant depth error, in hundredths: 100 sqrt(mean(D^2) - mean(D)^2) with D = log pred - log true.
+
+    Source: Eigen et al. (2014); the form and the factor 1e-2 of Wu et al., unsup3d (2020).
+    """
+    difference = pred.clamp(min=MIN_DEPTH).log() - true.log()
+    deviation = difference - _mean(difference, region)[:, None, None, None]  # mean(D^2) - mean(D)^2 would cancel
+    return 100 * _mean(deviation.square(), region).sqrt()
+
+
+def normal_angles_deg(pred: Tensor, true: Tensor, camera: Camera) -> Tensor:
+    """(B, 1, H, W) angle between the normals of two z-depth maps, in degrees, 0 ... 180."""
+    check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"))
+    first, second = normals_from_depth(pred, camera), normals_from_depth(true, camera)
+    sine = torch.linalg.cross(first, second, dim=1).norm(dim=1, keepdim=True)
+    cosine = (first * second).sum(dim=1, keepdim=True)
+    return torch.rad2deg(torch.atan2(sine, cosine))  # acos would lose all angles below 0.02 degrees
+
+
+def mad_deg(angles_deg: Tensor, region: Tensor) -> Tensor:
+    """(B,) mean angular deviation, degrees, of ``normal_angles_deg`` where a pixel and its neighbours are in region."""
+    return _mean(angles_deg, normals_valid(region))
+
+
+def normals_within(angles_deg: Tensor, region: Tensor, degrees: float) -> Tensor:
+    """(B,) percent of the normals (those that ``mad_deg`` takes) less than ``degrees`` off."""
+    return 100 * _mean((angles_deg < degrees).to(angles_deg.dtype), normals_valid(region))
+
+
+def to_picture(depth: Tensor, mask: Tensor) -> Tensor:
+    """Depth (B, 1, H, W) as the original's pictures: minus the depth, min-max over ``mask`` to [-1, 1]; -1 outside.
+
+    The nearest pixel is +1, the farthest -1, like the background.
+    """
+    return torch.where(mask, fit_range(-depth, mask, -1.0, 1.0), -1.0)
+
+
+def picture_l1(pred_picture: Tensor, true_picture: Tensor, region: Tensor) -> Tensor:
+    """(B,) mean absolute difference of two pictures in [-1, 1]: the validation loss of the original notebooks."""
+    return _mean((pred_picture - true_picture).abs(), region)
+
+
+def _mean(values: Tensor, region: Tensor) -> Tensor:
+    """(B,) mean of ``values`` over ``region``, NaN where it holds no pixel."""
+    check_shapes(values=(values, "B 1 H W"), region=(region, "B 1 H W"))
+    return torch.where(region, values, 0.0).flatten(1).sum(dim=1) / region.flatten(1).sum(dim=1)

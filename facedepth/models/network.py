@@ -1,0 +1,63 @@
+"""What every network of this package has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ..checks import InputError, check_shapes
+from ..depth import KINDS
+
+
+class DepthNetwork(nn.Module, ABC):
+    """A network from unnormalised RGB (B, 3, H, W) to (B, 1, H, W) values of its ``kind``, larger is nearer.
+
+    A second output channel, where there is one, holds the logits of the head. Subclasses give
+    ``predict_normalised``.
+
+    Attributes:
+        kind: one of ``facedepth.depth.KINDS``.
+        input_size: side in pixels of the square pictures it works best on.
+        mean, std: buffers (1, 3, 1, 1).
+        name, options: what ``create_model`` was called with; they travel in the checkpoint.
+        info: what the checkpoint says besides: training data, metrics, licence.
+    """
+
+    name: str
+    options: dict
+    info: dict[str, str]
+
+    def __init__(
+        self, *, kind: str, input_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
+    ) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        self.kind = kind
+        self.input_size = input_size
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        check_shapes(image=(image, "B 3 H W"))
+        return self.predict_normalised((image - self.mean) / self.std)
+
+    @abstractmethod
+    def predict_normalised(self, image: Tensor) -> Tensor:
+        """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off."""
+
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is the CUDA card where there is one, else the CPU.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None

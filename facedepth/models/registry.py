@@ -1,0 +1,61 @@
+"""The models by name: build one, list them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import NamedTuple
+
+from ..checks import InputError
+from .attention_unet import AttentionUNet
+from .network import DepthNetwork
+
+
+class ModelEntry(NamedTuple):
+    """A row of the table of models.
+
+    Attributes:
+        build: the network's class.
+        about: one line for people.
+        licence: of the published weights this architecture takes.
+        weights: where those weights come from.
+    """
+
+    build: type[DepthNetwork]
+    about: str
+    licence: str
+    weights: str
+
+
+MODELS = {
+    "attention_unet": ModelEntry(
+        AttentionUNet,
+        about="Attention-UNet, fine detail, 9 M parameters",
+        licence="MIT (code); weights are their trainer's",
+        weights="train it, or convert the original project's Attention_UNET_*_weights.pt",
+    ),
+}
+
+
+def create_model(name: str, **options) -> DepthNetwork:
+    """A new network with random weights.
+
+    Args:
+        name: one of ``list_models()``.
+        options: the keyword arguments of the network's class.
+
+    Raises:
+        InputError: unknown name. TypeError: unknown option.
+    """
+    if name not in MODELS:
+        raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
+    build = MODELS[name].build
+    model = build(**options)
+    # Defaults are written down too: a checkpoint must not change when they do.
+    defaults = {key: parameter.default for key, parameter in inspect.signature(build).parameters.items()}
+    model.name, model.options, model.info = name, defaults | options, {}
+    return model
+
+
+def list_models() -> list[str]:
+    """Names that ``create_model`` knows."""
+    return sorted(MODELS)

@@ -1,0 +1,70 @@
+"""Optimisers, learning-rate schedules, the moving average of the weights, and a Ctrl-C that waits for its turn."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+SCHEDULES = ("cosine", "plateau")
+
+
+def make_schedule(
+    optimiser: torch.optim.Optimizer, name: str, *, steps: int, warmup: int
+) -> LambdaLR | ReduceLROnPlateau:
+    """A schedule by name.
+
+    "cosine" steps with the optimiser: a linear warm-up of ``warmup`` steps (at most a tenth of all ``steps``), then
+    half a cosine down to 0. "plateau" steps once an epoch with the validation loss: a tenth of the learning rate
+    whenever it has not fallen for 3 epochs.
+    """
+    if name == "plateau":
+        return ReduceLROnPlateau(optimiser, patience=3)
+    warmup = min(warmup, steps // 10)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return LambdaLR(optimiser, factor)
+
+
+def warmed_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average that follows quickly at first: a short run must not keep its random start."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, weight)
+        else:  # counters of batch norm
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Within the block the first Ctrl-C only sets the event, so that no step is cut in half; the second one raises."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # signals reach the main thread only
+        return
+
+    def remember(number, frame) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,81 @@
+"""A training run's folder: its settings, its state for going on, its history and its TensorBoard events.
+
+    config.json          the settings the run was started with
+    state.pt             everything needed to go on exactly where it stopped
+    best.safetensors     the model of the best epoch, last.safetensors that of the latest
+    history.csv          one row an epoch
+    tensorboard/         events: tensorboard --logdir runs
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from .checks import InputError
+from .io import atomic_path
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder.
+        config: settings that must be the same when the run goes on.
+        resume: go on with the run that is there; where there is none, start one.
+
+    Raises:
+        InputError: a run is there and ``resume`` is False, or it was started with other settings.
+    """
+
+    def __init__(self, path: str | Path, config: Mapping, *, resume: bool) -> None:
+        self.path = Path(path)
+        self.state_path = self.path / "state.pt"
+        config_path = self.path / "config.json"
+        if config_path.exists() and not resume:
+            raise InputError(
+                f"{self.path}: holds a run already; go on with it (resume=True, --resume) or choose another folder"
+            )
+        if config_path.exists():
+            _check_same(json.loads(config_path.read_text()), config, self.path)
+        else:
+            with atomic_path(config_path) as temporary:
+                temporary.write_text(json.dumps(config, indent=2) + "\n")
+
+    def load_state(self) -> dict | None:
+        """The saved state, on the CPU; None where the run has not got that far.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        if not self.state_path.exists():
+            return None
+        try:
+            return torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(f"{self.state_path}: cannot be read ({error}); start anew in another folder") from None
+
+    def save_state(self, state: Mapping) -> None:
+        """Replace the saved state, whole or not at all."""
+        with atomic_path(self.state_path) as temporary:
+            torch.save(dict(state), temporary)
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Rewrite history.csv."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with atomic_path(self.path / "history.csv") as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _check_same(saved: Mapping, config: Mapping, path: Path) -> None:
+    differing = [name for name in config if saved.get(name) != config[name]]
+    if differing:
+        changes = "; ".join(f"{name}: {saved.get(name)!r} then, {config[name]!r} now" for name in differing)
+        raise InputError(f"{path}: the run there was started with other settings ({changes}); choose another folder")

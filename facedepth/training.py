@@ -1,0 +1,322 @@
+"""The only training loop: every model, every data set, from scratch or from a checkpoint, resumable to the bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from .batches import Transformed, to_device, training_batches
+from .checks import InputError
+from .evaluation import picture_row, score_batch
+from .figures import panel
+from .models import DepthNetwork, choose_device, load_model, save_model
+from .objectives import LOSSES, LossWeights, Objective
+from .optimisation import OPTIMISERS, SCHEDULES, deferred_interrupt, make_schedule, warmed_average
+from .runs import RunFolder
+from .sample import Sample
+from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
+
+
+class TrainingStopped(RuntimeError):
+    """The loss is no number any more; the last good state is kept."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run.
+
+    Attributes:
+        out: folder of the run.
+        epochs, batch_size: how much, and how much at once.
+        learning_rate: the greatest; the schedule goes down from there.
+        optimiser: "adamw" or "adam".
+        weight_decay: of AdamW.
+        schedule: "cosine" (after ``warmup_steps`` linear steps, down to 0 at the end) or "plateau" (a tenth whenever
+            the validation loss has not fallen for 3 epochs).
+        clip_norm: greatest norm of the gradient.
+        ema_decay: decay of the moving average of the weights that is validated and saved; 0 for none.
+        amp: mixed precision on CUDA.
+        augment: strength of the augmentation, 0 (none) ... 1.
+        input_size: side of the pictures; None for the model's own.
+        target_kind: what the model shall say; None for the model's own kind.
+        loss: "default" by the kinds of data and target, or "ssi" (see ``facedepth.objectives``).
+        weights: of the loss's parts.
+        seed: of everything random.
+        workers: processes that load the data.
+        device: "auto", "cpu", "cuda", ...
+        resume: go on with the run in ``out`` where there is one.
+        save_every_s: least time between two saves of the state within a run.
+    """
+
+    out: str
+    epochs: int = 10
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    optimiser: str = "adamw"
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    amp: bool = True
+    augment: float = 0.5
+    input_size: int | None = None
+    target_kind: str | None = None
+    loss: str = "default"
+    weights: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    workers: int = 2
+    device: str = "auto"
+    resume: bool = False
+    save_every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: expected more than 0, got {getattr(self, name)!r}")
+        if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
+            raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")
+
+
+# What may differ when a run goes on: where and how fast it runs, not what it computes.
+_FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s")
+
+History = list[dict[str, float]]
+
+
+def fit(
+    model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, *,
+    callbacks: Sequence[Callable[[History], None]] = (),
+) -> History:
+    """Train a model, and leave it with the weights of its best epoch, on the device it was trained on.
+
+    Args:
+        model: from ``create_model`` or ``load_model``.
+        train, val: yield ``Sample`` and have the same ``depth_kind``.
+        callbacks: each is called with the history after every epoch.
+
+    Returns:
+        A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
+
+    Raises:
+        InputError: data and target that do not fit, a folder with another run.
+        TrainingStopped: the loss became NaN or infinite.
+        KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there.
+    """
+    if len(train) == 0 or len(val) == 0:
+        raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
+    if train.depth_kind != val.depth_kind:
+        raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
+    with torch.random.fork_rng(), deferred_interrupt() as interrupted:
+        torch.manual_seed(config.seed)
+        return _Run(model, train, val, config, interrupted).train(callbacks)
+
+
+class _Run:
+    """What is alive during one ``fit``. The state between two steps is all there is to save."""
+
+    def __init__(
+        self, model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, interrupted: threading.Event
+    ) -> None:
+        self.config, self.interrupted = config, interrupted
+        target_kind = config.target_kind or model.kind
+        self.depth_kind = train.depth_kind
+        self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
+        self.data = {"train_samples": len(train), "val_samples": len(val), "identities": len(set(train.identities))}
+        self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
+
+        self.device = choose_device(config.device)
+        self.model = model.to(self.device)
+        model.kind, model.input_size = target_kind, config.input_size or model.input_size
+        self.loader, self.order = training_batches(
+            train, _augmentation(config.augment, model.input_size), batch_size=config.batch_size,
+            workers=config.workers, seed=config.seed,
+        )
+        self.steps_per_epoch = len(self.loader)
+        self.val_loader = DataLoader(Transformed(val, Resize(model.input_size)), batch_size=config.batch_size)
+        decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
+        self.optimiser = OPTIMISERS[config.optimiser](model.parameters(), lr=config.learning_rate, **decay)
+        self.schedule = make_schedule(
+            self.optimiser, config.schedule, steps=config.epochs * self.steps_per_epoch, warmup=config.warmup_steps
+        )
+        self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
+        self.use_amp = config.amp and self.device.type == "cuda"
+        self.amp_type = torch.bfloat16 if self.use_amp and torch.cuda.is_bf16_supported() else torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.use_amp and self.amp_type is torch.float16)
+
+        self.epoch, self.step_in_epoch = 0, 0
+        self.sums: dict[str, float] = {}  # of the losses of the current epoch
+        self.history: History = []
+        self.saved_at = time.monotonic()
+        self._restore(self.folder.load_state())
+
+    @property
+    def step(self) -> int:
+        """Steps since the start of the run."""
+        return self.epoch * self.steps_per_epoch + self.step_in_epoch
+
+    def train(self, callbacks: Sequence[Callable[[History], None]]) -> History:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step or None) as events:
+            while self.epoch < self.config.epochs:
+                images_per_s = self._train_epoch(events)
+                scores = self._validate(events)
+                self._end_epoch(scores, images_per_s, events)
+                for callback in callbacks:
+                    callback(self.history)
+                self._pause()
+        self._save_state()
+        self.model.load_state_dict(load_model(self.folder.path / "best.safetensors").state_dict())
+        self.model.eval()
+        return self.history
+
+    def _train_epoch(self, events) -> float:
+        """The steps that are left of this epoch; returns images per second."""
+        if self.step_in_epoch == self.steps_per_epoch:  # stopped during its validation
+            return 0.0
+        self.model.train()
+        self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
+        seen, started = 0, time.monotonic()
+        title = f"epoch {self.epoch + 1}/{self.config.epochs}"
+        with tqdm(
+            total=self.steps_per_epoch, initial=self.step_in_epoch, desc=title, unit="step", leave=False
+        ) as bar:
+            for batch in self.loader:
+                parts = self._step(to_device(batch, self.device))
+                seen += len(batch.name)
+                rate = seen / (time.monotonic() - started)
+                bar.set_postfix_str(f"loss {parts['loss']:.4f}, {rate:.1f} images/s", refresh=False)
+                bar.update()
+                if self.step % 20 == 0:
+                    for name, value in parts.items():
+                        events.add_scalar(f"train/{name}", value, self.step)
+                self._pause()
+        return rate
+
+    def _step(self, batch: Sample) -> dict[str, float]:
+        """One step of the optimiser; returns the loss and its parts."""
+        with torch.autocast(self.device.type, self.amp_type, enabled=self.use_amp):
+            output = self.model(batch.image)
+        parts = self.objective(output.float(), batch)
+        values = {name: part.item() for name, part in parts.items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingStopped(
+                f"the loss became {values['loss']} at step {self.step}; the last good state is kept in "
+                f"{self.folder.path}. Lower learning_rate (now {self.config.learning_rate:g}), or turn amp off"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(parts["loss"]).backward()
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.config.schedule == "cosine":
+            self.schedule.step()
+        self.average.update_parameters(self.model)
+        self.step_in_epoch += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        return values
+
+    @torch.inference_mode()
+    def _validate(self, events) -> dict[str, float]:
+        """Mean loss and scores of the averaged weights on the validation samples."""
+        model = self.average.module.eval()
+        columns: dict[str, list[Tensor]] = {}
+        pictures = []
+        for batch in tqdm(self.val_loader, desc="validate", unit="batch", leave=False):
+            if self.interrupted.is_set():
+                self._pause()
+            batch = to_device(batch, self.device)
+            output = model(batch.image).float()
+            aligned, scores = score_batch(
+                output[:, :1], self.model.kind, batch, self.depth_kind, region="face", align="scale_shift"
+            )
+            scores["loss"] = self.objective(output, batch)["loss"].expand(len(batch.name))
+            for name, score in scores.items():
+                columns.setdefault(f"val_{name}", []).append(score.cpu())
+            pictures = pictures or [
+                picture_row(batch, aligned, self.depth_kind, row) for row in range(min(4, len(batch.name)))
+            ]
+        events.add_figure("val", panel(pictures), self.step)
+        return {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
+
+    def _end_epoch(self, scores: dict[str, float], images_per_s: float, events) -> None:
+        row = {"epoch": self.epoch + 1, "step": self.step}
+        row |= {name: total / self.steps_per_epoch for name, total in self.sums.items()} | scores
+        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "images_per_s": images_per_s}
+        improved = all(row["val_loss"] < earlier["val_loss"] for earlier in self.history)
+        self.history.append(row)
+        if self.config.schedule == "plateau":
+            self.schedule.step(row["val_loss"])
+        for name, value in row.items():
+            events.add_scalar(f"epoch/{name}", value, self.step)
+        info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
+        for name in ("last", "best") if improved else ("last",):
+            save_model(self.average.module, self.folder.path / f"{name}.safetensors", info=info)
+        self.folder.write_history(self.history)
+        self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}
+        tqdm.write(
+            f"epoch {row['epoch']}/{self.config.epochs}: loss {row['loss']:.4f}, val_loss {row['val_loss']:.4f}, "
+            f"{images_per_s:.1f} images/s"
+        )
+
+    def _pause(self) -> None:
+        """Between two steps: save the state when it is time; after a Ctrl-C save it and stop."""
+        if self.interrupted.is_set():
+            self._save_state()
+            tqdm.write(f"stopped after step {self.step}; the state is in {self.folder.path}, resume=True goes on")
+            raise KeyboardInterrupt
+        if time.monotonic() - self.saved_at > self.config.save_every_s:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        self.folder.save_state({
+            **{name: part.state_dict() for name, part in self._stateful().items()},
+            "epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "sums": self.sums, "history": self.history,
+            "random": torch.get_rng_state(),
+        })
+        self.saved_at = time.monotonic()
+
+    def _restore(self, state: dict | None) -> None:
+        if state is None:
+            return
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
+        self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+        self.sums, self.history = state["sums"], state["history"]
+        torch.set_rng_state(state["random"])
+
+    def _stateful(self) -> dict:
+        return {
+            "model": self.model, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
+
+    def _fixed_settings(self, model: DepthNetwork) -> dict:
+        """What must be the same when the run goes on, as JSON would give it back."""
+        fixed = {name: value for name, value in asdict(self.config).items() if name not in _FREE_TO_CHANGE}
+        return json.loads(json.dumps(fixed | self.data | {"model": model.name, "options": model.options}))
+
+
+def _augmentation(strength: float, size: int) -> Compose:
+    if strength == 0:
+        return Compose((Resize(size),))
+    # Colour and noise come last: they are meant at the size the network sees.
+    crop = RandomCrop((1 - 0.3 * strength, 1.0))
+    return Compose((crop, RandomFlip(), Resize(size), Photometric(strength)))

@@ -1,0 +1,240 @@
+"""Sample -> Sample: geometric changes that move the camera with the pixels, and changes of light and picture quality.
+
+Depth values never change here, only where they lie: a point of the scene has the same z before and after. Every
+random choice is drawn from torch's global generator, so ``torch.manual_seed`` fixes all of them, in workers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from .checks import InputError, check_shapes
+from .sample import Sample
+
+_JUMP_RELATIVE = 0.02  # of the nearer pixel's depth: 1 cm at half a metre ...
+_JUMP_ABRUPT = 4  # ... and this many times the change a pixel further on
+
+
+def resize_image(image: Tensor, height: int, width: int) -> Tensor:
+    """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased where it shrinks."""
+    check_shapes(image=(image, "3 h w"))
+    if image.shape[-2:] == (height, width):
+        return image
+    return F.interpolate(image[None], (height, width), mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that its centre falls into."""
+    check_shapes(mask=(mask, "1 h w"))
+    rows, columns = _nearest(mask.shape[-2], height), _nearest(mask.shape[-1], width)
+    return mask[:, rows][:, :, columns]
+
+
+def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Resample depth (1, h, w) without inventing surfaces between the head and what is behind it.
+
+    Bilinear where the four pixels around the new centre lie on one surface; where one of them is invalid or the depth
+    jumps between them, the value of the pixel that the centre falls into. Exact for planes parallel to the picture,
+    within second order of the pixel size for slanted ones, except for the outermost half pixel when enlarging.
+
+    Args:
+        depth: (1, h, w), of any unit.
+        mask: (1, h, w) bool, where depth is valid.
+
+    Returns:
+        depth (1, height, width), 0 where invalid, and its mask, the same as ``resize_mask``'s.
+    """
+    sizes = check_shapes(depth=(depth, "1 h w"), mask=(mask, "1 h w"))
+    if (sizes["h"], sizes["w"]) == (height, width):
+        return depth, mask
+    nearest, valid = resize_mask(depth, height, width), resize_mask(mask, height, width)
+    if 1 in depth.shape[-2:]:  # a single row or column is doubled: cells are 2 x 2
+        repeats = [2 if size == 1 else 1 for size in depth.shape[-2:]]
+        depth, mask = depth.repeat(1, *repeats), mask.repeat(1, *repeats)
+    top, weight_y = _cells(sizes["h"], height)
+    left, weight_x = _cells(sizes["w"], width)
+    upper, lower = depth[:, top], depth[:, top + 1]  # (1, height, w)
+    upper = torch.lerp(upper[..., left], upper[..., left + 1], weight_x.to(depth))
+    lower = torch.lerp(lower[..., left], lower[..., left + 1], weight_x.to(depth))
+    blended = torch.lerp(upper, lower, weight_y[:, None].to(depth))
+    smooth = _one_surface(depth, mask)[:, top][:, :, left]
+    return torch.where(valid, torch.where(smooth, blended, nearest), 0.0), valid
+
+
+def _nearest(old: int, new: int) -> Tensor:
+    return ((torch.arange(new) + 0.5) * old / new).long().clamp(max=old - 1)
+
+
+def _cells(old: int, new: int) -> tuple[Tensor, Tensor]:
+    """For every new pixel: the first of the two old pixels around its centre, and the weight of the second."""
+    centre = ((torch.arange(new) + 0.5) * old / new - 0.5).clamp(0, old - 1)
+    first = centre.floor().clamp(max=max(old - 2, 0))
+    return first.long(), centre - first
+
+
+def _one_surface(depth: Tensor, mask: Tensor) -> Tensor:
+    """(1, h - 1, w - 1) bool: the four pixels of a 2 x 2 cell are valid and the depth does not jump between them.
+
+    A jump is large against the depth itself and abrupt, that is large against the change in a neighbouring cell:
+    the first alone would call a steep cheek a jump, the second alone the noise of a flat wall.
+    """
+    values = torch.where(mask, depth, torch.nan)
+    cells = torch.stack([values[:, :-1, :-1], values[:, 1:, :-1], values[:, :-1, 1:], values[:, 1:, 1:]])
+    nearer, change = cells.amin(dim=0), cells.amax(dim=0) - cells.amin(dim=0)  # NaN where a pixel is invalid
+    calmest = -F.max_pool2d(-change.nan_to_num(torch.inf), 3, stride=1, padding=1)
+    jump = (change > _JUMP_RELATIVE * nearer) & (change > _JUMP_ABRUPT * calmest)
+    return change.isfinite() & ~jump
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Resample a sample to ``height`` x ``width`` pixels (a square when only one number is given).
+
+    Raises:
+        InputError: when no valid pixel is left.
+    """
+
+    height: int
+    width: int | None = None
+
+    def __call__(self, sample: Sample) -> Sample:
+        height, width = self.height, self.height if self.width is None else self.width
+        old_height, old_width = sample.image.shape[-2:]
+        depth, mask = resize_depth(sample.depth, sample.mask, height, width)
+        return sample._replace(
+            image=resize_image(sample.image, height, width), depth=depth, mask=mask,
+            head=resize_mask(sample.head, height, width), face=resize_mask(sample.face, height, width),
+            camera=sample.camera.resize(width / old_width, height / old_height),
+        ).check()
+
+
+@dataclass(frozen=True)
+class CentreCrop:
+    """The largest square in the middle, or one of ``size`` pixels.
+
+    Raises:
+        InputError: the picture is smaller than ``size``, or the square holds no valid pixel.
+    """
+
+    size: int | None = None
+
+    def __call__(self, sample: Sample) -> Sample:
+        height, width = sample.image.shape[-2:]
+        size = min(height, width) if self.size is None else self.size
+        if size > min(height, width):
+            raise InputError(f"sample {sample.name!r}: cannot cut {size} x {size} pixels out of {width} x {height}")
+        return _crop(sample, (width - size) // 2, (height - size) // 2, size).check()
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A square of random size and place; follow it by ``Resize``.
+
+    The side is ``scale`` (least, greatest) of the picture's shorter side. The square holds at least one pixel of the
+    head with valid depth; after ten squares without one the whole sample is returned.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.0)
+
+    def __post_init__(self):
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise InputError(f"scale: expected 0 < least <= greatest <= 1, got {self.scale}")
+
+    def __call__(self, sample: Sample) -> Sample:
+        height, width = sample.image.shape[-2:]
+        for _ in range(10):
+            least, greatest = self.scale
+            side = max(1, round(_uniform(least, greatest) * min(height, width)))
+            left = int(torch.randint(width - side + 1, ()))
+            top = int(torch.randint(height - side + 1, ()))
+            cropped = _crop(sample, left, top, side)
+            if (cropped.head & cropped.mask).any():
+                return cropped
+        return sample
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror left to right with probability ``p``; the camera then sees the mirrored world."""
+
+    p: float = 0.5
+
+    def __call__(self, sample: Sample) -> Sample:
+        if torch.rand(()) >= self.p:
+            return sample
+        image, depth, mask, head, face = (values.flip(-1) for values in sample[:5])
+        return Sample(image, depth, mask, head, face, sample.camera.flip(image.shape[-1]), sample.name)
+
+
+class Photometric:
+    """Change light and picture quality as cameras, apps and messengers do; depth and camera stay.
+
+    Brightness, contrast, saturation, hue and gamma always; grey, blur, noise and JPEG now and then.
+
+    Args:
+        strength: 0 leaves the image as it is, 1 is the strongest that still looks like a photo.
+    """
+
+    def __init__(self, strength: float = 0.5):
+        if not 0 <= strength <= 1:
+            raise InputError(f"strength: expected 0 to 1, got {strength}")
+        self.strength = strength
+        self._steps = v2.Compose(
+            [
+                v2.ColorJitter(0.4 * strength, 0.4 * strength, 0.4 * strength, 0.06 * strength),
+                v2.Lambda(self._gamma),
+                v2.RandomGrayscale(p=0.1 * strength),
+                v2.RandomApply([v2.GaussianBlur(5, (0.1, 0.1 + 1.5 * strength))], p=0.3 * strength),
+                v2.RandomApply([v2.Lambda(self._noise)], p=0.5 * strength),
+                v2.RandomApply([_jpeg(strength)], p=0.4 * strength),
+            ]
+        )
+
+    def __call__(self, sample: Sample) -> Sample:
+        return sample._replace(image=self._steps(sample.image)) if self.strength else sample
+
+    def _gamma(self, image: Tensor) -> Tensor:
+        return v2.functional.adjust_gamma(image, 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength))
+
+    def _noise(self, image: Tensor) -> Tensor:
+        sigma = _uniform(0.0, 0.06 * self.strength)
+        return (image + sigma * torch.randn(image.shape)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One transform after the other."""
+
+    transforms: tuple[Callable[[Sample], Sample], ...]
+
+    def __call__(self, sample: Sample) -> Sample:
+        for transform in self.transforms:
+            sample = transform(sample)
+        return sample
+
+
+def _jpeg(strength: float) -> v2.Compose:
+    return v2.Compose(
+        [
+            v2.ToDtype(torch.uint8, scale=True),  # JPEG knows nothing else
+            v2.JPEG((round(95 - 60 * strength), 95)),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    )
+
+
+def _uniform(low: float, high: float) -> float:
+    return float(torch.empty(()).uniform_(low, high))
+
+
+def _crop(sample: Sample, left: int, top: int, side: int) -> Sample:
+    image, depth, mask, head, face = (
+        values[:, top : top + side, left : left + side] for values in sample[:5]
+    )
+    return Sample(image, depth, mask, head, face, sample.camera.crop(left, top), sample.name)

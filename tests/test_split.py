@@ -1,0 +1,107 @@
+"""A person's side of the split is a matter of the seed and the person alone."""
+
+from pathlib import Path
+
+import pytest
+from torch.utils.data import Dataset
+
+from facedepth.checks import InputError
+from facedepth.data import EG3DFaces, split
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+class People(Dataset):
+    """A data set of names; ``photos`` of each person."""
+
+    depth_kind = "metric"
+
+    def __init__(self, people: list[str], photos: int = 1):
+        self.identities = [person for person in people for _ in range(photos)]
+        self.names = [f"{person}_{photo}" for person in people for photo in range(photos)]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
+
+
+PEOPLE = [f"person{number}" for number in range(1000)]
+
+
+def test_parts_share_nobody_and_hold_everybody():
+    people = People(PEOPLE[:200], photos=3)
+    train, val = split(people, val=0.25)
+    assert not set(train.identities) & set(val.identities)
+    assert sorted(train.names + val.names) == sorted(people.names)
+    assert len(train) + len(val) == 600
+    assert 30 <= len(set(val.identities)) <= 70
+
+
+def test_parts_are_data_sets_themselves():
+    for part in split(People(PEOPLE[:50], photos=2), val=0.3):
+        assert part.depth_kind == "metric"
+        assert [part[index] for index in range(len(part))] == part.names
+        assert [name.split("_")[0] for name in part.names] == part.identities
+    train, val = split(EG3DFaces(SAMPLE, size=16), val=0.5)
+    assert train.depth_kind == val.depth_kind == "affine"
+    assert train[0].name == train.names[0]
+
+
+def test_order_does_not_matter():
+    forward, backward = split(People(PEOPLE)), split(People(PEOPLE[::-1]))
+    for one, other in zip(forward, backward, strict=True):
+        assert one.names == other.names[::-1]
+
+
+def test_added_files_move_nobody():
+    few, many = split(People(PEOPLE[300:500])), split(People(PEOPLE))
+    for small, large in zip(few, many, strict=True):
+        assert set(small.identities) <= set(large.identities)
+    more_photos = split(People(PEOPLE, photos=2))
+    assert set(more_photos[1].identities) == set(many[1].identities)
+
+
+def test_share_is_met_on_average_and_larger_shares_contain_smaller():
+    vals = [set(split(People(PEOPLE), val=share)[1].identities) for share in (0.1, 0.3, 0.6)]
+    for share, val in zip((0.1, 0.3, 0.6), vals, strict=True):
+        assert len(val) == pytest.approx(1000 * share, abs=50)
+    assert vals[0] < vals[1] < vals[2]
+
+
+def test_the_seed_decides_and_stays_for_good():
+    zero, one = (split(People(PEOPLE), seed=seed)[1].identities for seed in (0, 1))
+    assert len(set(zero) & set(one)) < 40
+    assert split(People([f"seed{number:04d}" for number in range(20)]), val=0.2)[1].identities == [
+        "seed0001", "seed0003", "seed0005",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("val", [0.001, 0.999])
+def test_no_side_is_ever_empty(seed, val):
+    parts = split(People(PEOPLE[:2], photos=2), val=val, seed=seed)
+    assert [len(part) for part in parts] == [2, 2]
+    train, val_part = split(People(PEOPLE[:6]), val=val, seed=seed)
+    assert min(len(train), len(val_part)) == 1
+
+
+def test_who_is_moved_is_nearest_to_the_border():
+    """The first to enter validation as its share grows."""
+    people = People(PEOPLE[:6])
+    moved = split(people, val=1e-6)[1].identities
+    assert all(moved[0] in split(people, val=share)[1].identities for share in (0.1, 0.3, 0.5))
+
+
+def test_one_person_cannot_be_split():
+    with pytest.raises(InputError, match=r"two identities, the data set has 1 \(anna\)"):
+        split(People(["anna"], photos=9))
+    with pytest.raises(InputError, match="the data set has 0"):
+        split(People([]))
+
+
+@pytest.mark.parametrize("val", [0, 1, -0.1, 1.5])
+def test_shares_out_of_range(val):
+    with pytest.raises(InputError, match="val: expected a share between 0 and 1"):
+        split(People(PEOPLE), val=val)
