@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench address clean
 
 demo: $(READY)
 	$(BIN)/facedepth demo -o outputs/demo
@@ -24,6 +24,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Links in the README and the notebooks follow the address in pyproject.toml.
+address:
+	$(PYTHON) .ci/address.py
 
 clean:
 	rm -rf $(VENV) .uv

@@ -9,7 +9,7 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 
 from .camera import Camera, Crop
 from .checks import InputError
-from .data import EG3DFaces, PairedFolder, rerender, split
+from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate
 from .mesh import Mesh, PointCloud
 from .models import create_model, list_models, load_model, save_model
@@ -17,10 +17,11 @@ from .objectives import LossWeights
 from .prediction import Prediction, predict
 from .sample import Sample
 from .training import TrainConfig, TrainingStopped, fit
-from .viewer import explore, show
+from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 
 __all__ = [
-    "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PointCloud", "Prediction",
-    "Report", "Sample", "TrainConfig", "TrainingStopped", "create_model", "evaluate", "explore", "fit", "list_models",
-    "load_model", "predict", "rerender", "save_model", "show", "split",
+    "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
+    "Prediction", "Report", "Sample", "TrainConfig", "TrainingStopped", "copy_to_local_disk", "create_model",
+    "evaluate", "explore", "fit", "list_models", "load_model", "predict", "rerender", "save_model", "show",
+    "show_mesh", "show_samples", "show_training", "split",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .camera import Camera
+from .checks import InputError
 from .sample import Sample
 
 
@@ -48,14 +49,17 @@ class EpochOrder(Sampler):
 
 
 class Augmented(Dataset):
-    """A data set seen through a random transform that is seeded with (seed, epoch, index)."""
+    """A data set seen through a random transform that is seeded with (seed, epoch, index).
+
+    Indices beyond its length start over: the same samples once more, transformed differently.
+    """
 
     def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
-        sample = self.dataset[index]
+        sample = self.dataset[index % len(self.dataset)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, epoch, index))
             return self.transform(sample)
@@ -68,15 +72,29 @@ def to_device(batch: Sample, device: torch.device | str) -> Sample:
 
 
 def training_batches(
-    dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, workers: int, seed: int
+    dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int
 ) -> tuple[DataLoader, EpochOrder]:
-    """A loader of shuffled, transformed batches, and the order to set its epoch on."""
-    order = EpochOrder(len(dataset), seed)
+    """A loader of shuffled, transformed batches, and the order to set its epoch on; an epoch has every sample
+    ``repeats`` times."""
+    order = EpochOrder(len(dataset) * repeats, seed)
     loader = DataLoader(
         Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_interrupts,
     )
     return loader, order
+
+
+def bad_data_named(loader: DataLoader) -> Iterator[Sample]:
+    """The loader's batches. What is wrong with a sample is said in its own words, not in a worker's traceback.
+
+    Raises:
+        InputError: a sample cannot be used.
+    """
+    try:
+        yield from loader
+    except InputError as error:
+        # From a worker the message comes wrapped in the text of the traceback that it ends.
+        raise InputError(str(error).rpartition("facedepth.checks.InputError: ")[2].strip()) from None
 
 
 def _leave_interrupts(worker: int) -> None:

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options.run(options)
-    except (InputError, TrainingStopped) as error:
+    except (InputError, TrainingStopped, OSError) as error:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -44,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     demo = verb(
-        "demo", _demo, "train on the sample faces for a minute, then show a face in 3D", "facedepth demo -o outputs/demo"
+        "demo", _demo, "train on the sample faces for a minute, then show a face in 3D",
+        "facedepth demo -o outputs/demo",
     )
     demo.add_argument("-o", "--out", default="outputs/demo", help="folder to write to (default: %(default)s)")
     demo.add_argument("--epochs", type=int, default=8, help="length of the training (default: %(default)s)")
@@ -95,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     rerender.add_argument("root", metavar="DIR", help="folder in EG3D's layout, with shapes/ and cam_poses/")
     rerender.add_argument("--size", type=int, default=256, help="pixels a side (default: %(default)s)")
-    rerender.add_argument("--grid", type=int, default=512, help="points a side of the shapes' grid (default: %(default)s)")
+    rerender.add_argument("--grid", type=int, default=512,
+                          help="points a side of the shapes' voxel grid (default: %(default)s)")
     rerender.add_argument("--overwrite", action="store_true", help="replace files that are already there")
 
     verb("models", _models, "list the models: sizes, licences, where weights come from", "facedepth models")
@@ -181,7 +183,8 @@ def _models(options: argparse.Namespace) -> None:
 
     for name, entry in sorted(MODELS.items()):
         millions = sum(parameter.numel() for parameter in create_model(name).parameters()) / 1e6
-        print(f"{name}\n  {entry.about} ({millions:.1f} M parameters)\n  licence: {entry.licence}\n  weights: {entry.weights}")
+        print(f"{name}: {entry.about} ({millions:.1f} M parameters)")
+        print(f"  licence: {entry.licence}\n  weights: {entry.weights}")
 
 
 def _data(options: argparse.Namespace, model_size: int):

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from .checks import InputError
-from .data import EG3DFaces, Part, split
+from .data import EG3DFaces, split
 from .evaluation import Report, evaluate
 from .figures import colour_depth, colour_normals, mesh_views, panel
 from .io import atomic_path, image_to_uint8
@@ -18,7 +19,6 @@ from .prediction import Prediction, predict
 from .training import TrainConfig, fit
 
 SAMPLE_SET = Path(__file__).parent.parent / "data" / "sample"
-_REPEATS = 24  # of the few training faces in one epoch; each time they look different
 
 
 def run_demo(out: str | Path, *, epochs: int = 8) -> Path:
@@ -56,16 +56,16 @@ def run_demo(out: str | Path, *, epochs: int = 8) -> Path:
     return picture
 
 
-def _train(train: Part, val: Part, epochs: int) -> DepthNetwork:
+def _train(train: Dataset, val: Dataset, epochs: int) -> DepthNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = create_model("attention_unet", channels=16)
-    repeated = Part(train.dataset, train.indices * _REPEATS)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
-            out=folder, epochs=epochs, batch_size=6, learning_rate=3e-3, ema_decay=0.95, augment=0.3, workers=0
+            out=folder, epochs=epochs, batch_size=6, repeats=24, learning_rate=3e-3, ema_decay=0.95, augment=0.3,
+            workers=0,
         )
-        fit(model, repeated, val, config)
+        fit(model, train, val, config)
     return model
 
 

@@ -9,6 +9,7 @@ import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, to_device
+from .batches import Transformed, bad_data_named, to_device
 from .checks import InputError
 from .depth import axis_factor, fit_scale_shift, invert_depth, masked_median, relief_to_depth
 from .figures import colour_depth, colour_error, panel
@@ -25,6 +26,9 @@ from .metrics import HIGHER_IS_BETTER, depth_scores, picture_l1, to_picture
 from .models import DepthNetwork
 from .sample import Sample
 from .transforms import Resize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ALIGNMENTS = ("scale_shift", "none")
 REGIONS = ("face", "head", "mask")
@@ -58,6 +62,10 @@ class Report:
             lines.append(f"  {name:<18} {mean:10.4g}   {direction}")
         return "\n".join(lines)
 
+    def figure(self) -> Figure:
+        """Input, truth, prediction and error of the pictures."""
+        return panel(self.pictures, note="near is warm; error: dark is small")
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write ``metrics.csv`` (one row a picture), ``summary.json``, ``summary.txt`` and ``pictures.png``.
 
@@ -77,7 +85,7 @@ class Report:
             with atomic_path(path) as temporary:
                 temporary.write_text(text)
         with atomic_path(paths[-1]) as temporary:
-            panel(self.pictures, note="near is warm; error: dark is small").savefig(temporary)
+            self.figure().savefig(temporary)
         return paths
 
 
@@ -110,7 +118,7 @@ def evaluate(
     loader = DataLoader(Transformed(dataset, Resize(model.input_size)), batch_size=batch_size, num_workers=workers)
     training = model.training
     model.eval()
-    for batch in tqdm(loader, desc="evaluate", unit="batch", leave=False):
+    for batch in tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False):
         batch = to_device(batch, model.mean.device)
         values = model(batch.image)[:, :1].float()
         aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)

@@ -14,6 +14,7 @@ from .camera import Camera
 from .geometry import normals_from_depth
 from .io import image_to_uint8
 from .mesh import Mesh
+from .sample import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,6 +79,14 @@ def panel(rows: Sequence[Mapping[str, np.ndarray]], *, row_titles: Sequence[str]
     return figure
 
 
+def sample_row(sample: Sample, depth_kind: str) -> dict[str, np.ndarray]:
+    """Image and depth of a sample, for ``panel``; and the normals where the depth is metric."""
+    row = {sample.name: image_to_uint8(sample.image), "depth": colour_depth(sample.depth, sample.mask)}
+    if depth_kind == "metric":
+        row["normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
+    return row
+
+
 def curves(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
     """Columns of a history (one mapping an epoch, each with "epoch") as curves; the axis is logarithmic."""
     figure = _new_figure(6, 3.2)
@@ -87,6 +96,7 @@ def curves(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figu
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axis.set(xlabel="epoch", yscale="log")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3, which="both")
     axis.legend(frameon=False)
     return figure
@@ -113,25 +123,18 @@ def render_mesh(
 
     supersampling = 2
     side = size * supersampling
-    low, high = np.percentile(mesh.vertices, [0.5, 99.5], axis=0)
-    centre, radius = (low + high) / 2, np.linalg.norm(high - low) / 2
-    yaw, pitch = math.radians(yaw_deg), math.radians(pitch_deg)
-    towards_eye = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)])
-    fov_deg = 20.0
-    eye = centre + towards_eye * radius / math.sin(math.radians(fov_deg) / 2) * 0.9
-
+    K, world2cam = _orbit(mesh, math.radians(yaw_deg), math.radians(pitch_deg), side)
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(mesh.vertices, mesh.faces.astype(np.uint32))
-    rays = scene.create_rays_pinhole(fov_deg, centre, eye, [0.0, 1.0, 0.0], side, side)
-    hits = scene.cast_rays(rays)
+    hits = scene.cast_rays(scene.create_rays_pinhole(K, world2cam, side, side))
     hit = np.isfinite(hits["t_hit"].numpy())
-    triangles = mesh.faces[hits["primitive_ids"].numpy()[hit]]            # (N, 3)
+    triangles = mesh.faces[hits["primitive_ids"].numpy()[hit]]  # (N, 3)
     u, v = hits["primitive_uvs"].numpy()[hit].T
-    weights = np.stack([1 - u - v, u, v], axis=1)[..., None]             # (N, 3, 1)
+    weights = np.stack([1 - u - v, u, v], axis=1)[..., None]  # (N, 3, 1)
 
+    light = -world2cam[2, :3] + np.array([-0.35, 0.5, 0.2])  # from behind the viewer's left shoulder
     normals = (_vertex_normals(mesh)[triangles] * weights).sum(axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
-    light = towards_eye + np.array([-0.35, 0.5, 0.2])
     lambert = np.abs(normals @ (light / np.linalg.norm(light)))
     albedo = np.full((len(triangles), 3), 200.0)
     if textured and mesh.texture is not None:
@@ -141,6 +144,21 @@ def render_mesh(
     picture[hit] = albedo * (0.15 + 0.85 * lambert[:, None])
     picture = picture.reshape(size, supersampling, size, supersampling, 3).mean(axis=(1, 3))
     return picture.clip(0, 255).astype(np.uint8)
+
+
+def _orbit(mesh: Mesh, yaw: float, pitch: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """K (3, 3) and world2cam (4, 4), OpenCV axes, of a camera that holds the whole mesh; angles in radians."""
+    low, high = np.percentile(mesh.vertices, [0.5, 99.5], axis=0)
+    centre, radius = (low + high) / 2, np.linalg.norm(high - low) / 2
+    towards_eye = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)])
+    right = np.array([math.cos(yaw), 0.0, -math.sin(yaw)])
+    half_fov = math.radians(10)
+    eye = centre + towards_eye * 0.9 * radius / math.sin(half_fov)
+    world2cam = np.eye(4)
+    world2cam[:3, :3] = [right, np.cross(right, towards_eye), -towards_eye]  # image right, image down, forward
+    world2cam[:3, 3] = -world2cam[:3, :3] @ eye
+    focal_px = side / 2 / math.tan(half_fov)
+    return np.array([[focal_px, 0, side / 2], [0, focal_px, side / 2], [0, 0, 1]]), world2cam
 
 
 def _vertex_normals(mesh: Mesh) -> np.ndarray:

@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -37,14 +36,16 @@ def read_image(path: str | Path) -> Tensor:
 def list_images(source: str | Path) -> list[Path]:
     """The pictures that a path names: itself, those of a folder by name, or those a .txt lists, one path a line.
 
-    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped.
+    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped, and so
+    are hidden files of a folder. A path named twice counts once.
 
     Raises:
         InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
     """
     source = Path(source)
     if source.is_dir():
-        found = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        pictures = (path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(path for path in pictures if not path.name.startswith("."))
     elif source.suffix.lower() == ".txt":
         lines = [line.strip() for line in _existing(source).read_text().splitlines()]
         found = [source.parent / line for line in lines if line and not line.startswith("#")]
@@ -56,7 +57,7 @@ def list_images(source: str | Path) -> list[Path]:
     for path in found:
         if by_stem.setdefault(path.stem, path) != path:
             raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
-    return found
+    return list(by_stem.values())
 
 
 def image_from_pil(picture: Image.Image) -> Tensor:
@@ -104,7 +105,7 @@ def read_array(path: str | Path) -> np.ndarray:
             return loaded["depth" if "depth" in names else names[0]]
     except InputError:
         raise
-    except (ValueError, EOFError, OSError, BadZipFile) as error:
+    except Exception as error:  # whatever its parsers stumble over: np.load lets zlib's, tokenize's and more through
         raise InputError(f"{path}: not a readable NumPy file ({error}); write it again with np.save") from None
 
 
@@ -120,13 +121,14 @@ def read_values(path: str | Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
-    values = read_array(path) if suffix in (".npy", ".npz") else np.array(_open_picture(path))
+    values = read_array(path) if suffix in (".npy", ".npz") else _stored_numbers(_open_picture(path))
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
     if values.ndim == 3:
         axis = 0 if values.shape[0] == 1 else 2
         first = values.take(0, axis)
-        if values.shape[axis] > 3 or not (values == np.expand_dims(first, axis)).all():
+        same = np.broadcast_to(np.expand_dims(first, axis), values.shape)
+        if values.shape[axis] > 3 or not np.array_equal(values, same, equal_nan=True):
             raise InputError(f"{path}: expected one channel, got an array of shape {values.shape}")
         values = first
     if values.ndim != 2 or values.size == 0:
@@ -207,6 +209,11 @@ def _existing(path: str | Path) -> Path:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
     return path
+
+
+def _stored_numbers(picture: Image.Image) -> np.ndarray:
+    # A palette picture stores places in its palette; what was meant are the colours there.
+    return np.array(picture.convert("RGB") if picture.mode == "P" else picture)
 
 
 def _open_picture(path: str | Path) -> Image.Image:

@@ -100,14 +100,15 @@ class Mesh:
         if suffix == ".ply":
             return {path: mesh.export(file_type="ply")}
         if self.texture is not None:
-            # Not "<stem>.png": beside the mesh that may well be the user's photo.
+            # Not "<stem>.png": beside the mesh that may well be the user's photo. And no blanks: in .obj and .mtl
+            # they end a name.
             mesh.visual.material = trimesh.visual.material.SimpleMaterial(
                 image=Image.fromarray(self.texture), diffuse=(255, 255, 255, 255), ambient=(255, 255, 255, 255),
-                specular=(0, 0, 0, 255), glossiness=1.0, name=f"{path.stem}_texture",
+                specular=(0, 0, 0, 255), glossiness=1.0, name=f"{'_'.join(path.stem.split())}_texture",
             )
         text, parts = trimesh.exchange.obj.export_obj(
             mesh, include_normals=True, include_texture=self.texture is not None, return_texture=True,
-            mtl_name=f"{path.stem}.mtl",
+            mtl_name=f"{'_'.join(path.stem.split())}.mtl",
         )
         return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
 

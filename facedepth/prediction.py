@@ -70,7 +70,8 @@ class Prediction:
         ``crop_width_m`` means.
 
         Raises:
-            InputError: the mask is empty, or near_m and far_m are given for a relief or in the wrong order.
+            InputError: the mask is empty, near_m and far_m are given for a relief or in the wrong order, or a relief
+                is so high that it reaches the camera.
         """
         if not self.mask.any():
             raise InputError(f"{self.name}: the network sees no head in this picture; is the face upright and in view?")
@@ -78,7 +79,10 @@ class Prediction:
         if self.kind == "relief":
             if near_m is not None or far_m is not None:
                 raise InputError("near_m, far_m: a relief has its own proportions; scale it with crop_width_m")
-            return torch.where(self.mask, relief_to_depth(self.values, z0, self.camera, self.crop), 0.0)
+            depth = relief_to_depth(self.values, z0, self.camera, self.crop)
+            if not (depth[self.mask] > 0).all():
+                raise InputError(f"{self.name}: the relief reaches the camera; give a smaller horizontal_fov_deg")
+            return torch.where(self.mask, depth, 0.0)
         near_m = z0 - HEAD_DEPTH_M / 2 if near_m is None else near_m
         far_m = z0 + HEAD_DEPTH_M / 2 if far_m is None else far_m
         if not 0 < near_m < far_m:
@@ -188,14 +192,17 @@ def predict(
         InputError: an unreadable photo, one below 16 pixels a side, no face found.
     """
     if isinstance(photo, (list, tuple)):
-        batches = (photo[start : start + batch_size] for start in range(0, len(photo), batch_size))
-        return [found for batch in batches for found in _predict_batch(model, batch, crop, horizontal_fov_deg)]
-    return _predict_batch(model, [photo], crop, horizontal_fov_deg)[0]
+        starts = range(0, len(photo), batch_size)
+        batches = ((photo[start : start + batch_size], start) for start in starts)
+        return [found for batch in batches for found in _predict_batch(model, *batch, crop, horizontal_fov_deg)]
+    return _predict_batch(model, [photo], 0, crop, horizontal_fov_deg)[0]
 
 
 def _predict_batch(
-    model: DepthNetwork, photos: Sequence[Photo], crop: str | tuple[int, int, int], horizontal_fov_deg: float | None
+    model: DepthNetwork, photos: Sequence[Photo], start: int, crop: str | tuple[int, int, int],
+    horizontal_fov_deg: float | None,
 ) -> list[Prediction]:
+    """``start`` is the place of the first photo in the caller's list: photos without a file are named by theirs."""
     images = [_read(photo) for photo in photos]
     crops = [_choose_crop(image, crop, photo) for image, photo in zip(images, photos, strict=True)]
     size, device = model.input_size, model.mean.device
@@ -215,7 +222,7 @@ def _predict_batch(
                 mask=paste(inside, square, height, width, mode="bilinear") > 0,
                 camera=Camera.from_focal(_focal_px(photo, square, horizontal_fov_deg), height, width),
                 kind=model.kind, crop=square, network_size=size,
-                name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{index:03d}",
+                name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
             )
         )
     return predictions
@@ -239,15 +246,22 @@ def _read(photo: Photo) -> Tensor:
 def _from_array(photo: np.ndarray | Tensor) -> Tensor:
     if isinstance(photo, Tensor):
         check_shapes(photo=(photo, "3 H W"))
-        return photo.detach().float().cpu()
-    if photo.dtype == np.uint8 and photo.ndim in (2, 3):
+        image, known = photo.detach().float().cpu(), photo.is_floating_point()
+    elif photo.dtype == np.uint8 and (photo.ndim == 2 or photo.shape[2:] in ((3,), (4,))):
         return image_from_pil(Image.fromarray(photo))
-    scale = 65535 if photo.dtype == np.uint16 else 1
-    image = torch.from_numpy(photo.astype(np.float32) / scale)
-    if image.ndim == 2:
-        return image.expand(3, -1, -1)
-    check_shapes(photo=(image, "H W 3"))
-    return image.permute(2, 0, 1).contiguous()
+    else:
+        known = photo.dtype == np.uint16 or np.issubdtype(photo.dtype, np.floating)
+        image = torch.from_numpy(photo.astype(np.float32) / (65535 if photo.dtype == np.uint16 else 1))
+        if image.ndim == 2:
+            image = image[..., None].expand(-1, -1, 3)
+        check_shapes(photo=(image, "H W 3"))
+        image = image.permute(2, 0, 1).contiguous()
+    if not known or not ((image >= 0) & (image <= 1)).all():
+        raise InputError(
+            f"photo: expected uint8, uint16 or float from 0 to 1, got {photo.dtype} from {float(image.min()):g} to "
+            f"{float(image.max()):g}"
+        )
+    return image
 
 
 def _choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,8 +56,9 @@ class RunFolder:
             return None
         try:
             return torch.load(self.state_path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise InputError(f"{self.state_path}: cannot be read ({error}); start anew in another folder") from None
+        except Exception as error:  # a damaged file makes PyTorch's reader fail in every way there is
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise InputError(f"{self.state_path}: cannot be read ({reason}); start anew in another folder") from None
 
     def save_state(self, state: Mapping) -> None:
         """Replace the saved state, whole or not at all."""

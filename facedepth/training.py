@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, to_device, training_batches
+from .batches import Transformed, bad_data_named, to_device, training_batches
 from .checks import InputError
 from .evaluation import picture_row, score_batch
 from .figures import panel
@@ -38,6 +38,7 @@ class TrainConfig:
     Attributes:
         out: folder of the run.
         epochs, batch_size: how much, and how much at once.
+        repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
         learning_rate: the greatest; the schedule goes down from there.
         optimiser: "adamw" or "adam".
         weight_decay: of AdamW.
@@ -61,6 +62,7 @@ class TrainConfig:
     out: str
     epochs: int = 10
     batch_size: int = 16
+    repeats: int = 1
     learning_rate: float = 1e-3
     optimiser: str = "adamw"
     weight_decay: float = 0.01
@@ -85,9 +87,17 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}: expected more than 0, got {getattr(self, name)!r}")
+        least = {"epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "seed": 0, "workers": 0}
+        for name in least:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least[name]:
+                raise InputError(
+                    f"{name}: expected a whole number of at least {least[name]}, got {getattr(self, name)!r}"
+                )
+        for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
+        if not self.learning_rate > 0 or not self.clip_norm > 0:
+            raise InputError(f"expected learning_rate and clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
             raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")
 
@@ -137,14 +147,14 @@ class _Run:
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = {"train_samples": len(train), "val_samples": len(val), "identities": len(set(train.identities))}
+        self.device = choose_device(config.device)
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
 
-        self.device = choose_device(config.device)
         self.model = model.to(self.device)
         model.kind, model.input_size = target_kind, config.input_size or model.input_size
         self.loader, self.order = training_batches(
             train, _augmentation(config.augment, model.input_size), batch_size=config.batch_size,
-            workers=config.workers, seed=config.seed,
+            repeats=config.repeats, workers=config.workers, seed=config.seed,
         )
         self.steps_per_epoch = len(self.loader)
         self.val_loader = DataLoader(Transformed(val, Resize(model.input_size)), batch_size=config.batch_size)
@@ -172,20 +182,23 @@ class _Run:
     def train(self, callbacks: Sequence[Callable[[History], None]]) -> History:
         from torch.utils.tensorboard import SummaryWriter
 
-        with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step or None) as events:
+        # What the run is about to compute, a run that was killed may have told TensorBoard already.
+        next_event = self.step + (self.step_in_epoch < self.steps_per_epoch)
+        with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=next_event) as self.events:
             while self.epoch < self.config.epochs:
-                images_per_s = self._train_epoch(events)
-                scores = self._validate(events)
-                self._end_epoch(scores, images_per_s, events)
+                images_per_s = self._train_epoch()
+                self._end_epoch(self._validate(), images_per_s)
                 for callback in callbacks:
                     callback(self.history)
                 self._pause()
-        self._save_state()
-        self.model.load_state_dict(load_model(self.folder.path / "best.safetensors").state_dict())
+            self._save_state()
+        best = load_model(self.folder.path / "best.safetensors", device=self.device)
+        self.model.load_state_dict(best.state_dict())
+        self.model.info = best.info
         self.model.eval()
         return self.history
 
-    def _train_epoch(self, events) -> float:
+    def _train_epoch(self) -> float:
         """The steps that are left of this epoch; returns images per second."""
         if self.step_in_epoch == self.steps_per_epoch:  # stopped during its validation
             return 0.0
@@ -196,7 +209,7 @@ class _Run:
         with tqdm(
             total=self.steps_per_epoch, initial=self.step_in_epoch, desc=title, unit="step", leave=False
         ) as bar:
-            for batch in self.loader:
+            for batch in bad_data_named(self.loader):
                 parts = self._step(to_device(batch, self.device))
                 seen += len(batch.name)
                 rate = seen / (time.monotonic() - started)
@@ -204,7 +217,7 @@ class _Run:
                 bar.update()
                 if self.step % 20 == 0:
                     for name, value in parts.items():
-                        events.add_scalar(f"train/{name}", value, self.step)
+                        self.events.add_scalar(f"train/{name}", value, self.step)
                 self._pause()
         return rate
 
@@ -214,15 +227,13 @@ class _Run:
             output = self.model(batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
-        if not math.isfinite(values["loss"]):
-            raise TrainingStopped(
-                f"the loss became {values['loss']} at step {self.step}; the last good state is kept in "
-                f"{self.folder.path}. Lower learning_rate (now {self.config.learning_rate:g}), or turn amp off"
-            )
+        self._require_finite("the loss", values["loss"])
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(parts["loss"]).backward()
         self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if not self.scaler.is_enabled():  # the scaler skips such a step, and goes on with a smaller scale
+            self._require_finite("the gradient", float(norm))
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.config.schedule == "cosine":
@@ -233,8 +244,18 @@ class _Run:
             self.sums[name] = self.sums.get(name, 0.0) + value
         return values
 
+    def _require_finite(self, what: str, value: float) -> None:
+        """Stop before a step that would ruin the weights, and before ruined ones are saved."""
+        if math.isfinite(value):
+            return
+        kept = "the last good state is kept" if self.folder.state_path.exists() else "no state was saved yet"
+        raise TrainingStopped(
+            f"{what} became {value} at step {self.step}; {kept} in {self.folder.path}. Start anew in another folder "
+            f"with a lower learning_rate (now {self.config.learning_rate:g}) or amp off, or look for a bad sample"
+        )
+
     @torch.inference_mode()
-    def _validate(self, events) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
         """Mean loss and scores of the averaged weights on the validation samples."""
         model = self.average.module.eval()
         columns: dict[str, list[Tensor]] = {}
@@ -253,10 +274,11 @@ class _Run:
             pictures = pictures or [
                 picture_row(batch, aligned, self.depth_kind, row) for row in range(min(4, len(batch.name)))
             ]
-        events.add_figure("val", panel(pictures), self.step)
+        self.events.add_figure("val", panel(pictures), self.step)
         return {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
 
-    def _end_epoch(self, scores: dict[str, float], images_per_s: float, events) -> None:
+    def _end_epoch(self, scores: dict[str, float], images_per_s: float) -> None:
+        self._require_finite("the validation loss", scores["val_loss"])
         row = {"epoch": self.epoch + 1, "step": self.step}
         row |= {name: total / self.steps_per_epoch for name, total in self.sums.items()} | scores
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "images_per_s": images_per_s}
@@ -265,7 +287,7 @@ class _Run:
         if self.config.schedule == "plateau":
             self.schedule.step(row["val_loss"])
         for name, value in row.items():
-            events.add_scalar(f"epoch/{name}", value, self.step)
+            self.events.add_scalar(f"epoch/{name}", value, self.step)
         info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
         for name in ("last", "best") if improved else ("last",):
             save_model(self.average.module, self.folder.path / f"{name}.safetensors", info=info)
@@ -286,6 +308,7 @@ class _Run:
             self._save_state()
 
     def _save_state(self) -> None:
+        self.events.flush()  # a run that goes on from this state does not tell them again
         self.folder.save_state({
             **{name: part.state_dict() for name, part in self._stateful().items()},
             "epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "sums": self.sums, "history": self.history,
@@ -296,11 +319,17 @@ class _Run:
     def _restore(self, state: dict | None) -> None:
         if state is None:
             return
-        for name, part in self._stateful().items():
-            part.load_state_dict(state[name])
-        self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
-        self.sums, self.history = state["sums"], state["history"]
-        torch.set_rng_state(state["random"])
+        try:
+            for name, part in self._stateful().items():
+                part.load_state_dict(state[name])
+            self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+            self.sums, self.history = state["sums"], state["history"]
+            torch.set_rng_state(state["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{self.folder.state_path}: not the state of this run ({reason}); start anew in another folder"
+            ) from None
 
     def _stateful(self) -> dict:
         return {

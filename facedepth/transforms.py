@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from .checks import InputError, check_shapes
 from .sample import Sample
@@ -184,6 +183,8 @@ class Photometric:
     def __init__(self, strength: float = 0.5):
         if not 0 <= strength <= 1:
             raise InputError(f"strength: expected 0 to 1, got {strength}")
+        from torchvision.transforms import v2  # seconds to import, and only training needs it
+
         self.strength = strength
         self._steps = v2.Compose(
             [
@@ -192,7 +193,15 @@ class Photometric:
                 v2.RandomGrayscale(p=0.1 * strength),
                 v2.RandomApply([v2.GaussianBlur(5, (0.1, 0.1 + 1.5 * strength))], p=0.3 * strength),
                 v2.RandomApply([v2.Lambda(self._noise)], p=0.5 * strength),
-                v2.RandomApply([_jpeg(strength)], p=0.4 * strength),
+                # JPEG knows 8 bits only.
+                v2.RandomApply(
+                    [
+                        v2.ToDtype(torch.uint8, scale=True),
+                        v2.JPEG((round(95 - 60 * strength), 95)),
+                        v2.ToDtype(torch.float32, scale=True),
+                    ],
+                    p=0.4 * strength,
+                ),
             ]
         )
 
@@ -200,7 +209,7 @@ class Photometric:
         return sample._replace(image=self._steps(sample.image)) if self.strength else sample
 
     def _gamma(self, image: Tensor) -> Tensor:
-        return v2.functional.adjust_gamma(image, 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength))
+        return image ** 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength)
 
     def _noise(self, image: Tensor) -> Tensor:
         sigma = _uniform(0.0, 0.06 * self.strength)
@@ -217,16 +226,6 @@ class Compose:
         for transform in self.transforms:
             sample = transform(sample)
         return sample
-
-
-def _jpeg(strength: float) -> v2.Compose:
-    return v2.Compose(
-        [
-            v2.ToDtype(torch.uint8, scale=True),  # JPEG knows nothing else
-            v2.JPEG((round(95 - 60 * strength), 95)),
-            v2.ToDtype(torch.float32, scale=True),
-        ]
-    )
 
 
 def _uniform(low: float, high: float) -> float:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 from .checks import InputError
-from .figures import colour_depth, render_mesh
+from .figures import colour_depth, curves, mesh_views, panel, render_mesh, sample_row
+from .io import atomic_path, image_to_uint8
+from .mesh import Mesh
 from .prediction import Prediction
 
 if TYPE_CHECKING:
@@ -28,6 +33,55 @@ def show(figure: Figure) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     display(Picture(data=buffer.getvalue()))
+
+
+def show_samples(dataset: Dataset, count: int = 4) -> None:
+    """Show samples, evenly spread over a data set: image, depth and normals."""
+    picked = [dataset[int(index)] for index in torch.linspace(0, len(dataset) - 1, min(count, len(dataset)))]
+    show(panel([sample_row(sample, dataset.depth_kind) for sample in picked], note="near is warm"))
+
+
+def show_training(history: Sequence[Mapping[str, float]]) -> None:
+    """Show the curves of a run, as ``fit`` returns it."""
+    show(curves(history, ["loss", "val_loss"]))
+
+
+def show_mesh(mesh: Mesh) -> None:
+    """Show a mesh from five sides, as clay and with the photo on it."""
+    show(panel([mesh_views(mesh, textured=False), mesh_views(mesh)]))
+
+
+class PhotoUpload:
+    """A button to upload one's own photo.
+
+    Attributes:
+        path: the uploaded photo, or the default as long as there is none.
+        widget: the button, shown by ``display``.
+    """
+
+    def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
+        import ipywidgets
+
+        self.path, self.folder = Path(default), Path(folder)
+        self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
+        self.widget.observe(self._keep, names="value")
+
+    def _keep(self, change: Mapping) -> None:
+        value = change["new"]
+        # ipywidgets 8 gives a tuple of uploads, 7 (Colab's) a dictionary by file name.
+        uploads = list(value) if not isinstance(value, Mapping) else [
+            {"name": name, "content": upload["content"]} for name, upload in value.items()
+        ]
+        if uploads:
+            path = self.folder / Path(uploads[-1]["name"]).name
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(bytes(uploads[-1]["content"]))
+            self.path = path
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
 
 
 def explore(prediction: Prediction) -> ipywidgets.Widget:
@@ -78,7 +132,7 @@ def _side_by_side(
     prediction: Prediction, depth: torch.Tensor, *, near: float, far: float, cut_m: float, yaw_deg: float
 ) -> bytes:
     """A PNG of the photo, the depth map and the mesh."""
-    photo = Image.fromarray((prediction.image * 255).byte().permute(1, 2, 0).numpy())
+    photo = Image.fromarray(image_to_uint8(prediction.image))
     map_picture = Image.fromarray(colour_depth(depth, prediction.mask, near=near, far=far))
     try:
         mesh = prediction.mesh(cut_m=cut_m, max_triangles=_PREVIEW_TRIANGLES)

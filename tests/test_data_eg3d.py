@@ -44,8 +44,8 @@ def cut_short(path: Path, keep: float = 0.5) -> None:
     path.write_bytes(content[: int(len(content) * keep)])
 
 
-def test_affine_samples():
-    faces = EG3DFaces(SAMPLE)
+def test_affine_samples(root):
+    faces = EG3DFaces(root)
     assert faces.depth_kind == "affine"
     assert len(faces) == 4
     assert faces.names == faces.identities == STEMS
@@ -61,8 +61,8 @@ def test_affine_samples():
     assert sample.camera.K[0].tolist() == pytest.approx([4.2647 * 128, 0, 64])
 
 
-def test_other_sizes_bring_image_depth_and_camera_along():
-    small, large = EG3DFaces(SAMPLE, size=64)[1], EG3DFaces(SAMPLE, size=256)[1]
+def test_other_sizes_bring_image_depth_and_camera_along(root):
+    small, large = EG3DFaces(root, size=64)[1], EG3DFaces(root, size=256)[1]
     assert small.image.shape[-2:] == small.depth.shape[-2:] == (64, 64)
     assert large.image.shape[-2:] == large.depth.shape[-2:] == (256, 256)
     assert_close(large.camera.K[:2], small.camera.K[:2] * 4)
@@ -219,13 +219,14 @@ def test_pictures_that_are_not_square(root, folder):
 def test_masks_are_the_head(root):
     (root / "masks").mkdir()
     pixels = np.zeros((64, 64), np.uint8)
-    pixels[16:, 32:] = 255
+    pixels[8:, 16:] = 255  # overlaps the hole in the depth
     Image.fromarray(pixels).save(eg3d_path(root, "masks", "seed0001"))
     write_exact_depth(root, STEMS)
     masked, plain = EG3DFaces(root)[1], EG3DFaces(root)[0]
     expected = torch.zeros(1, 128, 128, dtype=torch.bool)
-    expected[:, 32:, 64:] = True
+    expected[:, 16:, 32:] = True
     assert_close(masked.head, expected & masked.mask)
+    assert (expected & ~masked.mask).any()
     assert_close(masked.face, masked.head)
     assert_close(plain.head, plain.mask)
     Image.new("L", (64, 64)).save(eg3d_path(root, "masks", "seed0001"))
@@ -250,15 +251,15 @@ def test_hidden_files_are_no_samples(root):
     assert EG3DFaces(root).names == STEMS
 
 
-def test_loader_makes_batches_in_workers():
-    batch = next(iter(DataLoader(EG3DFaces(SAMPLE, size=32), batch_size=4, num_workers=1)))
+def test_loader_makes_batches_in_workers(root):
+    batch = next(iter(DataLoader(EG3DFaces(root, size=32), batch_size=4, num_workers=1)))
     assert isinstance(batch, Sample)
     assert batch.image.shape == (4, 3, 32, 32)
     assert batch.camera.cam2world.shape == (4, 4, 4)
     assert list(batch.name) == STEMS
-    assert_close(batch.image[3], EG3DFaces(SAMPLE, size=32)[3].image)
+    assert_close(batch.image[3], EG3DFaces(root, size=32)[3].image)
 
 
-def test_images_are_the_stored_ones():
+def test_images_are_the_stored_ones(root):
     stored = read_image(eg3d_path(SAMPLE, "images", "seed0003"))
-    assert_close(EG3DFaces(SAMPLE, size=512)[3].image, stored)
+    assert_close(EG3DFaces(root, size=512)[3].image, stored)

@@ -44,7 +44,7 @@ def test_parts_are_data_sets_themselves():
         assert part.depth_kind == "metric"
         assert [part[index] for index in range(len(part))] == part.names
         assert [name.split("_")[0] for name in part.names] == part.identities
-    train, val = split(EG3DFaces(SAMPLE, size=16), val=0.5)
+    train, val = split(EG3DFaces(SAMPLE, size=16, depth_kind="affine"), val=0.5)
     assert train.depth_kind == val.depth_kind == "affine"
     assert train[0].name == train.names[0]
 

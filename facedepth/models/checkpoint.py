@@ -83,12 +83,13 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
     if metadata.get("format") != "facedepth":
         raise InputError(f"{path}: a safetensors file, but not a checkpoint of facedepth (its metadata do not say so)")
-    options = json.loads(metadata["options"]) | {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
     try:
+        options = json.loads(metadata["options"])
+        options |= {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
         model = create_model(metadata["model"], **options)
-    except TypeError as error:
-        written_by = metadata["version"]
-        raise InputError(f"{path}: written by facedepth {written_by}, which knew other options ({error})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        written_by = metadata.get("version", "of unknown version")
+        raise InputError(f"{path}: written by facedepth {written_by}, its model is unknown here ({error})") from None
     model.info = {key: value for key, value in metadata.items() if key not in _OWN_KEYS}
     return model, state
 
@@ -96,11 +97,14 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: refused: not a plain state dict, loading it could run code ({reason})") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable PyTorch file ({error})") from None
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: refused: not a plain state dict, loading it could run code; if you trust it, "
+            "open it yourself and save its tensors with torch.save(model.state_dict(), ...)"
+        ) from None
+    except Exception as error:  # bytes that are no pickle make PyTorch's reader fail in every way there is
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{path}: not a readable PyTorch file ({reason})") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):

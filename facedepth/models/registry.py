@@ -29,7 +29,7 @@ class ModelEntry(NamedTuple):
 MODELS = {
     "attention_unet": ModelEntry(
         AttentionUNet,
-        about="Attention-UNet, fine detail, 9 M parameters",
+        about="Attention-UNet, keeps fine detail",
         licence="MIT (code); weights are their trainer's",
         weights="train it, or convert the original project's Attention_UNET_*_weights.pt",
     ),

@@ -1,0 +1,62 @@
+"""What the tests of models, training, evaluation and the command line share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes in; child processes inherit it
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from facedepth.data import EG3DFaces, rerender
+from facedepth.models import DepthNetwork, create_model
+
+torch.set_num_threads(1)
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+@pytest.fixture(scope="session")
+def sample_root() -> Path:
+    """The four samples in EG3D's layout."""
+    return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def exact_root(tmp_path_factory) -> Path:
+    """The four samples with exact depth of 64 pixels a side."""
+    root = tmp_path_factory.mktemp("exact")
+    for folder in ("images", "depth128x128", "cam_poses", "shapes"):
+        shutil.copytree(SAMPLE / folder, root / folder)
+    rerender(root, size=64, grid=128)
+    return root
+
+
+@pytest.fixture(scope="session")
+def affine_faces() -> EG3DFaces:
+    """The four samples with 8-bit depth, 32 pixels a side."""
+    return EG3DFaces(SAMPLE, size=32, depth_kind="affine")
+
+
+@pytest.fixture(scope="session")
+def exact_faces(exact_root) -> EG3DFaces:
+    """The four samples with exact depth, 64 pixels a side."""
+    return EG3DFaces(exact_root, size=64, depth_kind="metric")
+
+
+@pytest.fixture
+def tiny_model():
+    """A function that makes an Attention-UNet of a few hundred parameters, the same one for the same seed."""
+
+    def make(*, seed: int = 0, kind: str = "affine_relief", **options) -> DepthNetwork:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return create_model(
+                "attention_unet", **{"channels": 2, "depth": 2, "head_mask": False, "input_size": 32} | options, kind=kind
+            )
+
+    return make

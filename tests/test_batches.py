@@ -1,0 +1,151 @@
+"""Training batches: their content depends on (seed, epoch, index) alone."""
+
+import multiprocessing
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from facedepth.batches import Augmented, EpochOrder, Transformed, bad_data_named, to_device, training_batches
+from facedepth.camera import Camera
+from facedepth.checks import InputError
+from facedepth.sample import Sample
+from facedepth.transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
+
+STRONG = Compose((RandomCrop((0.5, 1.0)), RandomFlip(), Resize(16), Photometric(1.0)))
+
+
+class Damaged(Dataset):
+    """A data set whose every sample is broken."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Sample:
+        raise InputError(f"sample{index}.png: a damaged picture; copy it again")
+
+
+def epoch_of(dataset, *, seed=0, epoch=0, workers=0, skip=0, batch_size=3, repeats=1) -> list[Sample]:
+    loader, order = training_batches(
+        dataset, STRONG, batch_size=batch_size, repeats=repeats, workers=workers, seed=seed
+    )
+    order.epoch, order.skip = epoch, skip
+    return list(loader)
+
+
+def assert_same(first: list[Sample], second: list[Sample]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert one.name == other.name
+        for a, b in zip((*one[:5], *one.camera), (*other[:5], *other.camera), strict=True):
+            assert torch.equal(a, b)
+
+
+def by_name(batches: list[Sample]) -> dict[str, torch.Tensor]:
+    return {name: batch.image[row] for batch in batches for row, name in enumerate(batch.name)}
+
+
+def test_batches_are_samples(affine_faces):
+    batch = epoch_of(affine_faces, batch_size=4)[0]
+    assert isinstance(batch, Sample)
+    assert isinstance(batch.camera, Camera)
+    assert batch.image.shape == (4, 3, 16, 16)
+    assert batch.camera.K.shape == (4, 3, 3)
+    assert sorted(batch.name) == affine_faces.names
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(affine_faces, workers):
+    assert_same(epoch_of(affine_faces), epoch_of(affine_faces, workers=workers))
+
+
+def test_the_caller_s_random_state_changes_nothing_and_is_left_alone(affine_faces):
+    torch.manual_seed(1)
+    first = epoch_of(affine_faces)
+    torch.manual_seed(2)
+    random.seed(2)
+    np.random.seed(2)
+    assert_same(first, epoch_of(affine_faces))
+    sample = Augmented(affine_faces, STRONG, seed=0)
+    before = torch.get_rng_state()
+    sample[0, 1]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_run_that_goes_on_sees_the_rest_of_the_epoch(affine_faces):
+    whole = epoch_of(affine_faces, epoch=3, batch_size=1)
+    assert_same(whole[2:], epoch_of(affine_faces, epoch=3, batch_size=1, skip=2))
+
+
+def test_batch_size_changes_no_sample(affine_faces):
+    small, large = by_name(epoch_of(affine_faces, batch_size=1)), by_name(epoch_of(affine_faces, batch_size=4))
+    assert all(torch.equal(small[name], large[name]) for name in affine_faces.names)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 1}])
+def test_another_epoch_or_seed_looks_different(affine_faces, change):
+    first, second = by_name(epoch_of(affine_faces)), by_name(epoch_of(affine_faces, **change))
+    assert not any(torch.equal(first[name], second[name]) for name in affine_faces.names)
+
+
+def test_a_sample_repeated_in_an_epoch_looks_different(affine_faces):
+    batches = epoch_of(affine_faces, repeats=3, batch_size=1)
+    assert sorted(batch.name[0] for batch in batches) == sorted(affine_faces.names * 3)
+    images = [batch.image for batch in batches]
+    assert not any(torch.equal(a, b) for index, a in enumerate(images) for b in images[:index])
+
+
+def test_seed_epoch_and_index_do_not_blend():
+    """(epoch 1, index 2) and (epoch 2, index 1) must not be the same draw, nor seed + epoch."""
+    draws = {
+        (seed, epoch, index): float(Augmented([torch.zeros(1)] * 4, lambda _: torch.rand(()), seed)[epoch, index])
+        for seed in range(4) for epoch in range(4) for index in range(4)
+    }
+    assert len(set(draws.values())) == 64
+
+
+def test_order_of_epochs():
+    order = EpochOrder(50, seed=0)
+    orders = []
+    for order.epoch in range(3):
+        keys = list(order)
+        assert {epoch for epoch, _ in keys} == {order.epoch}
+        orders.append([index for _, index in keys])
+        assert sorted(orders[-1]) == list(range(50))
+    assert len({tuple(indices) for indices in [*orders, list(range(50))]}) == 4
+    order.skip = 20
+    assert len(order) == 30
+    assert [index for _, index in order] == orders[2][20:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_data_are_named_without_the_story_of_a_worker(workers):
+    loader, _ = training_batches(Damaged(), Resize(16), batch_size=2, repeats=1, workers=workers, seed=0)
+    with pytest.raises(InputError) as caught:
+        list(bad_data_named(loader))
+    assert str(caught.value) in {f"sample{index}.png: a damaged picture; copy it again" for index in range(4)}
+
+
+def test_workers_leave_a_ctrl_c_to_the_main_process(affine_faces):
+    loader, order = training_batches(affine_faces, STRONG, batch_size=1, repeats=1, workers=1, seed=0)
+    batches = iter(loader)
+    next(batches)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, 2)
+    assert len(list(batches)) == 3
+
+
+def test_transformed_is_the_same_every_time(affine_faces):
+    small = Transformed(affine_faces, Resize(8))
+    assert len(small) == 4
+    assert small[1].image.shape == (3, 8, 8)
+    assert torch.equal(small[1].image, small[1].image)
+
+
+def test_to_device_moves_everything(affine_faces):
+    batch = to_device(epoch_of(affine_faces)[0], "meta")
+    assert all(tensor.device.type == "meta" for tensor in (*batch[:5], *batch.camera))
+    assert isinstance(batch, Sample)

@@ -1,0 +1,250 @@
+"""Checkpoint files: all that is needed travels, and nothing but a checkpoint is taken."""
+
+import json
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
+
+from facedepth.checks import InputError
+from facedepth.models import create_model, load_model, save_model
+
+OPTIONS = {
+    "channels": 3, "depth": 3, "attention": False, "head_mask": True, "kind": "affine_inverse", "input_size": 96,
+    "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25),
+}
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return save_model(create_model("attention_unet", **OPTIONS), tmp_path / "face.safetensors", info={"licence": "CC0"})
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+def rewrite(path: Path, *, metadata: dict[str, str] | None = None, **tensors: torch.Tensor | None) -> None:
+    """Write a checkpoint anew with other metadata, and with tensors changed, added or (None) left out."""
+    state = {**load_file(path), **{key.replace("__", "."): tensor for key, tensor in tensors.items()}}
+    metadata = {**metadata_of(path), **(metadata or {})}
+    save_file(
+        {key: tensor for key, tensor in state.items() if tensor is not None}, path,
+        metadata={key: text for key, text in metadata.items() if text is not None},
+    )
+
+
+def test_metadata(checkpoint):
+    metadata = metadata_of(checkpoint)
+    assert metadata["format"] == "facedepth"
+    assert metadata["model"] == "attention_unet"
+    assert json.loads(metadata["options"])["channels"] == 3
+    assert json.loads(metadata["options"]).keys() == OPTIONS.keys()
+    assert metadata["kind"] == "affine_inverse"
+    assert metadata["input_size"] == "96"
+    assert np.allclose(json.loads(metadata["mean"]), OPTIONS["mean"])
+    assert np.allclose(json.loads(metadata["std"]), OPTIONS["std"])
+    assert metadata["version"] == version("facedepth")
+    assert metadata["licence"] == "CC0"
+
+
+def test_round_trip(tmp_path, checkpoint):
+    torch.manual_seed(1)
+    model = create_model("attention_unet", **OPTIONS)
+    for _ in range(3):  # running statistics move, and must travel
+        model(torch.rand(2, 3, 32, 32))
+    save_model(model, checkpoint)
+    loaded = load_model(checkpoint, device="cpu")
+    assert not loaded.training
+    assert (loaded.name, loaded.kind, loaded.input_size) == ("attention_unet", "affine_inverse", 96)
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], tensor), key
+        assert loaded.state_dict()[key].dtype == tensor.dtype, key
+    image = torch.rand(1, 3, 20, 30)
+    with torch.inference_mode():
+        assert_close(loaded(image), model.eval()(image), rtol=0, atol=0)
+
+
+def test_kind_and_size_given_in_training_win_over_the_options(checkpoint):
+    model = create_model("attention_unet", **OPTIONS)
+    model.kind, model.input_size = "relief", 64
+    save_model(model, checkpoint)
+    loaded = load_model(checkpoint, device="cpu")
+    assert (loaded.kind, loaded.input_size) == ("relief", 64)
+
+
+def test_info_stays_with_the_model(tmp_path, checkpoint):
+    loaded = load_model(checkpoint, device="cpu")
+    assert loaded.info == {"licence": "CC0"}
+    again = save_model(loaded, tmp_path / "again.safetensors", info={"training_data": "mine", "licence": "MIT"})
+    assert load_model(again, device="cpu").info == {"training_data": "mine", "licence": "MIT"}
+
+
+def test_info_cannot_lie_about_the_model(tmp_path):
+    model = create_model("attention_unet", **OPTIONS)
+    path = save_model(model, tmp_path / "face.safetensors", info={"kind": "relief", "format": "other"})
+    assert load_model(path, device="cpu").kind == "affine_inverse"
+
+
+def test_saved_again_nothing_changes_and_nothing_is_left_over(tmp_path, checkpoint):
+    again = save_model(load_model(checkpoint, device="cpu"), tmp_path / "again.safetensors")
+    assert metadata_of(again) == metadata_of(checkpoint)
+    first, second = load_file(checkpoint), load_file(again)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.safetensors", "face.safetensors"]
+
+
+def test_missing_misshapen_and_extra_tensors_are_all_listed(checkpoint):
+    rewrite(checkpoint, head__bias=None, head__weight=torch.zeros(2, 4, 1, 1), neck__weight=torch.zeros(7))
+    with pytest.raises(InputError) as caught:
+        load_model(checkpoint, device="cpu")
+    message = str(caught.value)
+    assert str(checkpoint) in message
+    assert "missing head.bias (2,)" in message
+    assert "head.weight: expected (2, 3, 1, 1), got (2, 4, 1, 1)" in message
+    assert "unknown neck.weight (7,)" in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"head__bias": None}, {"head__bias": torch.zeros(3)}, {"head__bias2": torch.zeros(3)}, {"mean": None}],
+    ids=["missing", "misshapen", "extra", "no-mean"],
+)
+def test_one_wrong_tensor_is_enough(checkpoint, change):
+    rewrite(checkpoint, **change)
+    with pytest.raises(InputError, match=r"face.safetensors: its tensors do not fit the model 'attention_unet'"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_many_wrong_tensors_are_counted(checkpoint):
+    state = {f"layer{index}": torch.zeros(1) for index in range(20)}
+    save_file(state, checkpoint, metadata=metadata_of(checkpoint))
+    with pytest.raises(InputError, match=r"and \d+ more"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_checkpoint_of_other_options(checkpoint):
+    options = json.loads(metadata_of(checkpoint)["options"]) | {"channels": 4}
+    rewrite(checkpoint, metadata={"options": json.dumps(options)})
+    with pytest.raises(InputError, match=r"decoder.0.convolve.0.bias: expected \(8,\), got \(6,\)"):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"model": "resnet"}, {"options": '{"colour": 1}'}, {"options": "{"}, {"options": None}, {"kind": "depth"},
+        {"input_size": "big"},
+    ],
+    ids=["model", "option", "no-json", "no-options", "kind", "size"],
+)
+def test_metadata_that_describe_no_model_of_ours(checkpoint, metadata):
+    rewrite(checkpoint, metadata={"version": "9.9"} | metadata)
+    with pytest.raises(InputError, match=r"face.safetensors: written by facedepth 9.9, whose model is not known here"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_safetensors_of_others(tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(InputError, match=r"theirs.safetensors: a safetensors file, but not a checkpoint of facedepth"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, this is text\n", b"\x00" * 64])
+def test_not_safetensors(tmp_path, content):
+    path = tmp_path / "face.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"face.safetensors: not a readable safetensors file"):
+        load_model(path)
+
+
+def test_safetensors_cut_short(checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"face.safetensors: not a readable safetensors file"):
+        load_model(checkpoint)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, this is text\n", b"not a model", b"{'a': 1}", b"\x80\x02", b"PK\x03\x04"])
+def test_not_a_pytorch_file(tmp_path, content):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights.pt: (not a readable PyTorch file|refused)"):
+        load_model(path)
+
+
+def test_pytorch_file_cut_short(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"weight": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"weights.pt: not a readable PyTorch file"):
+        load_model(path)
+
+
+class MakesAFile:
+    """Unpickled, it calls ``Path.touch``, as a hostile file would call something worse."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda payload, path: path.write_bytes(pickle.dumps(payload))])
+def test_a_pickle_that_would_run_code_runs_nothing(tmp_path, write):
+    trace, path = tmp_path / "trace", tmp_path / "hostile.pt"
+    write({"down_convs.0.conv1.weight": MakesAFile(trace)}, path)
+    with pytest.raises(InputError, match=r"hostile.pt: (refused|not a readable)"):
+        load_model(path)
+    assert not trace.exists()
+    if write is torch.save:
+        torch.load(path, weights_only=False)  # it is loaded gun indeed
+        assert trace.exists()
+
+
+def test_a_whole_model_pickled(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model.pt: refused: not a plain state dict"):
+        load_model(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [torch.zeros(3)], {"weight": "text"}])
+def test_a_pytorch_file_without_a_state_dict(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"weights.pt: expected a state dict \(tensors by name\)"):
+        load_model(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("state", [{"fc.weight": torch.zeros(2, 2), "fc.bias": torch.zeros(2)}, {}])
+def test_state_dict_of_an_unknown_network(tmp_path, state):
+    torch.save(state, tmp_path / "resnet.pt")
+    with pytest.raises(InputError, match=r"resnet.pt: its keys .* are those of no known network") as caught:
+        load_model(tmp_path / "resnet.pt")
+    assert all(key in str(caught.value) for key in state)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(InputError, match=r"nothing.safetensors: no such checkpoint file"):
+        load_model(tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match=r"attention_unet: no such checkpoint file; no weights are shipped"):
+        load_model("attention_unet")
+    with pytest.raises(InputError, match="no such checkpoint file"):
+        load_model(tmp_path)
+
+
+def test_other_suffixes(tmp_path):
+    (tmp_path / "face.onnx").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"expected a .safetensors, .pt or .pth file, got .onnx"):
+        load_model(tmp_path / "face.onnx")
+    with pytest.raises(InputError, match=r"face.pt: expected a name that ends in .safetensors"):
+        save_model(create_model("attention_unet", **OPTIONS), tmp_path / "face.pt")

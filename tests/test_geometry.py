@@ -1,0 +1,388 @@
+"""Normals, smoothing and meshes of depth maps: planes with known normals, squares counted by hand, odd cameras."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from facedepth.camera import Camera
+from facedepth.checks import InputError
+from facedepth.geometry import depth_to_mesh, depth_to_points, normals_from_depth, normals_valid, smooth_depth
+from facedepth.io import image_to_uint8
+from facedepth.mesh import Mesh
+
+
+def odd_camera() -> Camera:
+    """fx != fy, skew, principal point off: nothing that may be swapped unseen."""
+    return Camera(torch.tensor([[50.0, 3.0, 4.0], [0.0, 60.0, 9.0], [0.0, 0.0, 1.0]]), torch.eye(4))
+
+
+def plane_depth(camera: Camera, normal: torch.Tensor, offset: float, height: int, width: int) -> torch.Tensor:
+    """z-depth of the plane normal . X = offset, hit by each pixel's ray: z = offset / (normal . ray)."""
+    return offset / torch.einsum("i,ihw->hw", normal, camera.rays(height, width))[None]
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def full(depth: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(depth, dtype=torch.bool)
+
+
+def corners_of(mesh: Mesh, camera: Camera) -> np.ndarray:
+    """(F, 3, 2) pixel coordinates of the faces' corners, found by projecting the vertices."""
+    points = mesh.vertices * [1, -1, -1] @ camera.K.numpy().T
+    return (points[:, :2] / points[:, 2:])[mesh.faces]
+
+
+def turns_counter_clockwise(mesh: Mesh) -> np.ndarray:
+    """(F,) bool: the face's normal points to the camera at the origin."""
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    return (np.cross(b - a, c - a) * -(a + b + c)).sum(axis=1) > 0
+
+
+# --- normals
+
+
+def test_normals_of_a_tilted_plane_are_exact_up_to_the_border():
+    normal = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, -0.8]), dim=0)
+    camera = odd_camera()
+    depth = plane_depth(camera, normal, -2.0, 12, 16)
+    assert depth.min() > 0
+    normals = normals_from_depth(depth, camera)
+    assert_close(normals, normal[:, None, None].expand(3, 12, 16), atol=2e-5, rtol=0)
+
+
+def test_normals_point_to_the_camera():
+    normals = normals_from_depth(1 + 0.01 * rand(1, 9, 7), odd_camera())
+    assert (normals[2] < 0).all()
+    assert_close(normals.norm(dim=0), torch.ones(9, 7))
+
+
+def test_a_surface_that_falls_away_to_the_right_looks_to_the_right():
+    # z grows with x: seen from the camera its normal leans towards +x.
+    depth = torch.linspace(1, 1.5, 8).expand(1, 6, 8).contiguous()
+    assert (normals_from_depth(depth, Camera.from_fov(30, 6, 8))[0] > 0).all()
+
+
+def test_normals_are_zero_where_they_rest_on_an_invalid_pixel():
+    depth = 1 + 0.01 * rand(1, 6, 7)
+    mask = full(depth)
+    mask[0, 2, 3] = False
+    lost = torch.zeros(6, 7, dtype=torch.bool)
+    for row, column in ((2, 3), (1, 3), (3, 3), (2, 2), (2, 4)):
+        lost[row, column] = True
+    assert (normals_valid(mask)[0] == ~lost).all()
+    normals = normals_from_depth(depth, odd_camera(), mask)
+    assert ((normals == 0).all(dim=0) == lost).all()
+
+
+def test_normals_of_a_batch_are_those_of_a_loop():
+    depth = 1 + 0.1 * rand(3, 1, 6, 7)
+    one_by_one = torch.stack([normals_from_depth(one, odd_camera()) for one in depth])
+    assert_close(normals_from_depth(depth, odd_camera()), one_by_one)
+
+
+# --- smoothing
+
+
+def noisy_step() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A wall at 1 m beside one at 2 m, the same with 2 mm of noise, and the mask with a hole."""
+    clean = torch.ones(1, 40, 50)
+    clean[..., 20:] = 2
+    noise = torch.randn(1, 40, 50, generator=torch.Generator().manual_seed(0)) * 0.002
+    mask = full(clean)
+    mask[0, 5:9, 10:14] = False
+    return clean, clean + noise, mask
+
+
+@pytest.mark.parametrize("sigma_px", [1.5, 6.0])
+def test_smoothing_takes_noise_and_leaves_edges(sigma_px):
+    clean, noisy, mask = noisy_step()
+    smooth = smooth_depth(noisy, mask, sigma_px=sigma_px)
+    before, after = (noisy - clean)[mask].std(), (smooth - clean)[mask].std()
+    assert after < before / 2.5
+    assert (smooth - clean)[mask].abs().max() < 0.01  # nothing of the metre between the walls has leaked
+    assert (smooth - clean)[mask].mean().abs() < 2e-4
+
+
+def test_smoothing_neither_touches_nor_uses_invalid_pixels():
+    _, noisy, mask = noisy_step()
+    smooth = smooth_depth(noisy, mask)
+    assert_close(smooth[~mask], noisy[~mask], atol=0, rtol=0)
+    junk = torch.where(mask, noisy, 1.003)  # within reach of the neighbours' depth: only the mask keeps it out
+    assert_close(smooth_depth(junk, mask)[mask], smooth[mask], atol=0, rtol=0)
+    nothing = torch.where(mask, noisy, 0.0)
+    assert_close(smooth_depth(nothing, mask)[mask], smooth[mask], atol=0, rtol=0)
+
+
+def test_smoothing_of_a_plateau_or_of_width_0_is_nothing():
+    _, noisy, mask = noisy_step()
+    assert_close(smooth_depth(noisy, mask, sigma_px=0), noisy, atol=0, rtol=0)
+    flat = torch.full((1, 9, 9), 3.0)
+    assert_close(smooth_depth(flat, full(flat)), flat)
+
+
+def test_smoothing_does_not_know_units():
+    _, noisy, mask = noisy_step()
+    assert_close(smooth_depth(1000 * noisy, mask), 1000 * smooth_depth(noisy, mask))
+
+
+def test_a_wide_neighbourhood_costs_no_more_than_a_narrow_one():
+    # Taken pixel by pixel, sigma 60 would visit 241 x 241 neighbours and take minutes.
+    depth = 1 + 0.001 * rand(1, 200, 200)
+    start = time.perf_counter()
+    smooth = smooth_depth(depth, full(depth), sigma_px=60)
+    assert time.perf_counter() - start < 5
+    assert smooth.std() < depth.std() / 3
+
+
+# --- points
+
+
+def test_points_have_the_axes_of_the_viewer_and_the_colour_of_their_pixel():
+    camera, depth, image = odd_camera(), 1 + rand(1, 12, 16), rand(3, 12, 16, seed=1)
+    mask = rand(1, 12, 16, seed=2) > 0.3
+    cloud = depth_to_points(depth, camera, mask, image)
+    rows, columns = np.nonzero(mask[0].numpy())
+    expected = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1) @ np.linalg.inv(camera.K.numpy()).T
+    expected *= depth[mask].numpy()[:, None]
+    np.testing.assert_allclose(cloud.points, expected * [1, -1, -1], atol=1e-6)
+    assert (cloud.colours == image_to_uint8(image)[rows, columns]).all()
+
+
+# --- meshes: which triangles
+
+
+def test_every_square_gives_two_triangles_that_face_the_camera():
+    depth = 1 + 0.01 * rand(1, 12, 16)
+    mesh = depth_to_mesh(depth, odd_camera(), full(depth))
+    assert mesh.vertices.dtype == np.float32
+    assert mesh.faces.dtype == np.int32
+    assert mesh.vertices.shape == (12 * 16, 3)
+    assert mesh.faces.shape == (2 * 11 * 15, 3)
+    assert set(mesh.faces.ravel()) == set(range(12 * 16))  # counted from 0, every vertex used
+    assert turns_counter_clockwise(mesh).all()
+    # Together they cover the grid once: in pixels each has area 1/2, of one sign.
+    a, b, c = corners_of(mesh, odd_camera()).transpose(1, 0, 2)
+    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    np.testing.assert_allclose(area, np.full(len(area), -0.5), atol=1e-3)  # y is down: counter-clockwise is negative
+
+
+def test_vertices_are_the_depth_at_the_pixels_centre():
+    camera, depth = odd_camera(), 1 + 0.01 * rand(1, 12, 16)
+    mesh = depth_to_mesh(depth, camera, full(depth))
+    expected = camera.unproject(depth).permute(1, 2, 0).reshape(-1, 3) * torch.tensor([1.0, -1, -1])
+    assert_close(torch.from_numpy(mesh.vertices), expected)
+
+
+def test_no_triangle_bridges_a_depth_jump():
+    depth = torch.ones(1, 4, 6)
+    depth[..., 3:] = 2
+    mesh = depth_to_mesh(depth, Camera.from_focal(60, 4, 6), full(depth))
+    assert len(mesh.faces) == 2 * (3 * 2) + 2 * (3 * 2)  # two walls of 3 x 2 squares, nothing between them
+    z = -mesh.vertices[mesh.faces][..., 2]
+    assert (z.max(axis=1) - z.min(axis=1) < 1e-6).all()
+
+
+@pytest.mark.parametrize("outside", [0.0, 1.0, torch.nan])
+def test_no_triangle_leaves_the_mask_whatever_lies_there(outside):
+    depth = torch.ones(1, 5, 6)
+    mask = full(depth)
+    mask[0, 2, 3] = False
+    depth[~mask] = outside
+    camera = Camera.from_focal(60, 5, 6)
+    mesh = depth_to_mesh(depth, camera, mask)
+    # 4 x 5 squares; the four around the hole have three good corners and keep one triangle.
+    assert len(mesh.faces) == 2 * (20 - 4) + 4
+    assert len(mesh.vertices) == 29
+    assert np.isfinite(mesh.vertices).all()
+    at_hole = np.abs(corners_of(mesh, camera) - [3.5, 2.5]).max(axis=2) < 0.1
+    assert not at_hole.any()
+
+
+CORNERS = {(0, 0): 0, (0, 1): 1, (1, 0): 2, (1, 1): 3}
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize("reason", ["mask", "jump"])
+def test_a_square_with_three_good_corners_gives_one_triangle(corner, reason):
+    depth = torch.tensor([[[1.0, 1.001], [1.002, 1.003]]])
+    mask = full(depth)
+    if reason == "mask":
+        mask[0][corner] = False
+    else:
+        depth[0][corner] = 2
+    camera = Camera.from_focal(2, 2, 2)
+    mesh = depth_to_mesh(depth, camera, mask, max_angle_deg=45)
+    assert mesh.faces.shape == (1, 3)
+    assert len(mesh.vertices) == 3
+    assert turns_counter_clockwise(mesh).all()
+    expected = {(column + 0.5, row + 0.5) for row, column in CORNERS if (row, column) != corner}
+    assert {(x, y) for x, y in corners_of(mesh, camera)[0].round(4).tolist()} == expected
+
+
+def test_two_good_corners_give_nothing():
+    depth = torch.ones(1, 2, 2)
+    mask = torch.tensor([[[True, False], [False, True]]])
+    mesh = depth_to_mesh(depth, Camera.from_focal(2, 2, 2), mask)
+    assert mesh.faces.shape == (0, 3)
+    assert mesh.vertices.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("depth", "diagonal"),
+    [
+        ([[1.0, 1.1], [1.2, 1.0]], {0, 3}),  # upper left and lower right are alike: a ridge runs between them
+        ([[1.1, 1.0], [1.0, 1.3]], {1, 2}),
+    ],
+)
+def test_a_square_is_split_along_the_diagonal_with_the_smaller_step(depth, diagonal):
+    depth = torch.tensor([depth])
+    mesh = depth_to_mesh(depth, Camera.from_focal(2, 2, 2), full(depth))
+    first, second = (set(face) for face in mesh.faces.tolist())
+    assert first & second == diagonal
+    assert turns_counter_clockwise(mesh).all()
+
+
+def steep_plane(size: int, unit: float) -> tuple[torch.Tensor, Camera]:
+    """A plane 80 degrees from the image plane, seen so narrowly that every edge is near to 80 degrees."""
+    camera = Camera.from_fov(1, size, size)
+    normal = torch.tensor([math.sin(math.radians(80)), 0.0, -math.cos(math.radians(80))])
+    return plane_depth(camera, normal, -math.cos(math.radians(80)), size, size) * unit, camera
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0, 0.001])
+@pytest.mark.parametrize("size", [128, 512])
+def test_the_angle_means_the_same_at_any_size_and_in_any_unit(size, unit):
+    depth, camera = steep_plane(size, unit)
+    kept = depth_to_mesh(depth, camera, full(depth), max_angle_deg=82)
+    assert len(kept.faces) == 2 * (size - 1) ** 2
+    cut = depth_to_mesh(depth, camera, full(depth), max_angle_deg=78)
+    assert len(cut.faces) == 0
+
+
+def test_the_angle_means_the_same_under_a_budget():
+    depth, camera = steep_plane(128, 1.0)
+    kept = depth_to_mesh(depth, camera, full(depth), max_angle_deg=82, max_triangles=2000)
+    cut = depth_to_mesh(depth, camera, full(depth), max_angle_deg=78, max_triangles=2000)
+    assert 1000 < len(kept.faces) <= 2000
+    assert len(cut.faces) == 0
+
+
+# --- meshes: the budget
+
+
+def test_the_budget_is_held_with_exact_rays_and_the_whole_texture():
+    camera = Camera(torch.tensor([[100.0, 0, 20], [0, 120, 35], [0, 0, 1]]), torch.eye(4))
+    depth, image = 1 + 0.001 * rand(1, 60, 90), rand(3, 60, 90, seed=1)
+    mesh = depth_to_mesh(depth, camera, full(depth), image, max_triangles=700)
+    assert 300 < len(mesh.faces) <= 700
+    assert mesh.texture.shape == (60, 90, 3)
+    # Every kept vertex is a pixel of the full picture: its ray, its depth, its place in the texture.
+    pixels = mesh.vertices * [1, -1, -1] @ camera.K.numpy().T
+    pixels = pixels[:, :2] / pixels[:, 2:]
+    column, row = np.floor(pixels).astype(int).T
+    np.testing.assert_allclose(pixels, np.stack([column, row], axis=1) + 0.5, atol=1e-3)
+    np.testing.assert_allclose(-mesh.vertices[:, 2], depth[0].numpy()[row, column])
+    assert (mesh.vertex_colours() == image_to_uint8(image)[row, column]).all()
+
+
+@pytest.mark.parametrize("max_triangles", [1, 2, 10, 999, 5000])
+def test_the_budget_is_held_by_masks_of_every_kind(max_triangles):
+    depth = torch.ones(1, 61, 47)
+    y, x = torch.meshgrid(torch.arange(61), torch.arange(47), indexing="ij")
+    masks = {
+        "all": full(depth)[0],
+        "disc": (x - 23) ** 2 + (y - 30) ** 2 < 400,
+        "every second": (x % 2 == 0) & (y % 2 == 0),  # at stride 2 all of it is valid
+        "every third": (x % 3 == 0) & (y % 3 == 0),
+        "noise": rand(61, 47) > 0.5,
+    }
+    for name, mask in masks.items():
+        mesh = depth_to_mesh(depth, Camera.from_focal(60, 61, 47), mask[None], max_triangles=max_triangles)
+        assert len(mesh.faces) <= max_triangles, name
+
+
+def test_a_large_enough_budget_changes_nothing():
+    depth = 1 + 0.01 * rand(1, 12, 16)
+    free = depth_to_mesh(depth, odd_camera(), full(depth))
+    assert (depth_to_mesh(depth, odd_camera(), full(depth), max_triangles=2 * 12 * 16).faces == free.faces).all()
+
+
+# --- meshes: the texture
+
+
+def test_uv_has_its_origin_at_the_lower_left():
+    depth = torch.ones(1, 4, 8)
+    mesh = depth_to_mesh(depth, Camera.from_focal(60, 4, 8), full(depth), rand(3, 4, 8))
+    uv = mesh.uv.reshape(4, 8, 2)
+    np.testing.assert_allclose(uv[0, 0], [0.5 / 8, 1 - 0.5 / 4])  # the upper left pixel's centre
+    np.testing.assert_allclose(uv[3, 5], [5.5 / 8, 0.5 / 4])
+    assert uv.min() > 0
+    assert uv.max() < 1
+
+
+def test_a_vertex_has_the_colour_of_its_pixel():
+    depth, image = torch.ones(1, 5, 8), rand(3, 5, 8)
+    mesh = depth_to_mesh(depth, Camera.from_focal(60, 5, 8), full(depth), image)
+    assert (mesh.vertex_colours().reshape(5, 8, 3) == image_to_uint8(image)).all()
+
+
+def test_a_texture_larger_than_viewers_take_is_shrunk_and_fits_as_before():
+    depth = torch.ones(1, 20, 8192)
+    image = torch.zeros(3, 20, 8192)
+    image[0, :, 6000:] = 1
+    image[1, :10] = 1
+    mesh = depth_to_mesh(depth, Camera.from_focal(9000, 20, 8192), full(depth), image, max_triangles=400_000)
+    assert mesh.texture.shape == (10, 4096, 3)
+    assert mesh.uv.min() >= 0
+    assert mesh.uv.max() <= 1
+    expected = image_to_uint8(image).reshape(-1, 3)
+    assert (mesh.vertex_colours() == expected).all()
+
+
+def test_without_a_picture_there_is_no_texture():
+    depth = torch.ones(1, 3, 3)
+    assert depth_to_mesh(depth, Camera.from_focal(60, 3, 3), full(depth)).texture is None
+
+
+# --- bad input, speed
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, torch.nan, torch.inf])
+def test_depth_that_is_none_inside_the_mask_is_refused(bad):
+    depth = torch.ones(1, 4, 4)
+    depth[0, 2, 1] = bad
+    with pytest.raises(InputError, match="depth: expected finite values above 0 everywhere in the mask"):
+        depth_to_mesh(depth, Camera.from_focal(60, 4, 4), full(depth))
+
+
+def test_shapes_and_budget_are_checked():
+    depth, camera = torch.ones(1, 4, 5), Camera.from_focal(60, 4, 5)
+    with pytest.raises(InputError, match="mask: expected shape"):
+        depth_to_mesh(depth, camera, torch.ones(1, 5, 4, dtype=torch.bool))
+    with pytest.raises(InputError, match="depth: expected shape"):
+        depth_to_mesh(depth, camera, full(depth), torch.ones(3, 8, 10))
+    with pytest.raises(InputError, match="max_triangles: expected at least 1, got 0"):
+        depth_to_mesh(depth, camera, full(depth), max_triangles=0)
+
+
+def test_512_x_512_to_a_textured_mesh_takes_a_tenth_of_a_second():
+    # The aim is 0.1 s on one core; the bound leaves room for a busy machine.
+    depth, image, camera = 1 + 0.001 * rand(1, 512, 512), rand(3, 512, 512), Camera.from_fov(20, 512, 512)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        mesh = depth_to_mesh(depth, camera, full(depth), image)
+        seconds.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    print(f"512 x 512 to mesh: {min(seconds):.3f} s, best of {len(seconds)}")
+    assert len(mesh.faces) == 2 * 511**2
+    assert min(seconds) < 0.25

@@ -1,0 +1,48 @@
+"""What stands outside the library: the README's example and the links that follow the project's address."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_the_readmes_example_runs(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=170)
+    for name in ("report/metrics.csv", "report/pictures.png", "face.glb", "points.ply"):
+        assert (tmp_path / "outputs" / name).stat().st_size > 0
+
+
+def test_links_follow_the_address(tmp_path):
+    for name in (".ci", "colab_notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    linked = [tmp_path / "README.md", *(tmp_path / "colab_notebooks").glob("*.ipynb")]
+    before = {path: path.read_text() for path in linked}
+
+    def rewrite():
+        subprocess.run([sys.executable, tmp_path / ".ci" / "address.py"], check=True)
+
+    rewrite()
+    assert {path: path.read_text() for path in linked} == before, "run `make address`"
+    pyproject = tmp_path / "pyproject.toml"
+    fork = 'Repository = "https://github.com/someone/fork"'
+    pyproject.write_text(re.sub(r'Repository = ".*"', fork, pyproject.read_text()))
+    rewrite()
+    for path in linked:
+        changed = path.read_text()
+        assert "colab.research.google.com/github/someone/fork/blob/main/" in changed
+        assert re.search(r"https://github.com/someone/fork[^/]", changed)
+
+
+def test_the_readme_names_only_files_that_are_there():
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,596 @@
+"""Training: runs that stop and go on as if nothing had happened, and that end with the best weights."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch.optim.swa_utils import AveragedModel
+
+from facedepth.batches import Transformed
+from facedepth.checks import InputError
+from facedepth.data import EG3DFaces, Part
+from facedepth.evaluation import evaluate
+from facedepth.models import create_model, load_model
+from facedepth.optimisation import deferred_interrupt, make_schedule, warmed_average
+from facedepth.training import TrainConfig, TrainingStopped, fit
+
+QUICK = {
+    "epochs": 2, "batch_size": 2, "repeats": 2, "learning_rate": 1e-2, "warmup_steps": 2, "ema_decay": 0.9,
+    "augment": 0.5, "workers": 0, "device": "cpu", "save_every_s": 0.0,
+}
+
+# A run in a process of its own, slow enough to be caught in the middle of an epoch.
+CHILD = """
+import json, sys, time
+import torch
+from facedepth.data import EG3DFaces, Part
+from facedepth.models import create_model
+from facedepth.training import TrainConfig, fit
+
+class Slow(Part):
+    def __getitem__(self, index):
+        time.sleep(0.05)
+        return super().__getitem__(index)
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = create_model("attention_unet", channels=2, depth=2, head_mask=False, input_size=32, kind="affine_relief")
+faces = EG3DFaces(sys.argv[1], size=32, depth_kind="affine")
+fit(model, Slow(faces, [0, 1, 2]), Part(faces, [3]), TrainConfig(**json.loads(sys.argv[2])))
+"""
+
+
+@pytest.fixture
+def train(affine_faces) -> Part:
+    return Part(affine_faces, [0, 1, 2])
+
+
+@pytest.fixture
+def val(affine_faces) -> Part:
+    return Part(affine_faces, [3])
+
+
+def config(out: Path, **changes) -> TrainConfig:
+    return TrainConfig(out=str(out), **QUICK | changes)
+
+
+def events_of(folder: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0}).Reload()
+
+
+def history_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def what_was_computed(folder: Path) -> dict:
+    """All that a run leaves behind, apart from how fast it ran."""
+    found = {}
+    for name in ("last.safetensors", "best.safetensors"):
+        with safe_open(folder / name, framework="pt") as file:
+            metadata = file.metadata()
+        metrics = json.loads(metadata.pop("metrics"))
+        metrics.pop("images_per_s")
+        tensors = {key: tensor.numpy().tobytes() for key, tensor in load_file(folder / name).items()}
+        found[name] = (metadata, metrics, tensors)
+    found["history"] = [{key: text for key, text in row.items() if key != "images_per_s"} for row in history_of(folder)]
+    scalars = events_of(folder).scalars
+    found["events"] = {
+        tag: [(event.step, event.value) for event in scalars.Items(tag)]
+        for tag in scalars.Keys() if not tag.endswith("images_per_s")
+    }
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- a run from end to end
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, affine_faces):
+    """A run of four epochs: its folder, the model it returned, its history."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("attention_unet", channels=2, depth=2, head_mask=False, input_size=32, kind="affine_relief")
+    seen = []
+    history = fit(
+        model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=4, repeats=4),
+        callbacks=[lambda rows: seen.append(len(rows))],
+    )
+    assert seen == [1, 2, 3, 4]
+    return folder, model, history
+
+
+def test_history(finished):
+    folder, _, history = finished
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert [row["step"] for row in history] == [6, 12, 18, 24]
+    assert history[-1]["loss"] < history[0]["loss"]
+    rows = history_of(folder)
+    assert [{key: float(text) for key, text in row.items()} for row in rows] == history
+    assert {"loss", "l1", "val_loss", "val_picture_l1", "learning_rate", "images_per_s"} <= rows[0].keys()
+    assert all(row["images_per_s"] > 0 for row in history)
+
+
+def test_files_of_a_run(finished):
+    folder, _, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json", "state.pt", "best.safetensors", "last.safetensors", "history.csv", "tensorboard"
+    }
+
+
+def test_best_is_the_epoch_with_the_least_validation_loss(finished, affine_faces):
+    folder, model, history = finished
+    best = min(history, key=lambda row: row["val_loss"])
+    loaded = load_model(folder / "best.safetensors", device="cpu")
+    assert json.loads(loaded.info["metrics"]) == best
+    assert json.loads(loaded.info["training_data"])["train_samples"] == 3
+    assert json.loads(load_model(folder / "last.safetensors", device="cpu").info["metrics"]) == history[-1]
+    score = evaluate(loaded, Part(affine_faces, [3]), align="none", region="mask").means["picture_l1"]
+    assert score == pytest.approx(best["val_loss"], abs=1e-5)  # on affine data the loss is this score
+    assert not model.training
+    assert model.info == loaded.info
+    for key, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[key]), key
+
+
+def test_a_worse_epoch_leaves_best_alone(tmp_path, tiny_model, train, val):
+    class Ruin:
+        """From the second epoch on, near and far are swapped."""
+
+        depth_kind, identities = train.depth_kind, train.identities
+        reads = 0
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            self.reads += 1
+            sample = train[index]
+            return sample if self.reads <= 60 else sample._replace(depth=1 - sample.depth)
+
+    history = fit(tiny_model(), Ruin(), val, config(tmp_path / "run", repeats=20, learning_rate=3e-2, schedule="plateau"))
+    assert history[1]["val_loss"] > history[0]["val_loss"]
+    with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["metrics"])["epoch"] == 1
+    with safe_open(tmp_path / "run" / "last.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["metrics"])["epoch"] == 2
+
+
+def test_tensorboard_has_scalars_and_pictures(finished):
+    folder, _, history = finished
+    events = events_of(folder)
+    assert [event.step for event in events.Scalars("epoch/val_loss")] == [6, 12, 18, 24]
+    assert [event.value for event in events.Scalars("epoch/val_loss")] == pytest.approx(
+        [row["val_loss"] for row in history]
+    )
+    assert [event.step for event in events.Scalars("train/loss")] == [20]
+    pictures = events.Images("val")
+    assert [event.step for event in pictures] == [6, 12, 18, 24]
+    assert pictures[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_cosine_schedule_reaches_zero(finished):
+    assert finished[2][-1]["learning_rate"] == pytest.approx(0, abs=1e-12)
+
+
+def test_target_kind_is_written_down(tmp_path, tiny_model, train, val):
+    model = tiny_model(kind="relief")
+    with pytest.raises(InputError, match="may train affine_relief, not 'relief'"):
+        fit(model, train, val, config(tmp_path / "run", epochs=1))
+    assert not (tmp_path / "run").exists()
+    fit(model, train, val, config(tmp_path / "run", epochs=1, target_kind="affine_relief", input_size=24))
+    assert (model.kind, model.input_size) == ("affine_relief", 24)
+    loaded = load_model(tmp_path / "run" / "best.safetensors", device="cpu")
+    assert (loaded.kind, loaded.input_size) == ("affine_relief", 24)
+
+
+@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
+def test_exact_depth_trains_every_kind(tmp_path, tiny_model, exact_faces, kind):
+    history = fit(
+        tiny_model(kind=kind, head_mask=True), Part(exact_faces, [0, 1, 2]), Part(exact_faces, [3]),
+        config(tmp_path / "run", repeats=6, epochs=2, optimiser="adam", schedule="plateau", augment=0.0),
+    )
+    assert history[1]["loss"] < history[0]["loss"]
+    assert {"mask", "val_abs_rel", "val_mad_deg"} <= history[0].keys()
+
+
+def test_training_leaves_the_random_state_alone(tmp_path, tiny_model, train, val):
+    before = torch.get_rng_state()
+    fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_same_seed_same_run_whatever_the_workers(tmp_path, tiny_model, train, val):
+    for name, changes in {"a": {}, "b": {"workers": 2}, "c": {"seed": 1}}.items():
+        torch.rand(len(name))  # the caller's random state does not matter
+        fit(tiny_model(), train, val, config(tmp_path / name, **changes))
+    first = what_was_computed(tmp_path / "a")
+    assert what_was_computed(tmp_path / "b") == first
+    assert what_was_computed(tmp_path / "c") != first
+
+
+# ------------------------------------------------------------------------------------------------- stopping, going on
+
+
+def start_child(root: Path, out: Path, **changes) -> subprocess.Popen:
+    settings = {"out": str(out)} | QUICK | {"epochs": 3, "repeats": 4} | changes
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(root), json.dumps(settings)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )
+
+
+def stop_in_the_second_epoch(child: subprocess.Popen, folder: Path, number: int) -> str:
+    """Send a signal when the saved state is in the middle of the second epoch; returns what the child said."""
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert child.poll() is None, child.communicate()[1]
+            if (folder / "state.pt").exists():
+                os.kill(child.pid, signal.SIGSTOP)  # so that it cannot run on while we look
+                state = torch.load(folder / "state.pt", weights_only=True)
+                if state["epoch"] == 1 and 1 <= state["step_in_epoch"] <= 4:
+                    os.killpg(child.pid, number) if number == signal.SIGINT else os.kill(child.pid, number)
+                    os.kill(child.pid, signal.SIGCONT)
+                    return child.communicate(timeout=60)[1]
+                os.kill(child.pid, signal.SIGCONT)
+            time.sleep(0.01)
+        raise AssertionError("never seen in the middle of the second epoch")
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, affine_faces) -> dict:
+    """What the child's run computes when nobody stops it."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("attention_unet", channels=2, depth=2, head_mask=False, input_size=32, kind="affine_relief")
+    fit(model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=3, repeats=4))
+    return what_was_computed(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGKILL, 0), (signal.SIGKILL, 2), (signal.SIGINT, 0), (signal.SIGINT, 2)]
+)
+def test_stopped_and_resumed_is_the_very_same_run(
+    tmp_path, sample_root, tiny_model, train, val, uninterrupted, number, workers
+):
+    folder = tmp_path / "run"
+    child = start_child(sample_root, folder, workers=workers)
+    said = stop_in_the_second_epoch(child, folder, number)
+    assert child.returncode == -number, said
+    assert said.count("Traceback") == (number == signal.SIGINT)  # one KeyboardInterrupt, none from the workers
+    state = torch.load(folder / "state.pt", weights_only=True)
+    assert state["epoch"] == 1
+    assert 1 <= state["step_in_epoch"] <= 5
+    history = fit(tiny_model(seed=9), train, val, config(folder, epochs=3, repeats=4, resume=True, workers=workers))
+    assert len(history) == 3
+    assert what_was_computed(folder) == uninterrupted
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
+    """A Ctrl-C in a callback, between two epochs, with a schedule that has a memory; then resumed."""
+    def interrupt(rows):
+        if len(rows) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    settings = {"epochs": 4, "schedule": schedule, "save_every_s": 1e9}
+    fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), train, val, config(tmp_path / "run", **settings), callbacks=[interrupt])
+    assert len(history_of(tmp_path / "run")) == 2
+    fit(tiny_model(seed=9), train, val, config(tmp_path / "run", **settings, resume=True))
+    assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
+
+
+def test_stopped_during_validation(tmp_path, tiny_model, train, val):
+    class Interrupting(Transformed):
+        depth_kind = val.depth_kind
+
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().__getitem__(index)
+
+    fit(tiny_model(), train, val, config(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), train, Interrupting(val, lambda sample: sample), config(tmp_path / "run"))
+    assert not (tmp_path / "run" / "history.csv").exists()
+    fit(tiny_model(seed=9), train, val, config(tmp_path / "run", resume=True))
+    assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_computes_nothing_and_gives_its_best(finished, tiny_model, affine_faces):
+    folder, model, history = finished
+    before = what_was_computed(folder)
+    other = tiny_model(seed=9)
+    again = fit(
+        other, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=4, repeats=4, resume=True)
+    )
+    assert again == history
+    assert what_was_computed(folder) == before
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[key]), key
+
+
+def test_an_existing_run_is_not_overwritten(finished, tiny_model, train, val):
+    folder, _, _ = finished
+    before = what_was_computed(folder)
+    with pytest.raises(InputError, match=r"finished: holds a run already; go on with it \(resume=True, --resume\)"):
+        fit(tiny_model(), train, val, config(folder, epochs=4, repeats=4))
+    assert what_was_computed(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.5}, "learning_rate: 0.01 then, 0.5 now"),
+        ({"epochs": 9}, "epochs: 4 then, 9 now"),
+        ({"seed": 3, "augment": 0.1}, "augment: 0.5 then, 0.1 now; seed: 0 then, 3 now"),
+    ],
+)
+def test_resuming_with_other_settings_names_them(finished, tiny_model, train, val, changes, message):
+    with pytest.raises(InputError, match="was started with other settings") as caught:
+        fit(tiny_model(), train, val, replace(config(finished[0], epochs=4, repeats=4, resume=True), **changes))
+    assert message in str(caught.value)
+
+
+def test_resuming_another_model_or_other_data_is_refused(finished, tiny_model, train, affine_faces):
+    folder, _, _ = finished
+    settings = config(folder, epochs=4, repeats=4, resume=True)
+    with pytest.raises(InputError, match=r"options: .*'channels': 2.* then, .*'channels': 4.* now"):
+        fit(tiny_model(channels=4), train, Part(affine_faces, [3]), settings)
+    with pytest.raises(InputError, match="val_samples: 1 then, 2 now"):
+        fit(tiny_model(), train, Part(affine_faces, [3, 3]), settings)
+
+
+def test_the_state_of_another_model_is_refused(tmp_path, finished, tiny_model, train, val):
+    folder = tmp_path / "run"
+    fit(tiny_model(channels=4), train, val, config(folder, epochs=1))
+    (folder / "state.pt").write_bytes((finished[0] / "state.pt").read_bytes())
+    with pytest.raises(InputError, match=r"state.pt: not the state of this run \(.*\); start anew in another folder"):
+        fit(tiny_model(channels=4), train, val, config(folder, epochs=1, resume=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"text, no state\n", None])
+def test_a_damaged_state_is_named(tmp_path, tiny_model, train, val, content):
+    folder = tmp_path / "run"
+    fit(tiny_model(), train, val, config(folder, epochs=1))
+    whole = (folder / "state.pt").read_bytes()
+    (folder / "state.pt").write_bytes(whole[:1000] if content is None else content)
+    with pytest.raises(InputError, match=r"state.pt: cannot be read"):
+        fit(tiny_model(), train, val, config(folder, epochs=1, resume=True))
+
+
+def test_the_place_and_the_pace_may_change(tmp_path, tiny_model, train, val):
+    fit(tiny_model(), train, val, config(tmp_path / "run"))
+    moved = tmp_path / "moved"
+    (tmp_path / "run").rename(moved)
+    assert len(fit(tiny_model(), train, val, config(moved, workers=1, save_every_s=5.0, resume=True))) == 2
+
+
+# ------------------------------------------------------------------------------------------------ when things go wrong
+
+
+class Poisoned(Part):
+    """From one read on, a sample is NaN."""
+
+    def __init__(self, dataset, indices, *, good_reads: int):
+        super().__init__(dataset, indices)
+        self.good_reads = good_reads
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        self.good_reads -= 1
+        return sample if self.good_reads >= 0 else sample._replace(image=torch.full_like(sample.image, torch.nan))
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+def assert_finite(folder: Path) -> None:
+    state = torch.load(folder / "state.pt", weights_only=True)
+    for part in ("model", "average"):
+        assert all(tensor.isfinite().all() for tensor in state[part].values())
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_state(tmp_path, tiny_model, affine_faces, val):
+    folder = tmp_path / "run"
+    poisoned = Poisoned(affine_faces, [0, 1, 2], good_reads=9)
+    with pytest.raises(TrainingStopped, match=r"the loss became nan at step 4; the last good state is kept in") as caught:
+        fit(tiny_model(), poisoned, val, config(folder, augment=0.0))
+    assert str(folder) in str(caught.value)
+    state = torch.load(folder / "state.pt", weights_only=True)
+    assert (state["epoch"], state["step_in_epoch"]) == (1, 1)
+    assert_finite(folder)
+    load_model(folder / "best.safetensors")
+    healthy = Part(affine_faces, [0, 1, 2])
+    fit(tiny_model(), healthy, val, config(folder, augment=0.0, resume=True))
+    fit(tiny_model(), healthy, val, config(tmp_path / "whole", augment=0.0))
+    assert what_was_computed(folder) == what_was_computed(tmp_path / "whole")
+
+
+def test_nan_at_the_first_step_says_that_nothing_was_saved(tmp_path, tiny_model, affine_faces, val):
+    with pytest.raises(TrainingStopped, match=r"step 0; no state was saved yet in .*run"):
+        fit(tiny_model(), Poisoned(affine_faces, [0, 1, 2], good_reads=0), val, config(tmp_path / "run"))
+    assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def test_an_absurd_learning_rate_stops_the_run(tmp_path, tiny_model, train, val):
+    folder = tmp_path / "run"
+    settings = config(folder, learning_rate=1e30, warmup_steps=0, schedule="plateau")
+    with pytest.raises(TrainingStopped, match="lower learning_rate") as caught:
+        fit(tiny_model(), train, val, settings)
+    assert str(folder) in str(caught.value)
+    assert_finite(folder)
+    assert not (folder / "best.safetensors").exists()  # no epoch came to a good end
+
+
+def test_an_infinite_gradient_never_reaches_the_weights(tmp_path, tiny_model, train, val):
+    """A finite loss whose gradient overflows."""
+    model = tiny_model()
+    with torch.no_grad():
+        for block in model.encoder:
+            block[4].weight.mul_(1e18)
+        model.head.weight.mul_(1e-18)
+    before = {key: tensor.clone() for key, tensor in model.named_parameters()}
+    model.head.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(TrainingStopped, match="the gradient became"):
+        fit(model, train, val, config(tmp_path / "run"))
+    for key, tensor in model.named_parameters():
+        assert torch.equal(tensor, before[key]), key
+
+
+def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, train, affine_faces):
+    poisoned = Poisoned(affine_faces, [3], good_reads=0)
+    with pytest.raises(TrainingStopped, match="the validation loss became nan"):
+        fit(tiny_model(), train, poisoned, config(tmp_path / "run"))
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimiser": "sgd"}, "optimiser: expected one of adamw, adam, got 'sgd'"),
+        ({"schedule": "step"}, "schedule: expected one of cosine, plateau"),
+        ({"loss": "l2"}, "loss: expected one of default, ssi"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+        ({"epochs": "ten"}, "epochs: expected a whole number of at least 1, got 'ten'"),
+        ({"batch_size": 2.5}, "batch_size: expected a whole number"),
+        ({"workers": -1}, "workers: expected a whole number of at least 0, got -1"),
+        ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
+        ({"learning_rate": 0.0}, "learning_rate and clip_norm above 0"),
+        ({"ema_decay": 1.0}, r"ema_decay in \[0, 1\)"),
+        ({"augment": 2.0}, r"augment in \[0, 1\]"),
+    ],
+)
+def test_settings_that_make_no_sense(changes, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(out="run", **changes)
+
+
+def test_unknown_settings_and_changes():
+    with pytest.raises(TypeError, match="learning_rat"):
+        TrainConfig(out="run", learning_rat=1e-3)
+    with pytest.raises(AttributeError):
+        TrainConfig(out="run").epochs = 3
+
+
+def test_what_cannot_be_trained_leaves_no_folder(tmp_path, tiny_model, train, val, exact_faces):
+    folder = tmp_path / "run"
+    with pytest.raises(InputError, match="expected samples to train and to validate on, got 3 and 0"):
+        fit(tiny_model(), train, Part(val, []), config(folder))
+    with pytest.raises(InputError, match="expected one depth_kind, got 'affine' and 'metric'"):
+        fit(tiny_model(), train, exact_faces, config(folder))
+    with pytest.raises(InputError, match="device 'warp' cannot be used here"):
+        fit(tiny_model(), train, val, config(folder, device="warp"))
+    assert not folder.exists()
+
+
+# -------------------------------------------------------------------------------------------------------------- parts
+
+
+def test_cosine_with_warm_up():
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = make_schedule(optimiser, "cosine", steps=100, warmup=4)
+    rates = []
+    for _ in range(100):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[:5] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
+    assert rates[52] == pytest.approx(1.0)  # half way down
+    assert rates == sorted(rates[:4]) + sorted(rates[4:], reverse=True)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0)
+
+
+def test_warm_up_is_at_most_a_tenth():
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule(optimiser, "cosine", steps=20, warmup=1000)
+    optimiser.step()
+    schedule.step()
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(1.0)
+
+
+def test_plateau_falls_after_three_idle_epochs():
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule(optimiser, "plateau", steps=0, warmup=0)
+    rates = []
+    for loss in (3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0):
+        schedule.step(loss)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1])
+
+
+def test_moving_average_by_hand():
+    model = torch.nn.BatchNorm1d(1)
+    average = AveragedModel(model, multi_avg_fn=warmed_average(0.5), use_buffers=True)
+    by_hand = 0.0
+    for count, value in enumerate((4.0, 8.0, 2.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 7.0)):
+        with torch.no_grad():
+            model.weight.fill_(value)
+            model.num_batches_tracked.fill_(count)
+        average.update_parameters(model)
+        decay = min(0.5, (1 + count) / (10 + count))
+        by_hand = value if count == 0 else decay * by_hand + (1 - decay) * value
+        assert float(average.module.weight) == pytest.approx(by_hand)
+    assert int(average.module.num_batches_tracked) == 9  # a counter is copied
+
+
+def test_without_average_the_weights_are_those_of_the_last_step():
+    model = torch.nn.Linear(1, 1)
+    average = AveragedModel(model, multi_avg_fn=warmed_average(0.0), use_buffers=True)
+    for value in (4.0, 8.0, 2.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update_parameters(model)
+        assert float(average.module.weight) == value
+
+
+def test_second_ctrl_c_is_obeyed_at_once():
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interrupted:  # noqa: PT012 (two signals)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        assert interrupted.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_overfits_four_samples(tmp_path, sample_root):
+    """The original's loss and target: L1 in [-1, 1] over all pixels."""
+    faces = EG3DFaces(sample_root, depth_kind="affine")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = create_model("attention_unet", channels=16, kind="affine_relief", head_mask=False)
+    started = time.monotonic()
+    fit(model, faces, faces, TrainConfig(
+        out=str(tmp_path / "run"), epochs=10, batch_size=4, repeats=25, learning_rate=5e-3, warmup_steps=10,
+        ema_decay=0.9, augment=0.0, workers=0, device="cpu",
+    ))
+    seconds = time.monotonic() - started
+    score = evaluate(model, faces, region="mask", align="none").means["picture_l1"]
+    print(f"L1 in [-1, 1]: {score:.4f} after {seconds:.0f} s")
+    assert score < 0.02
+    assert seconds < 180
