@@ -36,9 +36,9 @@ clean:
 $(READY): requirements.txt pyproject.toml setup.py .ci/system-packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "facedepth needs Python >= 3.10; $(PYTHON) is `$(PYTHON) --version 2>&1`. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@sh .ci/system-packages
+	@PYTHON=$(PYTHON) sh .ci/system-packages
 	@command -v uv >/dev/null || test -x .uv/bin/uv || $(PYTHON) -m pip install --quiet --target .uv uv
-	PATH="$$PATH:$(CURDIR)/.uv/bin" && \
+	PATH="$$PATH:$(CURDIR)/.uv/bin" && export UV_SYSTEM_CERTS=true && \
 	  uv venv --quiet --allow-existing --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV) && \
 	  uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
 	@touch $@

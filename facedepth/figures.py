@@ -51,7 +51,7 @@ def colour_normals(depth: Tensor, camera: Camera, mask: Tensor) -> np.ndarray:
 def _colour(values: Tensor, mask: Tensor, low: float, high: float, colour_map: str) -> np.ndarray:
     from matplotlib import colormaps
 
-    fraction = ((values[0].detach().float().cpu().numpy() - low) / (high - low)).clip(0, 1)
+    fraction = np.nan_to_num((values[0].detach().float().cpu().numpy() - low) / (high - low)).clip(0, 1)
     table = (colormaps[colour_map](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     picture = table[(fraction * 255).round().astype(np.uint8)]
     picture[~mask[0].cpu().numpy()] = _NO_DATA

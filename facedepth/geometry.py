@@ -56,12 +56,22 @@ def smooth_depth(depth: Tensor, mask: Tensor, *, sigma_px: float = 1.5, sigma_re
     Source: Tomasi and Manduchi, "Bilateral filtering for gray and color images", ICCV 1998.
     """
     check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
-    if sigma_px <= 0:
+    if sigma_px <= 0 or not mask.any():
         return depth
+    # A face fills a part of a large photo: only the mask's bounding box is worked on.
+    rows, columns = mask[0].any(dim=1).nonzero(), mask[0].any(dim=0).nonzero()
+    box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    smooth = depth.clone()
+    smooth[box] = _bilateral(depth[box], mask[box], sigma_px, sigma_relative)
+    return smooth
+
+
+def _bilateral(depth: Tensor, mask: Tensor, sigma_px: float, sigma_relative: float) -> Tensor:
     step = max(1, round(sigma_px / 1.5))
     radius = math.ceil(2 * sigma_px / step) * step
     height, width = depth.shape[-2:]
     safe = torch.where(mask, depth, 1.0)
+    tolerance = safe * sigma_relative
     near_depth = F.pad(safe, (radius,) * 4)
     near_mask = F.pad(mask, (radius,) * 4)
     total, weights = torch.zeros_like(safe), torch.zeros_like(safe)
@@ -69,9 +79,9 @@ def smooth_depth(depth: Tensor, mask: Tensor, *, sigma_px: float = 1.5, sigma_re
         for dx in range(0, 2 * radius + 1, step):
             window = (..., slice(dy, dy + height), slice(dx, dx + width))
             squared_px = (dy - radius) ** 2 + (dx - radius) ** 2
-            relative = (near_depth[window] - safe) / (safe * sigma_relative)
-            weight = torch.exp(-0.5 * (relative.square() + squared_px / sigma_px**2)) * near_mask[window]
-            total += weight * near_depth[window]
+            weight = (near_depth[window] - safe).div_(tolerance).square_().add_(squared_px / sigma_px**2)
+            weight = weight.mul_(-0.5).exp_().mul_(near_mask[window])
+            total.addcmul_(weight, near_depth[window])
             weights += weight
     return torch.where(mask, total / weights.clamp(min=1e-12), depth)
 

@@ -7,13 +7,16 @@ EG3D's set of synthetic faces (https://github.com/NVlabs/eg3d, Chan et al., CVPR
     cam_poses/<stem>.npy      25 numbers: cam2world (4 x 4, row-major, OpenCV axes), then K divided by the image size
     shapes/<stem>.ply         the head's surface, in voxel indices
     depth/<stem>.npy          exact z-depth in EG3D's unit, any size, NaN where there is none; ``rerender`` writes it
-    masks/<stem>.png          the head, bright; optional
+    masks/<stem>.png          optional, 8-bit: 255 where the face is, 170 on the rest of the head, 0 elsewhere; a mask
+                              of black and white alone says where the head is and nothing of the face
+    manifest.csv              optional: a row a sample, its ``name`` and its ``identity`` among the columns
 
 EG3D's unit: the box that holds the head is 1 wide.
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +25,14 @@ from torch import Tensor
 
 from .camera import Camera
 from .checks import InputError
-from .io import atomic_path, read_array, read_values
+from .io import atomic_path, read_array, read_image, read_values, write_image
 
 EG3D_SUFFIXES = {
     "images": ".png", "depth128x128": ".png", "cam_poses": ".npy", "shapes": ".ply", "depth": ".npy", "masks": ".png",
 }
 """Folders of the EG3D layout, and the one suffix that each holds."""
+
+_HEAD_ABOVE, _FACE_ABOVE = 0.5, 0.85  # brightness in a mask
 
 
 def eg3d_path(root: str | Path, folder: str, stem: str) -> Path:
@@ -75,6 +80,33 @@ def read_eg3d_picture(path: str | Path) -> Tensor:
     if picture.min() == picture.max():
         raise InputError(f"{path}: no depth in it, every pixel is {int(picture.min())}; delete the sample")
     return 1 - picture / 255
+
+
+def read_eg3d_mask(path: str | Path) -> tuple[Tensor, Tensor]:
+    """Read ``masks/<stem>.png`` as head and face, (1, h, w) bool each."""
+    brightness = read_image(path).mean(dim=0, keepdim=True)
+    return brightness > _HEAD_ABOVE, brightness > _FACE_ABOVE
+
+
+def write_eg3d_mask(path: str | Path, head: Tensor, face: Tensor) -> None:
+    """Write head and face, (1, h, w) bool, as ``masks/<stem>.png``."""
+    write_image(path, torch.where(face, 255, torch.where(head, 170, 0))[0].byte().numpy())
+
+
+def read_eg3d_identities(root: str | Path) -> dict[str, str]:
+    """Who is on which sample, by its name, from ``manifest.csv``; empty where there is none.
+
+    Raises:
+        InputError: a manifest without the two columns.
+    """
+    path = Path(root) / "manifest.csv"
+    if not path.is_file():
+        return {}
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    if rows and not {"name", "identity"} <= rows[0].keys():
+        raise InputError(f"{path}: expected columns called name and identity, got {', '.join(rows[0])}")
+    return {row["name"]: row["identity"] for row in rows}
 
 
 def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:

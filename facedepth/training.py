@@ -19,7 +19,7 @@ from .batches import Transformed, bad_data_named, to_device, training_batches
 from .checks import InputError
 from .evaluation import picture_row, score_batch
 from .figures import panel
-from .models import DepthNetwork, choose_device, load_model, save_model
+from .models import LEAST_SIZE, DepthNetwork, choose_device, load_model, save_model
 from .objectives import LOSSES, LossWeights, Objective
 from .optimisation import OPTIMISERS, SCHEDULES, deferred_interrupt, make_schedule, warmed_average
 from .runs import RunFolder
@@ -93,11 +93,15 @@ class TrainConfig:
                 raise InputError(
                     f"{name}: expected a whole number of at least {least[name]}, got {getattr(self, name)!r}"
                 )
+        if self.input_size is not None and not (isinstance(self.input_size, int) and self.input_size >= LEAST_SIZE):
+            raise InputError(
+                f"input_size: expected a whole number of at least {LEAST_SIZE}, or None, got {self.input_size!r}"
+            )
         for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s"):
             if not isinstance(getattr(self, name), int | float):
                 raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
-        if not self.learning_rate > 0 or not self.clip_norm > 0:
-            raise InputError(f"expected learning_rate and clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
+        if not (self.learning_rate > 0 and self.clip_norm > 0):
+            raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
             raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")
 

@@ -48,15 +48,14 @@ def exact_faces(exact_root) -> EG3DFaces:
     return EG3DFaces(exact_root, size=64, depth_kind="metric")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model():
     """A function that makes an Attention-UNet of a few hundred parameters, the same one for the same seed."""
 
     def make(*, seed: int = 0, kind: str = "affine_relief", **options) -> DepthNetwork:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return create_model(
-                "attention_unet", **{"channels": 2, "depth": 2, "head_mask": False, "input_size": 32} | options, kind=kind
-            )
+            tiny = {"channels": 2, "depth": 2, "head_mask": False, "input_size": 32, "kind": kind}
+            return create_model("attention_unet", **tiny | options)
 
     return make

@@ -130,7 +130,7 @@ def test_bad_data_are_named_without_the_story_of_a_worker(workers):
 
 
 def test_workers_leave_a_ctrl_c_to_the_main_process(affine_faces):
-    loader, order = training_batches(affine_faces, STRONG, batch_size=1, repeats=1, workers=1, seed=0)
+    loader, _ = training_batches(affine_faces, STRONG, batch_size=1, repeats=1, workers=1, seed=0)
     batches = iter(loader)
     next(batches)
     for worker in multiprocessing.active_children():

@@ -174,7 +174,9 @@ def test_safetensors_cut_short(checkpoint):
         load_model(checkpoint)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, this is text\n", b"not a model", b"{'a': 1}", b"\x80\x02", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, this is text\n", b"not a model", b"{'a': 1}", b"\x80\x02", b"PK\x03\x04"]
+)
 def test_not_a_pytorch_file(tmp_path, content):
     path = tmp_path / "weights.pt"
     path.write_bytes(content)

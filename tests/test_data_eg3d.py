@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces
 from facedepth.io import read_image
-from facedepth.layouts import eg3d_path
+from facedepth.layouts import eg3d_path, write_eg3d_mask
 from facedepth.sample import Sample
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
@@ -229,6 +229,12 @@ def test_masks_are_the_head(root):
     assert (expected & ~masked.mask).any()
     assert_close(masked.face, masked.head)
     assert_close(plain.head, plain.mask)
+    head, face = torch.zeros(2, 1, 128, 128, dtype=torch.bool)
+    head[:, 20:110, 30:90] = face[:, 40:80, 40:60] = True
+    write_eg3d_mask(eg3d_path(root, "masks", "seed0001"), head, face)
+    graded = EG3DFaces(root)[1]
+    assert_close(graded.head, head & graded.mask)
+    assert_close(graded.face, face & graded.mask)
     Image.new("L", (64, 64)).save(eg3d_path(root, "masks", "seed0001"))
     with pytest.raises(InputError, match=r"masks/seed0001\.png: no pixel of the head"):
         EG3DFaces(root)[1]
@@ -263,3 +269,11 @@ def test_loader_makes_batches_in_workers(root):
 def test_images_are_the_stored_ones(root):
     stored = read_image(eg3d_path(SAMPLE, "images", "seed0003"))
     assert_close(EG3DFaces(root, size=512)[3].image, stored)
+
+
+def test_a_manifest_says_who_is_who(root):
+    (root / "manifest.csv").write_text("name,age,identity\nseed0000,30,anna\nseed0002,30,anna\nseed0003,50,ben\n")
+    assert EG3DFaces(root).identities == ["anna", "seed0001", "anna", "ben"]
+    (root / "manifest.csv").write_text("name,who\nseed0000,anna\n")
+    with pytest.raises(InputError, match=r"manifest\.csv: expected columns called name and identity, got name, who"):
+        EG3DFaces(root)

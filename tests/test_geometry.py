@@ -132,6 +132,18 @@ def test_smoothing_does_not_know_units():
     assert_close(smooth_depth(1000 * noisy, mask), 1000 * smooth_depth(noisy, mask))
 
 
+def test_smoothing_of_a_part_is_that_of_the_whole():
+    # The same patch in a corner of a large map, and by itself.
+    patch = 1 + 0.001 * rand(1, 20, 30)
+    large, mask = torch.zeros(1, 90, 80), torch.zeros(1, 90, 80, dtype=torch.bool)
+    large[:, 60:80, 45:75], mask[:, 60:80, 45:75] = patch, True
+    smooth = smooth_depth(large, mask)
+    assert_close(smooth[:, 60:80, 45:75], smooth_depth(patch, full(patch)))
+    assert (smooth[~mask] == 0).all()
+    nothing = torch.zeros_like(mask)
+    assert_close(smooth_depth(large, nothing), large, atol=0, rtol=0)
+
+
 def test_a_wide_neighbourhood_costs_no_more_than_a_narrow_one():
     # Taken pixel by pixel, sigma 60 would visit 241 x 241 neighbours and take minutes.
     depth = 1 + 0.001 * rand(1, 200, 200)

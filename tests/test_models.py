@@ -147,6 +147,8 @@ def test_unknown_names_and_options():
         create_model("attention_unet", chanels=8)
     with pytest.raises(InputError, match=r"kind: expected one of relief, affine_relief, affine_inverse, got 'depth'"):
         create_model("attention_unet", kind="depth")
+    with pytest.raises(InputError, match="input_size: expected a whole number of at least 16, got 'big'"):
+        create_model("attention_unet", input_size="big")
     with pytest.raises(InputError, match="device 'warp' cannot be used here"):
         choose_device("warp")
 

@@ -101,12 +101,9 @@ def what_was_computed(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, affine_faces):
+def finished(tmp_path_factory, affine_faces, tiny_model):
     """A run of four epochs: its folder, the model it returned, its history."""
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = create_model("attention_unet", channels=2, depth=2, head_mask=False, input_size=32, kind="affine_relief")
+    folder, model = tmp_path_factory.mktemp("runs") / "finished", tiny_model()
     seen = []
     history = fit(
         model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=4, repeats=4),
@@ -165,7 +162,8 @@ def test_a_worse_epoch_leaves_best_alone(tmp_path, tiny_model, train, val):
             sample = train[index]
             return sample if self.reads <= 60 else sample._replace(depth=1 - sample.depth)
 
-    history = fit(tiny_model(), Ruin(), val, config(tmp_path / "run", repeats=20, learning_rate=3e-2, schedule="plateau"))
+    settings = config(tmp_path / "run", repeats=20, learning_rate=3e-2, augment=0.0, schedule="plateau")
+    history = fit(tiny_model(), Ruin(), val, settings)
     assert history[1]["val_loss"] > history[0]["val_loss"]
     with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["metrics"])["epoch"] == 1
@@ -259,18 +257,21 @@ def stop_in_the_second_epoch(child: subprocess.Popen, folder: Path, number: int)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, affine_faces) -> dict:
+def uninterrupted(tmp_path_factory, affine_faces, tiny_model) -> dict:
     """What the child's run computes when nobody stops it."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = create_model("attention_unet", channels=2, depth=2, head_mask=False, input_size=32, kind="affine_relief")
-    fit(model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=3, repeats=4))
+    fit(tiny_model(), Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=3, repeats=4))
     return what_was_computed(folder)
 
 
 @pytest.mark.parametrize(
-    ("number", "workers"), [(signal.SIGKILL, 0), (signal.SIGKILL, 2), (signal.SIGINT, 0), (signal.SIGINT, 2)]
+    ("number", "workers"),
+    [
+        (signal.SIGKILL, 0),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_and_resumed_is_the_very_same_run(
     tmp_path, sample_root, tiny_model, train, val, uninterrupted, number, workers
@@ -295,7 +296,7 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
         if len(rows) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    settings = {"epochs": 4, "schedule": schedule, "save_every_s": 1e9}
+    settings = {"epochs": 3, "schedule": schedule, "save_every_s": 1e9}
     fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
     with pytest.raises(KeyboardInterrupt):
         fit(tiny_model(), train, val, config(tmp_path / "run", **settings), callbacks=[interrupt])
@@ -417,7 +418,7 @@ def assert_finite(folder: Path) -> None:
 def test_nan_stops_the_run_and_keeps_the_last_good_state(tmp_path, tiny_model, affine_faces, val):
     folder = tmp_path / "run"
     poisoned = Poisoned(affine_faces, [0, 1, 2], good_reads=9)
-    with pytest.raises(TrainingStopped, match=r"the loss became nan at step 4; the last good state is kept in") as caught:
+    with pytest.raises(TrainingStopped, match="loss became nan at step 4; the last good state is kept in") as caught:
         fit(tiny_model(), poisoned, val, config(folder, augment=0.0))
     assert str(folder) in str(caught.value)
     state = torch.load(folder / "state.pt", weights_only=True)
@@ -449,10 +450,6 @@ def test_an_absurd_learning_rate_stops_the_run(tmp_path, tiny_model, train, val)
 def test_an_infinite_gradient_never_reaches_the_weights(tmp_path, tiny_model, train, val):
     """A finite loss whose gradient overflows."""
     model = tiny_model()
-    with torch.no_grad():
-        for block in model.encoder:
-            block[4].weight.mul_(1e18)
-        model.head.weight.mul_(1e-18)
     before = {key: tensor.clone() for key, tensor in model.named_parameters()}
     model.head.weight.register_hook(lambda gradient: gradient * torch.inf)
     with pytest.raises(TrainingStopped, match="the gradient became"):
@@ -479,7 +476,7 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
         ({"batch_size": 2.5}, "batch_size: expected a whole number"),
         ({"workers": -1}, "workers: expected a whole number of at least 0, got -1"),
         ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
-        ({"learning_rate": 0.0}, "learning_rate and clip_norm above 0"),
+        ({"learning_rate": 0.0}, "learning_rate, clip_norm above 0"),
         ({"ema_decay": 1.0}, r"ema_decay in \[0, 1\)"),
         ({"augment": 2.0}, r"augment in \[0, 1\]"),
     ],
@@ -583,13 +580,13 @@ def test_overfits_four_samples(tmp_path, sample_root):
     faces = EG3DFaces(sample_root, depth_kind="affine")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = create_model("attention_unet", channels=16, kind="affine_relief", head_mask=False)
-    started = time.monotonic()
+        model = create_model("attention_unet", channels=8, kind="affine_relief", head_mask=False)
+    started = time.process_time()  # on one thread that is the time it takes, whatever else the machine does
     fit(model, faces, faces, TrainConfig(
-        out=str(tmp_path / "run"), epochs=10, batch_size=4, repeats=25, learning_rate=5e-3, warmup_steps=10,
+        out=str(tmp_path / "run"), epochs=5, batch_size=4, repeats=90, learning_rate=1e-2, warmup_steps=10,
         ema_decay=0.9, augment=0.0, workers=0, device="cpu",
     ))
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
     score = evaluate(model, faces, region="mask", align="none").means["picture_l1"]
     print(f"L1 in [-1, 1]: {score:.4f} after {seconds:.0f} s")
     assert score < 0.02

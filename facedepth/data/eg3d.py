@@ -10,8 +10,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..checks import InputError
-from ..io import read_depth, read_image, read_mask
-from ..layouts import EG3D_SUFFIXES, eg3d_path, read_eg3d_camera, read_eg3d_picture
+from ..io import read_depth, read_image
+from ..layouts import (
+    EG3D_SUFFIXES,
+    eg3d_path,
+    read_eg3d_camera,
+    read_eg3d_identities,
+    read_eg3d_mask,
+    read_eg3d_picture,
+)
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, warn_about_drive
@@ -24,10 +31,10 @@ class EG3DFaces(Dataset):
 
     With ``depth_kind`` "affine" a sample's depth is 1 - picture, affine in the distance along the ray: 0 nearest ...
     1 farthest, valid everywhere. With "metric" it is exact z-depth in EG3D's unit. Images, depth and masks of any
-    size are brought to ``size`` x ``size`` pixels. Every face is another person: ``identities`` are the stems.
+    size are brought to ``size`` x ``size`` pixels.
 
     Args:
-        root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/ (the head).
+        root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/.
         size: pixels a side of the samples.
         depth_kind: "affine", "metric", or None: metric where depth/ holds a file for every image, else affine.
         skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
@@ -37,7 +44,7 @@ class EG3DFaces(Dataset):
     Attributes:
         depth_kind: "affine" or "metric".
         names: the stems, sorted.
-        identities: one string a sample, equal to its name.
+        identities: one string a sample, from manifest.csv; without one every face is another person.
 
     Raises:
         InputError: a folder is missing or empty, files lack partners, the depth asked for is not there; on reading a
@@ -61,7 +68,8 @@ class EG3DFaces(Dataset):
             found = [images, *others.values(), self._masks]
             stems = drop_damaged({stem: [files[stem] for files in found if stem in files] for stem in stems})
         self.names = stems
-        self.identities = list(stems)
+        identities = read_eg3d_identities(self.root)
+        self.identities = [identities.get(stem, stem) for stem in stems]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -104,12 +112,13 @@ class EG3DFaces(Dataset):
         depth = _square(read, self._path(_DEPTH_FOLDERS[self.depth_kind], stem))
         mask = depth > 0 if self.depth_kind == "metric" else torch.ones_like(depth, dtype=torch.bool)
         depth, mask = resize_depth(depth, mask, size, size)
-        head = mask
+        head, face = mask, mask
         if stem in self._masks:
-            head = mask & resize_mask(_square(read_mask, self._masks[stem]), size, size)
+            stored = _square(lambda path: torch.cat(read_eg3d_mask(path)), self._masks[stem])
+            head, face = (mask & resize_mask(one[None], size, size) for one in stored)
             if not head.any():
                 raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
-        return Sample(image, depth, mask, head, head, camera, stem).check()
+        return Sample(image, depth, mask, head, face, camera, stem).check()
 
     def _path(self, folder: str, stem: str) -> Path:
         return eg3d_path(self.root, folder, stem)

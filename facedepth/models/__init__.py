@@ -1,7 +1,9 @@
 """Networks, and the checkpoint files they are kept in."""
 
 from .checkpoint import load_model, save_model
-from .network import DepthNetwork, choose_device
+from .network import LEAST_SIZE, DepthNetwork, choose_device
 from .registry import MODELS, create_model, list_models
 
-__all__ = ["MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_model", "save_model"]
+__all__ = [
+    "LEAST_SIZE", "MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_model", "save_model",
+]

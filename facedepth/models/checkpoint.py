@@ -89,7 +89,9 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
         model = create_model(metadata["model"], **options)
     except (KeyError, TypeError, ValueError) as error:
         written_by = metadata.get("version", "of unknown version")
-        raise InputError(f"{path}: written by facedepth {written_by}, its model is unknown here ({error})") from None
+        raise InputError(
+            f"{path}: written by facedepth {written_by}, whose model is not known here ({error})"
+        ) from None
     model.info = {key: value for key, value in metadata.items() if key not in _OWN_KEYS}
     return model, state
 

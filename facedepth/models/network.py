@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ..checks import InputError, check_shapes
 from ..depth import KINDS
 
+LEAST_SIZE = 16
+"""Least side in pixels of the pictures a network works on."""
+
 
 class DepthNetwork(nn.Module, ABC):
     """A network from unnormalised RGB (B, 3, H, W) to (B, 1, H, W) values of its ``kind``, larger is nearer.
@@ -35,6 +38,8 @@ class DepthNetwork(nn.Module, ABC):
         super().__init__()
         if kind not in KINDS:
             raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        if not isinstance(input_size, int) or input_size < LEAST_SIZE:
+            raise InputError(f"input_size: expected a whole number of at least {LEAST_SIZE}, got {input_size!r}")
         self.kind = kind
         self.input_size = input_size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))

@@ -1,0 +1,251 @@
+"""Evaluation: the truth scores perfectly, alignment forgives scale and shift and nothing else, the report is whole."""
+
+import csv
+import json
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facedepth.checks import InputError
+from facedepth.data import Part
+from facedepth.depth import axis_factor, depth_to_relief, invert_depth
+from facedepth.evaluation import evaluate
+from facedepth.metrics import HIGHER_IS_BETTER
+from facedepth.models import DepthNetwork
+from facedepth.sample import Sample
+
+KINDS = ("relief", "affine_relief", "affine_inverse")
+
+
+class Oracle(DepthNetwork):
+    """A network that knows the answer to each picture of a data set, and recognises them."""
+
+    def __init__(self, kind: str, images: Tensor, answers: Tensor) -> None:
+        super().__init__(kind=kind, input_size=images.shape[-1], mean=(0, 0, 0), std=(1, 1, 1))
+        self.name, self.options, self.info = "oracle", {}, {}
+        self.images, self.answers = images, answers
+
+    def predict_normalised(self, image: Tensor) -> Tensor:
+        distance = (image[:, None] - self.images).abs().flatten(2).sum(dim=2)  # (B, N)
+        return self.answers[distance.argmin(dim=1)]
+
+
+class Listed(list):
+    """Samples in memory."""
+
+    def __init__(self, samples, depth_kind: str) -> None:
+        super().__init__(samples)
+        self.depth_kind = depth_kind
+
+
+def truth(sample, depth_kind: str, kind: str) -> Tensor:
+    if depth_kind == "affine":
+        return 1 - 2 * sample.depth
+    along_axis = sample.depth * axis_factor(sample.camera, *sample.depth.shape[-2:])
+    if kind == "relief":
+        return depth_to_relief(sample.depth, sample.head & sample.mask, sample.camera)[0]
+    return invert_depth(along_axis) if kind == "affine_inverse" else torch.where(sample.mask, -along_axis, 0.0)
+
+
+def oracle(dataset, kind: str, *, scale: float = 1.0, shift: float = 0.0, noise: float = 0.0) -> Oracle:
+    """The truth of a data set, scaled and shifted, with noise (of the truth's own spread) on top."""
+    answers = torch.stack([truth(sample, dataset.depth_kind, kind) for sample in dataset])
+    spread = torch.stack([answer[sample.mask].std() for answer, sample in zip(answers, dataset, strict=True)])
+    added = noise * torch.randn(answers.shape, generator=torch.Generator().manual_seed(0))
+    answers = answers + added * spread[:, None, None, None]
+    return Oracle(kind, torch.stack([sample.image for sample in dataset]), scale * answers + shift)
+
+
+@pytest.fixture(scope="module")
+def faces(exact_faces) -> Listed:
+    """Exact faces cut out off their picture's centre, so that the crop's axis matters; the face is a part of the
+    head, the head a part of what has depth."""
+    samples = []
+    for index in range(4):
+        image, depth, mask, *_ = (values[..., 4:52, 14:62] for values in exact_faces[index][:5])
+        rows, columns = torch.arange(48)[:, None], torch.arange(48)
+        head = mask & (rows < 40)
+        face = head & (rows < 32) & (columns < 26)
+        camera = exact_faces[index].camera.crop(14, 4)
+        samples.append(Sample(image, depth, mask, head, face, camera, exact_faces.names[index]))
+    return Listed(samples, "metric")
+
+
+@pytest.mark.parametrize(("kind", "align"), [("relief", "none"), *((kind, "scale_shift") for kind in KINDS)])
+@pytest.mark.parametrize("region", ["face", "head", "mask"])
+def test_the_truth_scores_perfectly(faces, kind, align, region):
+    means = evaluate(oracle(faces, kind), faces, region=region, align=align).means
+    assert means["abs_rel"] < 1e-5
+    assert means["rmse"] < 1e-5
+    assert means["side_e2"] < 1e-3
+    assert means["mad_deg"] < 0.5  # float32 depth at 2.7: the last digit turns a normal by a little
+    for name in HIGHER_IS_BETTER:
+        assert means[name] == pytest.approx(100 if name.endswith("pct") else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alignment_forgives_scale_and_shift(faces, kind):
+    plain = evaluate(oracle(faces, kind, noise=0.2), faces).means
+    moved = evaluate(oracle(faces, kind, noise=0.2, scale=7, shift=-3), faces).means
+    assert plain["rmse"] > 1e-3
+    assert moved == pytest.approx(plain, rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alignment_does_not_forgive_near_for_far(faces, kind):
+    """A network with near and far swapped is no better than one that says the same of every pixel."""
+    right = evaluate(oracle(faces, kind), faces).means
+    swapped = evaluate(oracle(faces, kind, scale=-1), faces).means
+    flat = evaluate(oracle(faces, kind, scale=0), faces).means
+    assert swapped["rmse"] > 100 * right["rmse"]
+    assert swapped["rmse"] == pytest.approx(flat["rmse"], rel=1e-3)
+    assert swapped["mad_deg"] > 20
+
+
+def test_relief_without_alignment_has_a_scale(faces):
+    right, half = (evaluate(oracle(faces, "relief", scale=s), faces, align="none").means for s in (1, 0.5))
+    assert half["rmse"] > 1000 * right["rmse"]
+    assert evaluate(oracle(faces, "relief", scale=0.5), faces).means["rmse"] < 1e-5
+
+
+@pytest.mark.parametrize("region", ["face", "head"])
+def test_only_the_region_counts(faces, region):
+    model = oracle(faces, "relief")
+    outside = torch.stack([~getattr(sample, region) for sample in faces])
+    model.answers = torch.where(outside, 0.3, model.answers)
+    assert evaluate(model, faces, region=region).means["abs_rel"] < 1e-5
+
+
+def test_face_is_scored_apart_from_the_head(faces):
+    """An error in the face weighs more among the face's pixels than among the head's: by hand."""
+    model, shares = oracle(faces, "relief"), []
+    for sample, answer in zip(faces, model.answers, strict=True):
+        answer += 0.01 * sample.face  # a constant relief error is a constant error along the axis
+        shares.append(sample.face.sum() / sample.head.sum())
+    by_region = {name: evaluate(model, faces, region=name, align="none").scores for name in ("face", "head")}
+    for face, head, share in zip(by_region["face"], by_region["head"], shares, strict=True):
+        assert head["abs_rel"] == pytest.approx(face["abs_rel"] * float(share), rel=0.02)
+
+
+def test_affine_data_give_the_original_s_l1(affine_faces):
+    """Everywhere 0.25 where the picture is 1 - 2 depth: by hand, over all pixels, without alignment."""
+    samples = Listed([affine_faces[index] for index in range(4)], "affine")
+    model = oracle(samples, "affine_relief", scale=0, shift=0.25)
+    report = evaluate(model, samples, region="mask", align="none")
+    by_hand = [float((0.25 - (1 - 2 * sample.depth)).abs().mean()) for sample in samples]
+    assert [row["picture_l1"] for row in report.scores] == pytest.approx(by_hand)
+    assert report.means == {"picture_l1": pytest.approx(sum(by_hand) / 4)}
+    assert [row["name"] for row in report.scores] == affine_faces.names
+
+
+@pytest.mark.parametrize("kind", ["affine_relief", "relief"])
+def test_affine_data_aligned(affine_faces, kind):
+    samples = Listed([affine_faces[index] for index in range(4)], "affine")
+    assert evaluate(oracle(samples, kind, scale=3, shift=1), samples).means["picture_l1"] < 1e-5
+    assert evaluate(oracle(samples, kind, scale=-3, shift=1), samples).means["picture_l1"] > 0.2
+
+
+def test_affine_relief_on_exact_depth_also_gets_the_original_s_score(faces):
+    means = evaluate(oracle(faces, "affine_relief", scale=2), faces, region="mask").means
+    assert means["picture_l1"] < 1e-4
+    assert "picture_l1" not in evaluate(oracle(faces, "relief"), faces).means
+
+
+def test_impossible_comparisons(faces, affine_faces):
+    with pytest.raises(InputError, match="a model of kind 'affine_inverse' knows no scale"):
+        evaluate(oracle(faces, "affine_inverse"), faces, align="none")
+    affine = Listed([affine_faces[0]], "affine")
+    with pytest.raises(InputError, match=r"a model of kind 'relief' makes no picture in \[-1, 1\]"):
+        evaluate(oracle(affine, "relief"), affine, align="none")
+    with pytest.raises(InputError, match="region: one of face, head, mask, got 'nose'"):
+        evaluate(oracle(faces, "relief"), faces, region="nose")
+    with pytest.raises(InputError, match="align: one of scale_shift, none, got 'median'"):
+        evaluate(oracle(faces, "relief"), faces, align="median")
+    with pytest.raises(InputError, match="expected at least one sample, got none"):
+        evaluate(oracle(faces, "relief"), Listed([], "metric"))
+
+
+def test_batches_and_workers_change_no_score(exact_faces, tiny_model):
+    model = tiny_model(kind="relief", head_mask=True).train()
+    ways = ((4, 0), (1, 0), (3, 1))
+    reports = [evaluate(model, exact_faces, batch_size=size, workers=workers) for size, workers in ways]
+    assert model.training
+    for report in reports[1:]:
+        for row, first in zip(report.scores, reports[0].scores, strict=True):
+            assert row.pop("name") == first["name"]
+            assert row == pytest.approx({name: first[name] for name in row}, rel=1e-4)
+
+
+def test_evaluation_uses_running_statistics(exact_faces, tiny_model):
+    """A model in training mode would be scored on the statistics of its batch, and change them."""
+    model = tiny_model(kind="relief").train()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    evaluate(model, exact_faces)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
+    samples = Listed([faces[0], faces[1]._replace(face=torch.zeros_like(faces[1].face))], "metric")
+    report = evaluate(oracle(samples, "relief", noise=0.1), samples)
+    assert report.scores[1]["abs_rel"] != report.scores[1]["abs_rel"]  # NaN
+    assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
+
+
+@pytest.fixture(scope="module")
+def report(exact_faces):
+    faces = Part(exact_faces, [2, 0, 1])
+    return evaluate(oracle(faces, "relief", noise=0.3), faces, shown=2)
+
+
+def test_text_of_a_report(report):
+    lines = str(report).splitlines()
+    assert lines[0] == "oracle on 3 pictures, face, align=scale_shift"
+    assert len(lines) == 1 + len(report.means)
+    by_name = {line.split()[0]: line for line in lines[1:]}
+    assert f"{report.means['rmse']:.4g}" in by_name["rmse"]
+    assert by_name["rmse"].endswith("lower is better")
+    assert by_name["delta_1.25"].endswith("higher is better")
+
+
+def test_means_are_those_of_the_pictures(report):
+    assert report.means["rmse"] == pytest.approx(sum(row["rmse"] for row in report.scores) / 3)
+
+
+def test_pictures_of_a_report(report, exact_faces):
+    assert len(report.pictures) == 2  # evenly spread: the first and the last
+    assert [next(iter(row)) for row in report.pictures] == ["seed0002", "seed0001"]
+    for row in report.pictures:
+        assert [title.split(",")[0] for title in row][1:] == ["truth", "prediction", "error"]
+        assert all(picture.shape == (64, 64, 3) and picture.dtype.name == "uint8" for picture in row.values())
+    first = list(report.pictures[0].values())
+    assert abs(first[0] / 255 - exact_faces[2].image.permute(1, 2, 0).numpy()).max() < 0.003
+
+
+def test_a_report_is_saved_whole(report, tmp_path):
+    written = report.save(tmp_path / "new" / "scores")
+    assert [path.name for path in written] == ["metrics.csv", "summary.json", "summary.txt", "pictures.png"]
+    assert sorted((tmp_path / "new" / "scores").iterdir()) == sorted(written)
+    with open(written[0], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["seed0002", "seed0000", "seed0001"]
+    assert float(rows[1]["mad_deg"]) == pytest.approx(report.scores[1]["mad_deg"])
+    summary = json.loads(written[1].read_text())
+    assert summary["means"] == pytest.approx(report.means)
+    assert summary["pictures"] == 3
+    expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "face", "device": "cpu"}
+    assert expected.items() <= summary["settings"].items()
+    assert {"facedepth", "torch", "python", "align", "input_size"} <= summary["settings"].keys()
+    assert written[2].read_text() == f"{report}\n"
+    assert Image.open(written[3]).size[0] > 500
+
+
+def test_a_report_is_not_overwritten_unasked(report, tmp_path):
+    (tmp_path / "metrics.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"metrics.csv: already there; .* --overwrite"):
+        report.save(tmp_path)
+    assert (tmp_path / "metrics.csv").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+    report.save(tmp_path, overwrite=True)
+    assert (tmp_path / "metrics.csv").read_text() != "mine"

@@ -1,0 +1,176 @@
+"""The square a face is cut out with: exact pixel centres both ways, beyond the photo's edges, and a real photo."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from facedepth.camera import Crop, pixel_grid
+from facedepth.checks import InputError
+from facedepth.framing import cut, face_crop, paste, whole_crop
+from facedepth.io import read_image
+
+ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def places(height: int, width: int) -> torch.Tensor:
+    """(3, H, W) picture whose red and green are the pixel centre's x and y, in thousands of pixels."""
+    return torch.cat([pixel_grid(height, width) / 1000, torch.full((1, height, width), 0.5)])
+
+
+# --- the square
+
+
+def test_the_whole_photo_sits_in_the_middle_of_its_square():
+    assert whole_crop(60, 100) == Crop(0, -20, 100)
+    assert whole_crop(100, 60) == Crop(-20, 0, 100)
+    assert whole_crop(5, 8) == Crop(0, -2, 8)  # half a pixel is not to be had
+    assert whole_crop(7, 7) == Crop(0, 0, 7)
+
+
+# --- cut
+
+
+@pytest.mark.parametrize("crop", [Crop(20, 10, 30), Crop(-7, 4, 20), Crop(70, 45, 40), Crop(-10, -20, 120)])
+def test_a_cut_at_full_size_is_the_window_with_its_edges_repeated(crop):
+    image = rand(3, 60, 90)
+    expected = np.pad(image.numpy(), ((0, 0), (200, 200), (200, 200)), mode="edge")
+    expected = expected[:, 200 + crop.top :, 200 + crop.left :][:, : crop.size, : crop.size]
+    assert_close(cut(image, crop, crop.size), torch.from_numpy(expected), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("size", [16, 32, 96])
+def test_a_resized_cut_keeps_its_pixel_centres(size):
+    # A ramp stays that ramp: pixel i of the cut lies at left + (i + 1/2) size_of_crop / size.
+    crop = Crop(20, 10, 48)
+    small = cut(places(80, 120), crop, size) * 1000
+    centre = (torch.arange(size) + 0.5) * crop.size / size
+    inner = slice(size // 8, -size // 8)  # at the rim the filter has no neighbours and the ramp is bent
+    assert_close(small[0, inner, inner], (20 + centre).expand(size, size)[inner, inner], atol=0.05, rtol=0)
+    assert_close(small[1, inner, inner], (10 + centre)[:, None].expand(size, size)[inner, inner], atol=0.05, rtol=0)
+
+
+def test_shrinking_averages_and_does_not_pick():
+    stripes = torch.zeros(3, 64, 64)
+    stripes[:, :, ::2] = 1
+    small = cut(stripes, Crop(0, 0, 64), 8)
+    assert_close(small, torch.full_like(small, 0.5), atol=0.05, rtol=0)
+
+
+def test_a_square_that_misses_the_photo_is_refused():
+    for crop in (Crop(90, 0, 10), Crop(0, -10, 10), Crop(-50, 20, 50)):
+        with pytest.raises(InputError, match=r"crop: expected a square that meets the 90 x 60 picture, got \("):
+            cut(rand(3, 60, 90), crop, 8)
+
+
+# --- paste
+
+
+@pytest.mark.parametrize("crop", [Crop(20, 10, 30), Crop(-7, 4, 20), Crop(70, 45, 40), Crop(-10, -20, 120)])
+def test_values_at_full_size_go_back_where_they_came_from(crop):
+    photo = rand(3, 60, 90) + 0.5
+    back = paste(cut(photo / 2, crop, crop.size) * 2, crop, 60, 90)
+    x, y = pixel_grid(60, 90)
+    inside = (x > crop.left) & (x < crop.left + crop.size) & (y > crop.top) & (y < crop.top + crop.size)
+    assert_close(back, torch.where(inside, photo, 0.0))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [24, 48, 64])
+def test_enlarged_values_keep_their_pixel_centres(size, mode):
+    crop, (height, width) = Crop(40, 5, 48), (60, 70)  # reaches beyond the right edge
+    centre = (torch.arange(size) + 0.5) * crop.size / size
+    ramp = torch.stack([(40 + centre).expand(size, size), (5 + centre)[:, None].expand(size, size)])
+    back = paste(ramp, crop, height, width, mode=mode)
+    assert_close(back[:, 9:49, 44:], pixel_grid(height, width)[:, 9:49, 44:], atol=0.05, rtol=0)
+    assert (back[:, :5] == 0).all()
+    assert (back[:, :, :40] == 0).all()
+
+
+def test_a_smooth_picture_survives_cut_and_paste():
+    x, y = pixel_grid(100, 140)
+    photo = 0.5 + 0.2 * torch.stack([torch.sin(x / 20 + y / 35), torch.cos(y / 15), torch.sin((x - 2 * y) / 40)])
+    crop = Crop(30, -10, 96)  # above the upper edge
+    back = paste(cut(photo, crop, 48), crop, 100, 140)
+    assert_close(back[:, 4:82, 34:122], photo[:, 4:82, 34:122], atol=5e-3, rtol=0)
+    assert (back[:, 86:] == 0).all()
+    assert (back[:, :, 126:] == 0).all()
+
+
+# --- the face
+
+
+def centre(crop: Crop) -> tuple[float, float]:
+    return crop.left + crop.size / 2, crop.top + crop.size / 2
+
+
+def test_the_astronauts_face_is_found():
+    crop = face_crop(read_image(ASTRONAUT))
+    assert centre(crop) == pytest.approx((225, 115), abs=12)
+    assert crop.size == pytest.approx(200, abs=25)
+
+
+def test_the_square_moves_with_the_face_and_may_reach_beyond_the_photo():
+    photo = read_image(ASTRONAUT)
+    whole = face_crop(photo)
+    moved = face_crop(photo[:, 45:, 150:])  # the forehead is now near the upper edge
+    x, y = centre(whole)
+    assert centre(moved) == pytest.approx((x - 150, y - 45), abs=8)
+    assert moved.top < 0
+    assert cut(photo[:, 45:, 150:], moved, 64).shape == (3, 64, 64)
+
+
+def test_of_two_faces_the_larger_is_taken():
+    photo = read_image(ASTRONAUT)[:, :256, 96:352]
+    small = cut(photo, Crop(0, 0, 256), 128)
+    both = torch.full((3, 256, 400), 0.5)
+    both[:, 64:192, :128], both[:, :, 144:] = small, photo
+    x, _ = centre(face_crop(both))
+    assert x == pytest.approx(144 + 225 - 96, abs=15)
+    both[:, :, :256], both[:, 64:192, 256:384] = photo, small
+    both[:, :, 384:] = 0.5
+    x, _ = centre(face_crop(both))
+    assert x == pytest.approx(225 - 96, abs=15)
+
+
+def test_a_large_photo_is_searched_in_a_small_copy():
+    photo = read_image(ASTRONAUT)
+    large = torch.nn.functional.interpolate(photo[None], scale_factor=6, mode="bilinear")[0]
+    start = time.perf_counter()
+    crop = face_crop(large)
+    # At 3072 x 3072 pixels the search itself would take half a minute.
+    assert time.perf_counter() - start < 8
+    assert centre(crop) == pytest.approx((6 * 225, 6 * 115), abs=6 * 12)
+    assert crop.size == pytest.approx(6 * 200, abs=6 * 25)
+
+
+@pytest.mark.parametrize(
+    "photo", [torch.full((3, 200, 300), 0.5), rand(3, 90, 120), rand(3, 40, 40), rand(3, 16, 2000)]
+)
+def test_no_face(photo):
+    height, width = photo.shape[-2:]
+    with pytest.raises(InputError, match=rf"no face found in the picture \({width} x {height}\); give its square your"):
+        face_crop(photo)
+
+
+def test_without_the_detector_the_error_names_the_extra():
+    script = (
+        "import sys; sys.modules['skimage'] = None\n"
+        "import torch, facedepth.framing, facedepth.checks\n"
+        "try:\n"
+        "    facedepth.framing.face_crop(torch.rand(3, 64, 64))\n"
+        "except facedepth.checks.InputError as error:\n"
+        "    print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'facedepth[faces]'" in said
+    assert "crop='none' (--crop none)" in said

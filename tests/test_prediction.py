@@ -1,0 +1,521 @@
+"""Photos of every kind in, depth in the right place and proportion out; networks here are real, only small."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.testing import assert_close
+
+from facedepth.camera import Camera, Crop
+from facedepth.checks import InputError
+from facedepth.depth import axis_factor, depth_to_relief
+from facedepth.framing import CROP_WIDTH_M
+from facedepth.geometry import normals_from_depth
+from facedepth.io import image_to_uint8
+from facedepth.models import DepthNetwork, create_model
+from facedepth.prediction import DEFAULT_FOV_DEG, HEAD_DEPTH_M, Prediction, predict
+
+ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
+EXIF_IFD, FOCAL_35MM, ORIENTATION = 0x8769, 0xA405, 0x0112
+
+
+class RedIsNear(DepthNetwork):
+    """A network whose answer is known: the red of a pixel is its value, and green is head."""
+
+    def __init__(self) -> None:
+        super().__init__(kind="affine_relief", input_size=64, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+    def predict_normalised(self, image: Tensor) -> Tensor:
+        return torch.cat([image[:, :1], image[:, 1:2] - 0.5], dim=1)
+
+
+@pytest.fixture(scope="module")
+def unet() -> DepthNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = create_model(
+            "attention_unet", channels=2, depth=2, input_size=32, head_mask=False, kind="affine_relief"
+        )
+        network.train()(torch.rand(8, 3, 32, 32))  # batch norms that have seen something
+    return network.eval()
+
+
+def photo_of(height: int, width: int) -> Tensor:
+    """(3, H, W): red grows to the right, green is all, blue grows downwards; in whole 255ths."""
+    red = torch.linspace(0, 1, width).expand(height, width)
+    blue = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    return (torch.stack([red, torch.ones_like(red), blue]) * 255).round() / 255
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- what goes in
+
+
+def test_paths_pictures_arrays_and_tensors_say_the_same(unet, tmp_path):
+    tensor = photo_of(40, 60)
+    pixels = image_to_uint8(tensor)
+    Image.fromarray(pixels).save(tmp_path / "me.png")
+    expected = predict(unet, tensor, crop="none").values
+    for photo in (
+        tmp_path / "me.png", str(tmp_path / "me.png"), Image.fromarray(pixels), pixels, pixels / 255.0,
+        pixels / np.float32(255), pixels.astype(np.uint16) * 257,
+        np.dstack([pixels, np.full_like(pixels[..., 0], 255)]),
+    ):
+        assert_close(predict(unet, photo, crop="none").values, expected, atol=1e-5, rtol=0)
+
+
+def test_grey_arrays_are_grey_pictures(unet):
+    grey = image_to_uint8(photo_of(40, 60))[..., 0]
+    expected = predict(unet, np.repeat(grey[..., None], 3, axis=2), crop="none").values
+    for photo in (grey, grey / 255.0, grey.astype(np.uint16) * 257):
+        assert_close(predict(unet, photo, crop="none").values, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "1", "I;16"])
+def test_files_of_every_mode(unet, tmp_path, mode):
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    picture = Image.fromarray(image_to_uint8(photo_of(40, 60)))
+    if mode == "I;16":
+        picture = Image.fromarray(np.linspace(0, 65535, 40 * 60).astype(np.uint16).reshape(40, 60))
+    else:
+        picture = picture.convert(mode)
+    picture.save(path)
+    found = predict(unet, path, crop="none")
+    assert found.image.shape == (3, 40, 60)
+    assert found.values.shape == found.mask.shape == (1, 40, 60)
+    assert found.values.isfinite().all()
+    assert found.values.std() > 0
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 200), (333, 64), (700, 500)])
+def test_values_have_the_photos_size_and_the_networks_is_recorded(unet, size):
+    found = predict(unet, rand(3, *size), crop="none")
+    assert found.values.shape == found.mask.shape == (1, *size)
+    assert found.image.shape == (3, *size)
+    assert found.network_size == 32
+    assert found.kind == "affine_relief"
+    assert found.mask.all()  # this network gives no head
+
+
+def test_photos_that_are_none(unet, tmp_path):
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    with pytest.raises(InputError, match=r"dot.png: expected at least 16 x 16 pixels, got 1 x 1"):
+        predict(unet, tmp_path / "dot.png", crop="none")
+    with pytest.raises(InputError, match=r"photo: expected at least 16 x 16 pixels, got 300 x 15"):
+        predict(unet, rand(3, 15, 300), crop="none")
+    with pytest.raises(InputError, match=r"missing.png: no such file"):
+        predict(unet, tmp_path / "missing.png")
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"text.png: not a picture"):
+        predict(unet, [ASTRONAUT, tmp_path / "text.png"], crop="none")
+
+
+@pytest.mark.parametrize(
+    ("photo", "came"),
+    [
+        (np.full((40, 40, 3), 255.0), r"float64 from 255 to 255"),
+        (np.full((40, 40, 3), 200), r"int64 from 200 to 200"),
+        (np.full((40, 40), -0.5, np.float32), r"float32 from -0.5 to -0.5"),
+        (torch.full((3, 40, 40), 255, dtype=torch.uint8), r"torch.uint8 from 255 to 255"),
+        (torch.full((3, 40, 40), torch.nan), r"torch.float32 from nan to nan"),
+    ],
+)
+def test_numbers_of_another_range_are_refused_not_guessed(unet, photo, came):
+    with pytest.raises(InputError, match=rf"photo: expected uint8, uint16 or float from 0 to 1, got {came}"):
+        predict(unet, photo, crop="none")
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [np.zeros((3, 40, 50), np.uint8), np.zeros((40, 50, 1), np.uint8), np.zeros((2, 40, 50, 3)), rand(40, 50, 3)],
+)
+def test_arrays_of_another_shape_are_refused(unet, photo):
+    with pytest.raises(InputError, match="photo: expected shape"):
+        predict(unet, photo, crop="none")
+
+
+# --- lists
+
+
+def test_a_batch_is_what_one_by_one_gives(unet):
+    photos = [rand(3, 40 + 7 * index, 90 - 5 * index, seed=index) for index in range(5)]
+    together = predict(unet, photos, crop="none", batch_size=2)
+    assert isinstance(together, list)
+    for found, photo in zip(together, photos, strict=True):
+        alone = predict(unet, photo, crop="none")
+        assert_close(found.values, alone.values, atol=1e-5, rtol=0)
+        assert_close(found.camera.K, alone.camera.K)
+        assert found.crop == alone.crop
+
+
+def test_every_photo_of_a_list_has_a_name_of_its_own(unet, tmp_path):
+    Image.fromarray(image_to_uint8(photo_of(20, 20))).save(tmp_path / "me.png")
+    photos = [rand(3, 20, 20), tmp_path / "me.png", rand(3, 20, 20), rand(3, 20, 20)]
+    names = [found.name for found in predict(unet, photos, crop="none", batch_size=2)]
+    assert names == ["photo000", "me", "photo002", "photo003"]
+
+
+def test_a_list_gives_a_list_and_a_photo_gives_a_prediction(unet):
+    assert isinstance(predict(unet, rand(3, 20, 20), crop="none"), Prediction)
+    assert len(predict(unet, [rand(3, 20, 20)], crop="none")) == 1
+    assert len(predict(unet, (rand(3, 20, 20),), crop="none")) == 1
+    assert predict(unet, [], crop="none") == []
+
+
+def test_a_network_in_training_answers_as_in_use_and_stays_in_training(unet):
+    expected = predict(unet, rand(3, 20, 20), crop="none").values
+    unet.train()
+    before = {key: tensor.clone() for key, tensor in unet.state_dict().items()}
+    found = predict(unet, [rand(3, 20, 20), rand(3, 20, 20, seed=1)], crop="none")
+    assert unet.training
+    unet.eval()
+    assert_close(found[0].values, expected, atol=1e-5, rtol=0)
+    assert_close(unet.state_dict(), before, atol=0, rtol=0)
+
+
+# --- where
+
+
+@pytest.mark.parametrize("crop", ["none", Crop(30, 20, 48), (70, -8, 64), (-20, 50, 40)])
+def test_the_answer_lies_on_the_pixels_it_was_given_for(crop):
+    photo = photo_of(80, 120)
+    found = predict(RedIsNear(), photo, crop=crop)
+    left, top, size = found.crop
+    assert found.crop == (Crop(0, -20, 120) if crop == "none" else crop)
+    inside = torch.zeros(1, 80, 120, dtype=torch.bool)
+    inside[:, max(top, 0) : top + size, max(left, 0) : left + size] = True
+    assert (found.mask == inside).all()
+    rim = inside.clone()  # where the crop ends or the photo's edge was repeated, the ramp is bent
+    rim[:, max(top, 0) + 4 : min(top + size, 80) - 4, max(left, 0) + 4 : min(left + size, 120) - 4] = False
+    assert_close(found.values[inside & ~rim], photo[:1][inside & ~rim], atol=2e-3, rtol=0)
+    assert (found.values[~inside] == 0).all()
+
+
+def test_a_photo_taken_upright_is_answered_upright(tmp_path):
+    pixels = image_to_uint8(photo_of(60, 40))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # stored lying on its left side
+    Image.fromarray(np.rot90(pixels).copy()).save(tmp_path / "turned.png", exif=exif)
+    found = predict(RedIsNear(), tmp_path / "turned.png", crop="none")
+    assert_close(found.values[:, 4:-4, 4:-4], photo_of(60, 40)[:1, 4:-4, 4:-4], atol=2e-3, rtol=0)
+
+
+def test_the_mask_is_where_the_networks_head_is():
+    photo = photo_of(80, 120)
+    photo[1, :, 70:] = 0.1
+    found = predict(RedIsNear(), photo, crop=Crop(30, 20, 48))
+    assert found.mask[0, 20:68, 30:69].all()
+    assert not found.mask[..., 71:].any()
+    assert not found.mask[..., :30].any()
+
+
+def test_the_face_is_looked_for_unless_told_otherwise(unet):
+    found = predict(unet, ASTRONAUT)
+    left, top, size = found.crop
+    assert (left + size / 2, top + size / 2) == pytest.approx((225, 115), abs=12)
+    assert found.name == "astronaut"
+    assert found.values.shape == (1, 512, 512)
+    assert not found.mask[:, :, : left - 1].any()
+
+
+def test_a_photo_without_a_face_is_named(unet, tmp_path):
+    Image.new("RGB", (90, 60), "grey").save(tmp_path / "wall.png")
+    with pytest.raises(InputError, match=r"wall.png: no face found in the picture \(90 x 60\)"):
+        predict(unet, tmp_path / "wall.png")
+
+
+@pytest.mark.parametrize("crop", ["head", (1, 2), (0, 0, 0), (0, 0, 10, 10)])
+def test_crops_that_are_none(unet, crop):
+    with pytest.raises(InputError, match=r"crop: expected 'face', 'none' or \(left, top, size\), got"):
+        predict(unet, rand(3, 40, 40), crop=crop)
+
+
+def test_a_crop_beside_the_photo(unet):
+    with pytest.raises(InputError, match="crop: expected a square that meets the 40 x 40 picture"):
+        predict(unet, rand(3, 40, 40), crop=(50, 0, 20))
+
+
+# --- the camera
+
+
+def test_the_field_of_view_is_that_of_the_crop(unet):
+    default = predict(unet, rand(3, 60, 90), crop=(10, 10, 40)).camera
+    assert_close(default.K[0, 0].item(), 20 / math.tan(math.radians(DEFAULT_FOV_DEG / 2)))
+    assert_close(default.K[:2, 2], torch.tensor([45.0, 30.0]))  # the photo's middle, wherever the crop is
+    told = predict(unet, rand(3, 60, 90), crop=(10, 10, 40), horizontal_fov_deg=60).camera
+    assert_close(told.K[0, 0].item(), 20 / math.tan(math.radians(30)))
+    for wrong in (0, 180, -5):
+        with pytest.raises(InputError, match="horizontal_fov_deg: expected between 0 and 180 degrees"):
+            predict(unet, rand(3, 60, 90), crop="none", horizontal_fov_deg=wrong)
+
+
+def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54
+    Image.fromarray(image_to_uint8(photo_of(60, 90))).save(tmp_path / "photo.jpg", exif=exif)
+    assert_close(predict(unet, tmp_path / "photo.jpg", crop=(10, 10, 40)).camera.K[0, 0].item(), 54 / 36 * 90)
+    told = predict(unet, tmp_path / "photo.jpg", crop=(10, 10, 40), horizontal_fov_deg=60).camera
+    assert_close(told.K[0, 0].item(), 20 / math.tan(math.radians(30)))
+
+
+# --- depth
+
+
+HEIGHT, WIDTH = 60, 90
+MIDDLE, EDGE = Crop(21, 6, 48), Crop(44, 22, 48)  # the second reaches beyond the photo's right and lower edge
+
+
+def prediction(
+    values: Tensor, kind: str, crop: Crop, *, focal_px: float = 70, mask: Tensor | None = None
+) -> Prediction:
+    """A prediction at hand, with ``values`` in the photo's pixels and a mask that is the crop, or a part of it."""
+    height, width = values.shape[-2:]
+    inside = torch.zeros(1, height, width, dtype=torch.bool)
+    inside[:, crop.top : crop.top + crop.size, crop.left : crop.left + crop.size] = True
+    return Prediction(
+        image=photo_of(height, width), values=values, mask=inside if mask is None else inside & mask,
+        camera=Camera.from_focal(focal_px, height, width), kind=kind, crop=crop, network_size=24, name="me",
+    )
+
+
+@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
+def test_larger_values_are_nearer(kind):
+    values = 0.3 * rand(1, HEIGHT, WIDTH) - 0.1
+    found = prediction(values, kind, MIDDLE)
+    along_axis = (found.depth() * axis_factor(found.camera, HEIGHT, WIDTH, MIDDLE))[found.mask]
+    order = values[found.mask].argsort()
+    assert (along_axis[order].diff() <= 1e-6).all()
+    assert along_axis[order[0]] > along_axis[order[-1]] + 0.05
+
+
+def true_depth() -> Tensor:
+    """(1, H, W) z-depth of a plane, tilted both ways, with a hump that has no symmetry; about 0.9 m away."""
+    rays = Camera.from_focal(70, HEIGHT, WIDTH).rays(HEIGHT, WIDTH)
+    x, y = rays[:2, None]
+    plane = 0.9 / (1 + 0.25 * x - 0.15 * y)
+    return plane * (1 - 0.08 * torch.exp(-((x - 0.1) ** 2) / 0.02 - (y + 0.05) ** 2 / 0.05))
+
+
+@pytest.mark.parametrize("crop", [MIDDLE, EDGE])
+def test_the_relief_of_a_known_depth_gives_that_depth_back(crop):
+    camera, depth = Camera.from_focal(70, HEIGHT, WIDTH), true_depth()
+    bottom, right = min(crop.top + crop.size, HEIGHT), min(crop.left + crop.size, WIDTH)
+    window = (..., slice(crop.top, bottom), slice(crop.left, right))
+    # The square as the network would see it, with nothing where it reaches beyond the photo.
+    square = torch.zeros(1, crop.size, crop.size)
+    square[:, : bottom - crop.top, : right - crop.left] = depth[window]
+    relief, z0 = depth_to_relief(square, square > 0, camera.crop(crop.left, crop.top))
+    values = torch.zeros_like(depth)
+    values[window] = relief[:, : bottom - crop.top, : right - crop.left]
+
+    found = prediction(values, "relief", crop)
+    true_width = z0.item() * crop.size / 70  # of the crop, at the head's distance
+    assert_close(found.depth(crop_width_m=true_width)[window], depth[window])
+    proportion = found.depth()[window] / depth[window]  # at another width the same shape, scaled
+    assert_close(proportion, torch.full_like(proportion, CROP_WIDTH_M / true_width))
+    assert (found.depth()[~found.mask] == 0).all()
+
+
+@pytest.mark.parametrize("crop", [MIDDLE, EDGE])
+def test_the_relief_of_a_tilted_plane_gives_a_plane_of_that_tilt(crop):
+    # In the frame of the crop's axis a: z_a = z0 (1 - r size / f). A plane n . X = d at distance z0 on the axis.
+    camera = Camera.from_focal(70, HEIGHT, WIDTH)
+    normal = torch.nn.functional.normalize(torch.tensor([0.4, -0.3, -0.8]), dim=0)
+    depth = -1 / torch.einsum("i,ihw->hw", normal, camera.rays(HEIGHT, WIDTH))[None]
+    along_axis = depth * axis_factor(camera, HEIGHT, WIDTH, crop)
+    z0 = 1.1
+    found = prediction((z0 - along_axis) * 70 / (z0 * crop.size), "relief", crop)
+    normals = normals_from_depth(found.depth(), camera, found.mask)
+    seen = (normals != 0).any(dim=0)
+    assert seen.sum() > 1000
+    assert_close(normals[:, seen], normal[:, None].expand(3, int(seen.sum())), atol=1e-4, rtol=0)
+
+
+def test_the_affine_kinds_reach_from_near_to_far():
+    values = rand(1, HEIGHT, WIDTH)
+    crop = Crop(15, 0, 60)  # around the principal point: z is what is measured along the axis
+    for kind in ("affine_relief", "affine_inverse"):
+        found = prediction(values, kind, crop)
+        depth = found.depth(near_m=0.5, far_m=0.8)[found.mask]
+        assert_close((depth.min().item(), depth.max().item()), (0.5, 0.8), atol=1e-3, rtol=0)
+        default = found.depth()[found.mask]
+        distance = CROP_WIDTH_M * 70 / 60
+        assert_close(default.min().item(), distance - HEAD_DEPTH_M / 2, atol=1e-3, rtol=0)
+        assert_close(default.max().item(), distance + HEAD_DEPTH_M / 2, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("crop", [MIDDLE, EDGE])
+@pytest.mark.parametrize("kind", ["affine_relief", "affine_inverse"])
+def test_the_affine_kinds_with_the_right_ends_give_the_depth_back(kind, crop):
+    depth = true_depth()
+    along_axis = depth * axis_factor(Camera.from_focal(70, HEIGHT, WIDTH), HEIGHT, WIDTH, crop)
+    values = 5 - 3 * along_axis if kind == "affine_relief" else 7 / along_axis - 2
+    found = prediction(values, kind, crop)
+    seen = along_axis[found.mask]
+    back = found.depth(near_m=seen.min().item(), far_m=seen.max().item())
+    assert_close(back, torch.where(found.mask, depth, 0.0), atol=1e-5, rtol=0)
+
+
+def test_affine_relief_is_linear_in_depth_and_affine_inverse_in_its_inverse():
+    values = torch.zeros(1, 4, 4)
+    values[0, :, 1], values[0, :, 2:] = 0.5, 1.0
+    middle = {}
+    for kind in ("affine_relief", "affine_inverse"):
+        found = prediction(values, kind, Crop(0, 0, 4), focal_px=1e4)  # so narrow that z is the depth along the axis
+        middle[kind] = found.depth(near_m=1, far_m=2)[0, 0, 1].item()
+    assert middle == pytest.approx({"affine_relief": 1.5, "affine_inverse": 4 / 3}, abs=1e-4)
+
+
+def test_values_outside_the_mask_do_not_set_the_range():
+    values = rand(1, HEIGHT, WIDTH)
+    mask = rand(1, HEIGHT, WIDTH, seed=1) > 0.2
+    junk = torch.where(mask, values, 1e6)
+    clean, wild = (prediction(given, "affine_relief", MIDDLE, mask=mask) for given in (values, junk))
+    assert_close(wild.depth(), clean.depth())
+
+
+def test_depth_that_cannot_be():
+    relief = prediction(torch.zeros(1, HEIGHT, WIDTH), "relief", MIDDLE)
+    with pytest.raises(InputError, match="near_m, far_m: a relief has its own proportions; scale it with crop_width_m"):
+        relief.depth(near_m=0.5)
+    affine = prediction(rand(1, HEIGHT, WIDTH), "affine_relief", MIDDLE)
+    for near_m, far_m in ((0.8, 0.5), (0.5, 0.5), (-1, 0.5), (0, 1)):
+        with pytest.raises(InputError, match="near_m, far_m: expected 0 < near_m < far_m, got"):
+            affine.depth(near_m=near_m, far_m=far_m)
+    nobody = prediction(rand(1, HEIGHT, WIDTH), "relief", MIDDLE, mask=torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool))
+    with pytest.raises(InputError, match="me: the network sees no head in this picture; is the face upright"):
+        nobody.depth()
+    # 1 - r size / f: with f = 70 and 48 pixels a relief of 1.5 lies behind the camera.
+    with pytest.raises(InputError, match="me: the relief reaches the camera; give a smaller horizontal_fov_deg"):
+        prediction(torch.full((1, HEIGHT, WIDTH), 1.5), "relief", MIDDLE).depth()
+
+
+# --- mesh and points
+
+
+def test_the_mesh_is_the_depths_with_the_photo_on_it():
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    mesh, depth = found.mesh(), found.depth()
+    pixels = mesh.vertices * [1, -1, -1] @ found.camera.K.numpy().T
+    column, row = np.floor(pixels[:, :2] / pixels[:, 2:]).astype(int).T
+    assert len(mesh.vertices) == 48 * 48
+    np.testing.assert_allclose(-mesh.vertices[:, 2], depth[0].numpy()[row, column], rtol=1e-5)
+    assert (mesh.vertex_colours() == image_to_uint8(found.image)[row, column]).all()
+    assert mesh.texture.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_what_lies_behind_the_cut_is_left_out():
+    found = prediction(0.3 * rand(1, HEIGHT, WIDTH), "relief", MIDDLE)
+    depth = found.depth()[found.mask]
+    mesh = found.mesh(cut_m=0.04, max_angle_deg=89.9)
+    reach = -mesh.vertices[:, 2]
+    assert reach.max() <= depth.min() + 0.04 + 1e-6
+    assert depth.max() > depth.min() + 0.06
+    assert len(mesh.vertices) > 100
+
+
+def test_smoothing_the_mesh_takes_its_noise():
+    noise = torch.randn(1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    noisy = prediction(0.003 * noise, "relief", MIDDLE)
+    assert noisy.mesh(smooth_px=1.5).vertices[:, 2].std() < noisy.mesh().vertices[:, 2].std() / 2
+
+
+def test_the_mesh_keeps_its_budget():
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    assert 100 < len(found.mesh(max_triangles=500).faces) <= 500
+
+
+def test_points_are_the_meshs_vertices():
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    np.testing.assert_allclose(found.points().points, found.mesh().vertices, atol=1e-6)
+    assert (found.points().colours == found.mesh().vertex_colours()).all()
+
+
+# --- files
+
+
+def test_saved_files(tmp_path):
+    mask = torch.ones(1, HEIGHT, WIDTH, dtype=torch.bool)
+    mask[:, 10:14, 30:34] = False
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE, mask=mask)
+    written = found.save(tmp_path / "out", formats=("npy", "png", "glb", "obj", "ply"))
+    names = {
+        "me_depth.npy", "me_depth.png", "me_depth.json", "me.glb", "me.ply", "me.obj", "me.mtl", "me_texture.png",
+    }
+    assert {path.name for path in written} == {path.name for path in (tmp_path / "out").iterdir()} == names
+
+    depth = np.load(tmp_path / "out" / "me_depth.npy")
+    assert depth.dtype == np.float32
+    assert (np.isnan(depth) == ~found.mask[0].numpy()).all()
+    np.testing.assert_array_equal(depth[found.mask[0].numpy()], found.depth()[found.mask].numpy())
+    assert Image.open(tmp_path / "out" / "me_depth.png").size == (WIDTH, HEIGHT)
+
+    facts = json.loads((tmp_path / "out" / "me_depth.json").read_text())
+    assert facts["K"] == found.camera.K.tolist()
+    assert (facts["width"], facts["height"], facts["unit"]) == (WIDTH, HEIGHT, "m")
+    assert facts["crop"] == {"left": 21, "top": 6, "size": 48}
+    assert (facts["network_size"], facts["kind"]) == (24, "relief")
+
+
+def test_only_what_is_asked_for_is_saved(tmp_path):
+    prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=["ply"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me.ply", "me_depth.json"]
+
+
+@pytest.mark.parametrize("in_the_way", ["me_depth.npy", "me_depth.png", "me_depth.json", "me.glb"])
+def test_nothing_is_overwritten_unless_told(tmp_path, in_the_way):
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    (tmp_path / in_the_way).write_text("mine")
+    with pytest.raises(InputError, match=rf"{in_the_way}: already there"):
+        found.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [in_the_way]
+    assert (tmp_path / in_the_way).read_text() == "mine"
+    assert len(found.save(tmp_path, overwrite=True)) == 4
+
+
+def test_unknown_formats(tmp_path):
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    with pytest.raises(InputError, match="formats: expected some of npy, png, glb, obj, ply, got exr, stl"):
+        found.save(tmp_path, formats=("npy", "stl", "exr"))
+    with pytest.raises(InputError, match="got none"):
+        found.save(tmp_path, formats=())
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- very large photos
+
+
+WIDE = """
+import resource, sys
+import numpy as np, torch
+from facedepth.models import create_model
+from facedepth.prediction import predict
+torch.set_num_threads(1)
+model = create_model("attention_unet", channels=2, depth=2, head_mask=False, kind="affine_relief")
+row = np.linspace(0, 255, 12000).astype(np.uint8)
+photo = np.broadcast_to(row[None, :, None], (1500, 12000, 3)).copy()
+found = predict(model, photo, crop="none")
+mesh = found.mesh()
+unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes here
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+print(*found.values.shape, *mesh.texture.shape, len(mesh.faces), f"{peak:.2f}")
+"""
+
+
+def test_a_photo_12000_pixels_wide_fits_into_memory_and_its_mesh_into_the_budget():
+    said = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, check=True).stdout
+    print("values, texture, triangles, peak in GiB:", said)
+    *shapes, triangles, peak = said.split()
+    assert shapes == ["1", "1500", "12000", "512", "4096", "3"]
+    assert 100_000 < int(triangles) <= 1_000_000
+    assert float(peak) < 4
