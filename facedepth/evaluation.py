@@ -154,7 +154,8 @@ def score_batch(
     aligned = align_depth(values, kind, batch, area, align)
     scores = depth_scores(aligned, batch.depth, area, batch.camera)
     if kind == "affine_relief":
-        true_picture = to_picture(batch.depth, batch.mask)
+        along_axis = batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:])
+        true_picture = to_picture(along_axis, batch.mask)
         scores["picture_l1"] = picture_l1(_align_picture(values, kind, true_picture, area, align), true_picture, area)
     return aligned, scores
 

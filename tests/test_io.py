@@ -453,6 +453,16 @@ def test_a_good_write_replaces_the_old_file_and_leaves_nothing_else(tmp_path):
         assert list(target.parent.iterdir()) == [target]
 
 
+def test_who_reads_while_it_is_replaced_reads_the_old_file_to_its_end(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("the old one")
+    with open(target) as reader:
+        with atomic_path(target) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "the old one"
+    assert target.read_text() == "new"
+
+
 def test_existing_files_are_refused_by_name_unless_told(tmp_path):
     paths = [tmp_path / f"{index}.txt" for index in range(5)]
     refuse_existing(paths, overwrite=False)
