@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,12 @@ from tqdm.auto import tqdm
 
 from .batches import Transformed, bad_data_named, to_device, training_batches
 from .checks import InputError
+from .config import TrainConfig
 from .evaluation import picture_row, score_batch
 from .figures import panel
-from .models import LEAST_SIZE, DepthNetwork, choose_device, load_model, save_model
-from .objectives import LOSSES, LossWeights, Objective
-from .optimisation import OPTIMISERS, SCHEDULES, deferred_interrupt, make_schedule, warmed_average
+from .models import DepthNetwork, choose_device, load_model, save_model
+from .objectives import Objective
+from .optimisation import OPTIMISERS, deferred_interrupt, make_schedule, warmed_average
 from .runs import RunFolder
 from .sample import Sample
 from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
@@ -30,84 +30,6 @@ from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
 class TrainingStopped(RuntimeError):
     """The loss is no number any more; the last good state is kept."""
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of one training run.
-
-    Attributes:
-        out: folder of the run.
-        epochs, batch_size: how much, and how much at once.
-        repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
-        learning_rate: the greatest; the schedule goes down from there.
-        optimiser: "adamw" or "adam".
-        weight_decay: of AdamW.
-        schedule: "cosine" (after ``warmup_steps`` linear steps, down to 0 at the end) or "plateau" (a tenth whenever
-            the validation loss has not fallen for 3 epochs).
-        clip_norm: greatest norm of the gradient.
-        ema_decay: decay of the moving average of the weights that is validated and saved; 0 for none.
-        amp: mixed precision on CUDA.
-        augment: strength of the augmentation, 0 (none) ... 1.
-        input_size: side of the pictures; None for the model's own.
-        target_kind: what the model shall say; None for the model's own kind.
-        loss: "default" by the kinds of data and target, or "ssi" (see ``facedepth.objectives``).
-        weights: of the loss's parts.
-        seed: of everything random.
-        workers: processes that load the data.
-        device: "auto", "cpu", "cuda", ...
-        resume: go on with the run in ``out`` where there is one.
-        save_every_s: least time between two saves of the state within a run.
-    """
-
-    out: str
-    epochs: int = 10
-    batch_size: int = 16
-    repeats: int = 1
-    learning_rate: float = 1e-3
-    optimiser: str = "adamw"
-    weight_decay: float = 0.01
-    schedule: str = "cosine"
-    warmup_steps: int = 100
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    amp: bool = True
-    augment: float = 0.5
-    input_size: int | None = None
-    target_kind: str | None = None
-    loss: str = "default"
-    weights: LossWeights = field(default_factory=LossWeights)
-    seed: int = 0
-    workers: int = 2
-    device: str = "auto"
-    resume: bool = False
-    save_every_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        least = {"epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "seed": 0, "workers": 0}
-        for name in least:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least[name]:
-                raise InputError(
-                    f"{name}: expected a whole number of at least {least[name]}, got {getattr(self, name)!r}"
-                )
-        if self.input_size is not None and not (isinstance(self.input_size, int) and self.input_size >= LEAST_SIZE):
-            raise InputError(
-                f"input_size: expected a whole number of at least {LEAST_SIZE}, or None, got {self.input_size!r}"
-            )
-        for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s"):
-            if not isinstance(getattr(self, name), int | float):
-                raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
-        if not (self.learning_rate > 0 and self.clip_norm > 0):
-            raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
-        if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
-            raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")
-
-
-# What may differ when a run goes on: where and how fast it runs, not what it computes.
-_FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s")
 
 History = list[dict[str, float]]
 
@@ -343,8 +265,7 @@ class _Run:
 
     def _fixed_settings(self, model: DepthNetwork) -> dict:
         """What must be the same when the run goes on, as JSON would give it back."""
-        fixed = {name: value for name, value in asdict(self.config).items() if name not in _FREE_TO_CHANGE}
-        return json.loads(json.dumps(fixed | self.data | {"model": model.name, "options": model.options}))
+        return json.loads(json.dumps(self.config.fixed() | self.data | {"model": model.name, "options": model.options}))
 
 
 def _augmentation(strength: float, size: int) -> Compose:
