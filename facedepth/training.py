@@ -76,7 +76,7 @@ class _Run:
         self.device = choose_device(config.device)
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
 
-        self.model = model.to(self.device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # the layout convolutions are fastest in
         model.kind, model.input_size = target_kind, config.input_size or model.input_size
         self.loader, self.order = training_batches(
             train, _augmentation(config.augment, model.input_size), batch_size=config.batch_size,
@@ -90,8 +90,9 @@ class _Run:
             self.optimiser, config.schedule, steps=config.epochs * self.steps_per_epoch, warmup=config.warmup_steps
         )
         self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
-        self.use_amp = config.amp and self.device.type == "cuda"
-        self.amp_type = torch.bfloat16 if self.use_amp and torch.cuda.is_bf16_supported() else torch.float16
+        on_cuda = self.device.type == "cuda"
+        self.use_amp = config.amp == "always" or (config.amp == "cuda" and on_cuda)
+        self.amp_type = torch.float16 if on_cuda and not torch.cuda.is_bf16_supported() else torch.bfloat16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.use_amp and self.amp_type is torch.float16)
 
         self.epoch, self.step_in_epoch = 0, 0

@@ -160,9 +160,9 @@ def test_a_worse_epoch_leaves_best_alone(tmp_path, tiny_model, train, val):
         def __getitem__(self, index):
             self.reads += 1
             sample = train[index]
-            return sample if self.reads <= 60 else sample._replace(depth=1 - sample.depth)
+            return sample if self.reads <= 180 else sample._replace(depth=1 - sample.depth)
 
-    settings = config(tmp_path / "run", repeats=20, learning_rate=3e-2, augment=0.0, schedule="plateau")
+    settings = config(tmp_path / "run", repeats=60, learning_rate=1e-2, augment=0.0, schedule="plateau")
     history = fit(tiny_model(), Ruin(), val, settings)
     assert history[1]["val_loss"] > history[0]["val_loss"]
     with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
@@ -592,3 +592,14 @@ def test_overfits_four_samples(tmp_path, sample_root):
     print(f"L1 in [-1, 1]: {score:.4f} after {seconds:.0f} s")
     assert score < 0.02
     assert seconds < 180
+
+
+@pytest.mark.parametrize("amp", ["always", "never"])
+def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
+    train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
+    seen = []
+    model = tiny_model()
+    model.head.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.dtype)))
+    fit(model, train, val, config(tmp_path / "run", amp=amp, epochs=1))
+    assert set(seen) == {(True, torch.bfloat16 if amp == "always" else torch.float32), (False, torch.float32)}
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
