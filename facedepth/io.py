@@ -19,6 +19,7 @@ from .checks import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
+LEAST_SIDE = 16
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
@@ -31,6 +32,18 @@ def read_image(path: str | Path) -> Tensor:
         InputError: the file is missing, no picture, or cut short.
     """
     return image_from_pil(_open_picture(path))
+
+
+def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
+    """The same picture (C, H, W), if it is large enough to show anything.
+
+    Raises:
+        InputError: naming it, where a side is below 16 pixels.
+    """
+    height, width = image.shape[-2:]
+    if min(height, width) < LEAST_SIDE:
+        raise InputError(f"{name}: expected at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got {width} x {height}")
+    return image
 
 
 def list_images(source: str | Path) -> list[Path]:

@@ -19,7 +19,16 @@ from .depth import axis_factor, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, face_crop, paste, whole_crop
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
-from .io import atomic_path, focal_from_exif, image_from_pil, read_image, refuse_existing, write_depth, write_image
+from .io import (
+    atomic_path,
+    focal_from_exif,
+    image_from_pil,
+    read_image,
+    refuse_existing,
+    refuse_tiny,
+    write_depth,
+    write_image,
+)
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .models import DepthNetwork
 
@@ -30,7 +39,6 @@ HEAD_DEPTH_M = 0.16
 """How far the seen half of a head reaches from the nose back: the range given to values of unknown scale."""
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES))
-_MIN_SIDE = 16
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
@@ -235,12 +243,7 @@ def _read(photo: Photo) -> Tensor:
         image = image_from_pil(photo)
     else:
         image = _from_array(photo)
-    if min(image.shape[-2:]) < _MIN_SIDE:
-        name = photo if isinstance(photo, (str, Path)) else "photo"
-        raise InputError(
-            f"{name}: expected at least {_MIN_SIDE} x {_MIN_SIDE} pixels, got {image.shape[-1]} x {image.shape[-2]}"
-        )
-    return image
+    return refuse_tiny(image, photo if isinstance(photo, (str, Path)) else "photo")
 
 
 def _from_array(photo: np.ndarray | Tensor) -> Tensor:

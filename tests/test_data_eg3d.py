@@ -277,3 +277,9 @@ def test_a_manifest_says_who_is_who(root):
     (root / "manifest.csv").write_text("name,who\nseed0000,anna\n")
     with pytest.raises(InputError, match=r"manifest\.csv: expected columns called name and identity, got name, who"):
         EG3DFaces(root)
+
+
+def test_a_picture_of_one_pixel_is_named(root):
+    Image.new("RGB", (1, 1)).save(eg3d_path(root, "images", "seed0001"))
+    with pytest.raises(InputError, match=r"seed0001\.png: expected at least 16 x 16 pixels, got 1 x 1"):
+        EG3DFaces(root)[1]

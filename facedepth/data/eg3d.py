@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..checks import InputError
-from ..io import read_depth, read_image
+from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
     eg3d_path,
@@ -106,7 +106,8 @@ class EG3DFaces(Dataset):
 
     def _read(self, stem: str) -> Sample:
         size = self.size
-        image = resize_image(_square(read_image, self._path("images", stem)), size, size)
+        picture = self._path("images", stem)
+        image = resize_image(refuse_tiny(_square(read_image, picture), picture), size, size)
         camera = read_eg3d_camera(self._path("cam_poses", stem), size)
         read = read_depth if self.depth_kind == "metric" else read_eg3d_picture
         depth = _square(read, self._path(_DEPTH_FOLDERS[self.depth_kind], stem))

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ..camera import Camera
 from ..checks import InputError
-from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values
+from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
 from ..sample import Sample
 from ..transforms import CentreCrop, Resize, resize_depth, resize_mask
 from .files import drop_damaged, list_files, match, warn_about_drive
@@ -90,7 +90,10 @@ class PairedFolder(Dataset):
             raise InputError(
                 f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short)"
             ) from None
-        return sample if self.size is None else Resize(self.size)(CentreCrop()(sample))
+        if self.size is None:
+            return sample
+        refuse_tiny(sample.image, self._images[stem])
+        return Resize(self.size)(CentreCrop()(sample))
 
     def _read(self, stem: str) -> Sample:
         image = read_image(self._images[stem])
