@@ -1,0 +1,281 @@
+"""Hair on the head: styles as ranges of a few numbers, and the growing of strands from them.
+
+Strands start on the template's scalp, follow a combing direction and gravity, stay outside the body, and are then
+carried to the posed head. Roots thin out at the hairline, so that it is soft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .noise import SolidNoise, bump, smooth_step
+from .people import Body
+from .scalp import Roots, above_hairline, distance_field, scalp_roots
+
+COLOURS = {  # linear RGB albedo of a lock
+    "black": (0.010, 0.008, 0.007), "dark": (0.026, 0.016, 0.010), "brown": (0.065, 0.036, 0.019),
+    "light_brown": (0.15, 0.092, 0.050), "blond": (0.36, 0.25, 0.13), "red": (0.19, 0.065, 0.022),
+    "grey": (0.36, 0.35, 0.34),
+}
+STYLES = {  # lengths and lift in metres: (low, high); what a name leaves out keeps the default of ``draw_hair``
+    "buzz": dict(top=(0.002, 0.007), side=(0.0015, 0.004), back=(0.0015, 0.004), lift=(0.002, 0.004), combs=("up",)),
+    "crop": dict(top=(0.02, 0.05), side=(0.004, 0.015), back=(0.004, 0.015), lift=(0.008, 0.02),
+                 combs=("forward", "side", "up", "messy")),
+    "quiff": dict(top=(0.05, 0.10), side=(0.006, 0.03), back=(0.006, 0.03), lift=(0.02, 0.045),
+                  combs=("up", "back", "side")),
+    "slick": dict(top=(0.09, 0.15), side=(0.05, 0.09), back=(0.04, 0.08), lift=(0.004, 0.012), combs=("back", "side")),
+    "medium": dict(top=(0.09, 0.15), side=(0.07, 0.13), back=(0.07, 0.13), lift=(0.012, 0.028),
+                   combs=("part", "side", "forward", "messy")),
+    "bob": dict(top=(0.17, 0.24), side=(0.13, 0.19), back=(0.12, 0.18), lift=(0.012, 0.03), combs=("part", "side")),
+    "long": dict(top=(0.28, 0.44), side=(0.26, 0.40), back=(0.26, 0.40), lift=(0.008, 0.028), combs=("part", "side")),
+    "curls": dict(top=(0.06, 0.14), side=(0.05, 0.14), back=(0.05, 0.14), lift=(0.025, 0.055),
+                  combs=("part", "messy"), curl=(0.004, 0.010)),
+    "afro": dict(top=(0.025, 0.09), side=(0.02, 0.08), back=(0.02, 0.08), lift=(0.03, 0.10), combs=("out",),
+                 curl=(0.0025, 0.005)),
+    "locs": dict(top=(0.10, 0.30), side=(0.10, 0.30), back=(0.10, 0.30), lift=(0.010, 0.025), combs=("part", "back")),
+    "bun": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.009), combs=("tie",)),
+    "ponytail": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.01), combs=("tie",)),
+}
+STEPS = {"buzz": 3, "crop": 7, "quiff": 10}  # points of a strand; 16 for the rest
+CURL_STEPS = 40
+FACE_SIDE_M = 0.062  # hair that is not a fringe stays this far from the middle of the face
+CROWN = (0.0, 0.005, 0.845)
+
+
+@dataclass(frozen=True)
+class HairLook:
+    """One head of hair. Lengths in metres, colours linear RGB; shares in [0, 1]."""
+
+    style: str
+    comb: str
+    colour: tuple[float, float, float]
+    tip_colour: tuple[float, float, float]
+    grey: float
+    top: float
+    side: float
+    back: float
+    fringe: float
+    lift: float
+    hairline: float
+    recession: float
+    bald_crown: float
+    parting: float
+    fall: float
+    curl: float
+    curls_per_m: float
+    clump: float
+    frizz: float
+    gloss: float
+    lock_width: float
+
+
+def draw_colour(rng: np.random.Generator, body: Body) -> tuple[tuple, tuple, float]:
+    """Colour at the roots, at the tips, and the share of grey strands."""
+    light_ancestry = body.phenotype.caucasian
+    odds = np.array([0.10, 0.24, 0.27, 0.16, 0.15, 0.08]) * light_ancestry
+    odds += np.array([0.56, 0.28, 0.11, 0.03, 0.01, 0.01]) * (1 - light_ancestry)
+    name = list(COLOURS)[rng.choice(6, p=odds / odds.sum())]
+    colour = np.array(COLOURS[name]) * rng.uniform(0.75, 1.3) * np.exp(rng.normal(0, 0.06, 3))
+    tip = colour * rng.uniform(1.0, 1.9)
+    if rng.random() < 0.05:  # dyed
+        tip = rng.uniform(0.02, 0.45, 3)
+        colour = tip * 0.8 if rng.random() < 0.5 else colour
+    grey = float(np.clip(body.oldness * rng.uniform(0.2, 1.4), 0, 1)) if rng.random() < 0.85 else 0.0
+    return tuple(colour.tolist()), tuple(np.minimum(tip, 0.6).tolist()), grey
+
+
+def draw_hair(rng: np.random.Generator, body: Body) -> HairLook | None:
+    """A head of hair, or None for a bald one."""
+    colour, tip, grey = draw_colour(rng, body)
+    mannish, african, old = body.is_mannish, body.phenotype.african, body.oldness
+    odds = {
+        "bald": 0.07 * mannish, "buzz": 0.12 if mannish else 0.015, "crop": 0.26 if mannish else 0.05,
+        "quiff": 0.14 if mannish else 0.02, "slick": 0.08 if mannish else 0.05, "medium": 0.12 if mannish else 0.12,
+        "bob": 0.02 if mannish else 0.17, "long": 0.05 if mannish else 0.30, "curls": 0.05 if mannish else 0.08,
+        "afro": 0.45 * african, "locs": 0.16 * african, "bun": 0.01 if mannish else 0.09,
+        "ponytail": 0.02 if mannish else 0.09,
+    }
+    if african > 0.55:
+        odds = {name: odd * (0.4 if name in ("slick", "medium", "quiff", "bob") else 1) for name, odd in odds.items()}
+    style = str(rng.choice(list(odds), p=np.array(list(odds.values())) / sum(odds.values())))
+    if style == "bald":
+        return None
+    ranges = STYLES[style]
+    span = {name: float(rng.uniform(*ranges[name])) for name in ("top", "side", "back", "lift")}
+    kinky = african > 0.5 and rng.random() < 0.8
+    curl = float(rng.uniform(*ranges["curl"])) if "curl" in ranges else 0.0
+    if not curl and style not in ("buzz", "bun", "ponytail", "locs"):
+        curl = float(rng.uniform(0.002, 0.007)) * (rng.random() < (0.9 if kinky else 0.35))
+    if style in ("bun", "ponytail", "buzz"):
+        curl = 0.0
+    fringe = style in ("medium", "bob", "long", "crop") and rng.random() < 0.28
+    return HairLook(
+        style=style, comb=str(rng.choice(ranges["combs"])), colour=colour, tip_colour=tip, grey=grey, **span,
+        fringe=float(rng.uniform(0.035, 0.062)) if fringe else 0.0,
+        hairline=float(np.clip(rng.normal(0, 0.005), -0.01, 0.01) + 0.010 * old * mannish * rng.random()),
+        recession=float(rng.uniform(0.006, 0.035)) if mannish and rng.random() < 0.3 + 0.4 * old else 0.0,
+        bald_crown=float(rng.uniform(0.3, 1.0)) if mannish and rng.random() < 0.05 + 0.35 * old else 0.0,
+        parting=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.normal(0, 0.028)),
+        fall=float(rng.uniform(0.5, 1.3)), curl=curl,
+        curls_per_m=float(rng.uniform(50, 100) if style == "afro" or kinky else rng.uniform(12, 45)),
+        clump=float(rng.uniform(0.85, 0.95)) if style == "locs" else float(rng.uniform(0.05, 0.6)),
+        frizz=float(rng.uniform(0.02, 0.25)) + 0.2 * (style == "afro"), gloss=float(rng.uniform(0.3, 1.1)),
+        lock_width=float(rng.uniform(0.0006, 0.0010)),
+    )
+
+
+def density(look: HairLook, rest: Tensor, noise: SolidNoise, *, softness_m: float = 0.010) -> Tensor:
+    """(N,) share of full growth at template points: the shape of the hairline and of what has gone bald."""
+    front = smooth_step(-0.075, -0.105, rest[:, 1])
+    side = rest[:, 0].abs()
+    margin = above_hairline(rest) + 0.004 - look.hairline + 0.0035 * noise(rest, 130, 1) + 0.0015 * noise(rest, 600, 2)
+    margin = margin - look.recession * bump(side, 0.042, 0.020) * front - 0.5 * look.recession * front * bump(side, 0, 0.03)
+    grown = smooth_step(-0.25 * softness_m, softness_m, margin)
+    if look.bald_crown:
+        from_crown = (rest - torch.tensor(CROWN)).norm(dim=1) + 0.006 * noise(rest, 60, 3)
+        radius = 0.035 + 0.045 * look.bald_crown
+        grown = grown * (1 - look.bald_crown * smooth_step(radius + 0.02, radius - 0.01, from_crown))
+    return grown
+
+
+def combing(look: HairLook, rest: Tensor, place: Tensor) -> Tensor:
+    """(N, 3) preferred direction, on the template, of strands rooted at ``rest`` and now at ``place``."""
+    top = smooth_step(0.765, 0.805, rest[:, 2])[:, None]
+    away = torch.sign(rest[:, 0] - look.parting + 1e-6)
+    ones, zeros = torch.ones_like(away), torch.zeros_like(away)
+    if look.comb == "tie":
+        return normalize(torch.tensor(_tie_point(look)) - place, dim=1)
+    if look.comb == "out":
+        return normalize(place - torch.tensor([0.0, -0.03, 0.74]), dim=1)
+    on_top = {
+        "up": torch.stack([0.2 * away, -0.25 * ones, ones], dim=1),
+        "back": torch.stack([0.15 * away, ones, 0.1 * ones], dim=1),
+        "side": torch.stack([away, -0.25 * ones, zeros], dim=1),
+        "part": torch.stack([away, 0.30 * ones, -0.1 * ones], dim=1),
+        "forward": torch.stack([0.25 * away, -ones, -0.1 * ones], dim=1),
+        "messy": torch.stack([torch.sin(240 * rest[:, 0] + 90 * rest[:, 1]), torch.cos(210 * rest[:, 1]), 0.4 * ones], dim=1),
+    }[look.comb]
+    if look.comb == "side":  # one parting to the side, everything on top combed across
+        on_top[:, 0] = -np.sign(look.parting + 1e-6) * torch.where(away == np.sign(look.parting + 1e-6), -1.0, 1.0)
+    at_side = torch.stack([0.1 * away, 0.35 * ones, -ones], dim=1)
+    if look.style in ("slick",):
+        at_side[:, 1] = 1.2
+    if look.fringe:
+        fringe = (smooth_step(-0.088, -0.102, rest[:, 1]) * smooth_step(0.055, 0.04, rest[:, 0].abs()))[:, None]
+        on_top = on_top * (1 - fringe) + fringe * torch.tensor([0.1 * np.sign(look.parting + 1e-6), -1.0, -0.6])
+    return normalize(top * on_top + (1 - top) * at_side, dim=1)
+
+
+def _tie_point(look: HairLook) -> tuple[float, float, float]:
+    return (0.0, 0.075, 0.795) if look.style == "ponytail" else (0.0, 0.045, 0.862)
+
+
+def grow(
+    look: HairLook, rng: np.random.Generator, noise: SolidNoise, down: Tensor, *, count: int, covered: Tensor | None
+) -> tuple[Roots, Tensor, Tensor, Tensor]:
+    """Strands on the template.
+
+    Args:
+        down: (3,) gravity's direction in the template's frame.
+        count: how many roots to try; those outside the hairline are dropped.
+        covered: (12000,) bool, scalp roots that a hat hides, or None.
+
+    Returns:
+        the roots; points (N, K, 3); lift (N,) aimed at, in metres; how far out they are within the hair, (N, K).
+    """
+    roots = scalp_roots()
+    chosen = torch.from_numpy(rng.permutation(len(roots.rest))[:count])
+    draw = torch.from_numpy(rng.random((len(chosen), 6), dtype=np.float32))
+    kept = draw[:, 0] < density(look, roots.rest[chosen], noise)
+    if covered is not None:
+        kept &= ~covered[chosen]
+    roots, draw = roots.pick(chosen[kept]), draw[kept]
+    rest, count = roots.rest, int(kept.sum())
+    steps = STEPS.get(look.style, 16)
+    length, is_fringe = _lengths(look, rest, draw)
+    lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * smooth_step(-0.01, 0.03, above_hairline(rest)).clamp(min=0.12)
+
+    place, direction = rest + 5e-4 * roots.normal, roots.normal
+    points = [rest]
+    short = look.style in ("buzz", "afro")
+    hug = 0.0 if short else 1.6  # hair far from the body falls back to it
+    weight = 0.0 if short or look.comb == "tie" else 0.25 * look.fall if look.comb == "up" else look.fall
+    for step in range(1, steps):
+        t = step / (steps - 1)
+        comb = combing(look, rest, place)
+        travelled = (length * t)[:, None]
+        fall = weight * (travelled / 0.05).clamp(max=1.0)
+        wish = comb * (1 - 0.85 * fall.clamp(max=1)) + (0.6 * (1 - t) ** 3 + 1.5 * short) * roots.normal + 2.5 * fall * down
+        wish = wish + look.frizz * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        distance, outward = distance_field(place)
+        wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward
+        direction = normalize(0.5 * direction + 0.5 * normalize(wish, dim=1), dim=1)
+        place = place + direction * (length / (steps - 1))[:, None]
+        distance, outward = distance_field(place)
+        needed = lift * min(1.0, 3.0 * t) + 5e-4
+        place = place + (needed - distance).clamp(min=0)[:, None] * outward
+        place = _off_the_face(place, rest, is_fringe, look)
+        points.append(place)
+    points = torch.stack(points, dim=1)
+    if look.clump:
+        points = _clumped(points, look, draw, rng)
+    if look.curl:
+        points = _curled(_finer(points, CURL_STEPS), look, draw, noise)
+    distance, _ = distance_field(points.flatten(0, 1))
+    outness = (distance.view(points.shape[:2]) / max(look.lift, 0.004)).clamp(0, 1)
+    return roots, points, lift, outness
+
+
+def _lengths(look: HairLook, rest: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    top = smooth_step(0.755, 0.80, rest[:, 2])
+    back = smooth_step(-0.01, 0.03, rest[:, 1])
+    length = top * look.top + (1 - top) * (back * look.back + (1 - back) * look.side)
+    length = length * (0.78 + 0.3 * draw[:, 2]) * (0.3 + 0.7 * smooth_step(-0.005, 0.02, above_hairline(rest)))
+    in_front = (rest[:, 1] < -0.088) & (rest[:, 0].abs() < 0.05) & (draw[:, 3] < 0.9)
+    is_fringe = in_front if look.fringe else torch.zeros_like(in_front)
+    return torch.where(is_fringe, look.fringe * (0.85 + 0.25 * draw[:, 2]), length), is_fringe
+
+
+def _off_the_face(place: Tensor, rest: Tensor, is_fringe: Tensor, look: HairLook) -> Tensor:
+    side = torch.sign(torch.where(rest[:, 0].abs() < 0.02, place[:, 0], rest[:, 0]) + 1e-6)
+    low = smooth_step(0.805, 0.765, place[:, 2])
+    before = smooth_step(-0.055, -0.09, place[:, 1]) * low
+    wanted = torch.maximum(place[:, 0].abs(), FACE_SIDE_M * before)
+    held_back = torch.maximum(place[:, 1], -0.075 - 0.10 * (1 - low))
+    moved = torch.stack([side * wanted, torch.where(place[:, 2] > 0.60, held_back, place[:, 1]), place[:, 2]], dim=1)
+    return torch.where(is_fringe[:, None], place, moved)
+
+
+def _clumped(points: Tensor, look: HairLook, draw: Tensor, rng: np.random.Generator) -> Tensor:
+    """Pull strands towards the nearest of a few leaders, more and more towards the tips."""
+    count, steps = points.shape[:2]
+    leaders = torch.from_numpy(rng.permutation(count)[: max(count // (45 if look.style == "locs" else 22), 1)])
+    nearest = torch.cdist(points[:, 0], points[leaders, 0]).argmin(dim=1)
+    leader = points[leaders][nearest]
+    pull = look.clump * torch.linspace(0, 1, steps) ** (0.4 if look.style == "locs" else 0.8)
+    pull = pull * (0.5 + 0.5 * draw[:, 4:5]) if look.style != "locs" else pull.expand(count, -1)
+    return points + pull[..., None] * (leader - points)
+
+
+def _finer(points: Tensor, steps: int) -> Tensor:
+    """(N, K, 3) strands resampled to ``steps`` points."""
+    resampled = torch.nn.functional.interpolate(points.transpose(1, 2), steps, mode="linear", align_corners=True)
+    return resampled.transpose(1, 2).contiguous()
+
+
+def _curled(points: Tensor, look: HairLook, draw: Tensor, noise: SolidNoise) -> Tensor:
+    """Wind strands about their own path; neighbours share the phase."""
+    steps = points[:, 1:] - points[:, :-1]
+    along = torch.cat([torch.zeros(len(points), 1), steps.norm(dim=-1).cumsum(dim=1)], dim=1)
+    tangent = normalize(torch.cat([steps, steps[:, -1:]], dim=1), dim=-1)
+    first = normalize(torch.linalg.cross(tangent, torch.tensor([0.3, 0.2, 1.0]).expand_as(tangent)), dim=-1)
+    second = torch.linalg.cross(tangent, first)
+    phase = 6.0 * noise(points[:, 0], 55, 2)[:, None] + 1.5 * draw[:, 5:6]
+    angle = 2 * torch.pi * look.curls_per_m * along * (0.85 + 0.3 * draw[:, 4:5]) + phase
+    radius = look.curl * (along / 0.02).clamp(max=1)
+    return points + radius[..., None] * (first * angle.cos()[..., None] + second * angle.sin()[..., None])
