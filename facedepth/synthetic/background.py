@@ -20,7 +20,7 @@ def draw_background(rng: np.random.Generator, size: int, photographs: Path | Non
     if photographs is not None and rng.random() < 0.7:
         picture = _photograph(rng, size, photographs)
     else:
-        kind = str(rng.choice(KINDS, p=[0.17, 0.15, 0.2, 0.12, 0.1, 0.16, 0.1]))
+        kind = str(rng.choice(KINDS, p=[0.2, 0.15, 0.25, 0.14, 0.08, 0.07, 0.11]))
         painter = {
             "wall": _wall, "gradient": _gradient, "room": _room, "foliage": _foliage, "lights": _lights,
             "clutter": _clutter, "clouds": _clouds,
@@ -38,7 +38,8 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    return np.array(random_colour(rng), dtype=np.float32) * rng.uniform(0.5, 1.2)
+    colour = np.array(random_colour(rng), dtype=np.float32)
+    return (colour + (colour.mean() - colour) * rng.beta(1.5, 1)) * rng.uniform(0.5, 1.2)
 
 
 def smooth_field(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:

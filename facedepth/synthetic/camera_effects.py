@@ -40,9 +40,9 @@ def photograph(rng: np.random.Generator, linear: np.ndarray, face: np.ndarray) -
         picture = _motion_blur(rng, picture)
     if rng.random() < 0.25:  # veiling glare around what is bright
         glow = cv2.GaussianBlur(np.minimum(picture, 4), (0, 0), size / 16)
-        picture = picture + rng.uniform(0.02, 0.12) * glow
+        picture = picture + rng.uniform(0.02, 0.08) * glow
     picture = _vignette(rng, picture)
-    shot, read = rng.uniform(0, 1) ** 4 * 0.0025, rng.uniform(0, 1) ** 4 * 0.0002
+    shot, read = rng.uniform(0, 1) ** 5 * 0.0025, rng.uniform(0, 1) ** 5 * 0.0002
     grain = rng.standard_normal(picture.shape, dtype=np.float32)
     picture = picture + grain * np.sqrt(np.clip(picture, 0, 1) * shot + read)
     picture = to_srgb(_film_curve(picture, rng.uniform(0.7, 1.0)))
@@ -60,9 +60,9 @@ def _film_curve(x: np.ndarray, shoulder: float) -> np.ndarray:
 
 def _grade(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     grey = picture.mean(axis=2, keepdims=True)
-    saturation = 0.0 if rng.random() < 0.03 else float(np.clip(rng.normal(1.0, 0.14), 0.6, 1.35))
+    saturation = 0.0 if rng.random() < 0.03 else float(np.clip(rng.normal(1.08, 0.14), 0.65, 1.4))
     picture = grey + (picture - grey) * saturation
-    contrast = float(np.clip(rng.normal(1.05, 0.1), 0.8, 1.3))
+    contrast = float(np.clip(rng.normal(1.12, 0.1), 0.85, 1.35))
     return 0.5 + (np.clip(picture, 0, 1) - 0.5) * contrast + rng.normal(0, 0.015)
 
 
@@ -77,9 +77,8 @@ def _motion_blur(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     length = max(3, int(rng.uniform(0.008, 0.022) * picture.shape[0]))
     kernel = np.zeros((length, length), dtype=np.float32)
     angle, middle = rng.uniform(0, np.pi), (length - 1) / 2
-    end = (int(round(middle + middle * np.cos(angle))), int(round(middle + middle * np.sin(angle))))
-    start = (int(round(middle - middle * np.cos(angle))), int(round(middle - middle * np.sin(angle))))
-    cv2.line(kernel, start, end, 1.0)
+    reach = middle * np.array([np.cos(angle), np.sin(angle)])
+    cv2.line(kernel, np.round(middle - reach).astype(int).tolist(), np.round(middle + reach).astype(int).tolist(), 1.0)
     return cv2.filter2D(picture, -1, kernel / kernel.sum())
 
 

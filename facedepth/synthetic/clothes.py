@@ -7,25 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .light import Surface
 from .noise import SolidNoise, smooth_step
+from .vectors import along_surface, unit
 
 CUTS = ("crew", "vneck", "turtleneck", "shirt", "hoodie", "tank")
 
 
 @dataclass(frozen=True)
-class Clothing:
-    """Cut and cloth; heights in metres on the template, colours linear RGB."""
+class Fabric:
+    """A cloth or other material; colours linear RGB, ``scale`` of the pattern, ``folds`` how deep they look."""
 
-    cut: str
-    neckline: float
     pattern: str
     colour: tuple[float, float, float]
     second_colour: tuple[float, float, float]
     scale: float
     folds: float
+
+
+@dataclass(frozen=True)
+class Clothing:
+    """Cut and fabric; the neckline's shift in metres on the template."""
+
+    cut: str
+    neckline: float
+    fabric: Fabric
 
 
 def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -37,13 +44,16 @@ def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     return tuple(((value * (1 - saturation * (1 - rgb))) ** 2.2).tolist())
 
 
-def draw_clothing(rng: np.random.Generator) -> Clothing:
-    return Clothing(
-        cut=str(rng.choice(CUTS, p=[0.36, 0.17, 0.12, 0.17, 0.12, 0.06])), neckline=float(rng.uniform(-0.012, 0.012)),
-        pattern=str(rng.choice(["plain", "stripes", "checks", "blotches", "knit"], p=[0.55, 0.13, 0.1, 0.08, 0.14])),
-        colour=random_colour(rng), second_colour=random_colour(rng), scale=float(rng.uniform(0.6, 1.8)),
-        folds=float(rng.uniform(0.3, 1.2)),
+def draw_fabric(rng: np.random.Generator) -> Fabric:
+    pattern = str(rng.choice(["plain", "stripes", "checks", "blotches", "knit"], p=[0.55, 0.13, 0.1, 0.08, 0.14]))
+    return Fabric(
+        pattern, random_colour(rng), random_colour(rng), float(rng.uniform(0.6, 1.8)), float(rng.uniform(0.3, 1.2))
     )
+
+
+def draw_clothing(rng: np.random.Generator) -> Clothing:
+    cut = str(rng.choice(CUTS, p=[0.36, 0.17, 0.12, 0.17, 0.12, 0.06]))
+    return Clothing(cut, float(rng.uniform(-0.012, 0.012)), draw_fabric(rng))
 
 
 def neck_margin(clothing: Clothing, rest: Tensor) -> Tensor:
@@ -65,28 +75,36 @@ def cloth_vertices(clothing: Clothing, vertices: Tensor, normals: Tensor, rest: 
     edge = smooth_step(0.0, 0.004, margin)
     collar = {"shirt": 0.008, "hoodie": 0.016, "turtleneck": 0.004}.get(clothing.cut, 0.0015)
     thickness = 0.004 * edge + collar * edge * smooth_step(0.045, 0.0, margin)
-    folds = clothing.folds * (0.0035 * noise(rest, 28, 2) + 0.0015 * noise(rest, 80, 3)) + 0.002
+    folds = clothing.fabric.folds * (0.0035 * noise(rest, 28, 2) + 0.0015 * noise(rest, 80, 3)) + 0.002
     thickness = thickness + folds.clamp(min=0) * smooth_step(0.01, 0.06, margin) - 0.002 - 0.004 * smooth_step(0, -0.01, margin)
     return vertices + normals * thickness[:, None]
 
 
-def cloth_surface(clothing: Clothing, rest: Tensor, normals: Tensor, noise: SolidNoise) -> Surface:
-    """Cloth at N points given by their places on the template."""
-    first, second = torch.tensor(clothing.colour), torch.tensor(clothing.second_colour)
-    x, height, size = rest[:, 0], rest[:, 2], clothing.scale
-    share = {
-        "plain": torch.zeros_like(x), "stripes": smooth_step(-0.2, 0.2, torch.sin(height * 2 * torch.pi / (0.024 * size))),
-        "checks": ((torch.remainder(x, 0.04 * size) < 0.02 * size).float()
-                   + (torch.remainder(height, 0.04 * size) < 0.02 * size).float()) / 2,
-        "blotches": smooth_step(0.1, 0.3, noise(rest, 60 / size, 3)),
-        "knit": 0.25 * (1 + torch.sin(x * 2 * torch.pi / 0.004)),
-    }[clothing.pattern][:, None]
-    albedo = (first * (1 - share) + second * share) * torch.exp(0.10 * noise(rest, 1100, 1) + 0.08 * noise(rest, 260, 2))[:, None]
-    rim = neck_margin(clothing, rest)
-    albedo = albedo * (1 - 0.35 * torch.exp(-((rim - 0.012) / 0.001) ** 2))[:, None]  # the seam
-    slope = clothing.folds * (0.0022 * noise.slope(rest, 60, 0) + 0.0007 * noise.slope(rest, 160, 1))
-    if clothing.pattern == "knit":
-        slope = slope + 0.5 * torch.stack([torch.cos(x * 2 * torch.pi / 0.004), 0 * x, 0 * x], dim=1)
-    slope = slope - (slope * normals).sum(dim=1, keepdim=True) * normals
+def fabric_surface(
+    fabric: Fabric, rest: Tensor, normals: Tensor, noise: SolidNoise, *, rim: Tensor | None = None, roughness: float = 0.75
+) -> Surface:
+    """Fabric at N points given by their places on the template; ``rim`` (N,) is the distance to a hem, sewn at 12 mm."""
+    first, second = torch.tensor(fabric.colour), torch.tensor(fabric.second_colour)
+    x, height, size = rest[:, 0], rest[:, 2], fabric.scale
+    thread = 2 * torch.pi / 0.004
+    if fabric.pattern == "stripes":
+        share = smooth_step(-0.2, 0.2, torch.sin(height * 2 * torch.pi / (0.024 * size)))
+    elif fabric.pattern == "checks":
+        share = 0.5 * sum((torch.remainder(place, 0.04 * size) < 0.02 * size).float() for place in (x, height))
+    elif fabric.pattern == "blotches":
+        share = smooth_step(0.1, 0.3, noise(rest, 60 / size, 3))
+    elif fabric.pattern == "knit":
+        share = 0.25 * (1 + torch.sin(x * thread))
+    else:
+        share = torch.zeros_like(x)
+    grain = torch.exp(0.10 * noise(rest, 1100, 1) + 0.08 * noise(rest, 260, 2))
+    if rim is not None:
+        grain = grain * (1 - 0.35 * torch.exp(-(((rim - 0.012) / 0.001) ** 2)))
+    albedo = (first * (1 - share[:, None]) + second * share[:, None]) * grain[:, None]
+    slope = fabric.folds * (0.0022 * noise.slope(rest, 60, 0) + 0.0007 * noise.slope(rest, 160, 1))
+    if fabric.pattern == "knit":
+        slope = slope + 0.5 * torch.stack([torch.cos(x * thread), 0 * x, 0 * x], dim=1)
     ones = torch.ones_like(x)
-    return Surface(albedo.clamp(0, 0.9), normalize(normals - slope, dim=1), normals, 0.75 * ones, 0.35 * ones, 0 * ones)
+    return Surface(
+        albedo.clamp(0, 0.9), unit(normals - along_surface(slope, normals)), normals, roughness * ones, 0.35 * ones, 0 * ones
+    )

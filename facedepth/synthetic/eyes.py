@@ -31,7 +31,7 @@ class EyeLook:
 
 def draw_eyes(rng: np.random.Generator, skin: SkinLook) -> EyeLook:
     """Eyes that fit the skin: light ones with fair skin only."""
-    odds = [0.30, 0.20, 0.13, 0.10, 0.17, 0.10] if skin.tone < 0.32 else [0.42, 0.54, 0.04, 0, 0, 0]
+    odds = [0.30, 0.20, 0.13, 0.10, 0.17, 0.10] if skin.tone < 0.32 else [0.35, 0.65, 0, 0, 0, 0]
     iris = np.array(IRISES[rng.choice(6, p=odds)]) * np.exp(rng.normal(0, 0.12, 3)) * rng.uniform(0.75, 1.25)
     return EyeLook(tuple(iris.tolist()), float(rng.uniform(0.0014, 0.0032)), float(rng.uniform(0, 1)), float(rng.uniform(0.4, 1)))
 

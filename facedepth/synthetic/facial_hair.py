@@ -8,13 +8,13 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .head import head_subdivision
 from .kit import load_kit
 from .noise import SolidNoise, bump, smooth_step
 from .people import Body
 from .scalp import Roots, distance_field, fine_template, scatter_roots
+from .vectors import along_surface, unit
 
 BEARDS = ("none", "stubble", "full", "long", "goatee", "moustache")
 
@@ -111,7 +111,7 @@ def grow_brows(look: FacialHairLook, rng: np.random.Generator) -> tuple[Roots, T
 def _lie_down(roots: Roots, direction: Tensor, length: Tensor, *, steps: int, rise: float) -> Tensor:
     """(N, steps, 3) strands that leave the skin and bend along ``direction``."""
     normal = roots.normal
-    flat = normalize(direction - (direction * normal).sum(dim=1, keepdim=True) * normal, dim=1)
+    flat = unit(along_surface(direction, normal))
     t = torch.linspace(0, 1, steps)[None, :, None]
     lifted = rise * t * (1.6 - t) * normal[:, None]
     return roots.rest[:, None] + length[:, None, None] * (t * flat[:, None] + lifted) + 2e-4 * normal[:, None]
@@ -139,7 +139,7 @@ def grow_beard(
     for step in range(1, steps):
         wish = (1 - 0.7 * under_nose) * down + 0.9 * under_nose * sideways + 0.35 * (1 - step / steps) * roots.normal
         wish = wish + (0.15 + 0.7 * look.beard_curl) * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
-        heading = normalize(0.5 * heading + 0.5 * normalize(wish, dim=1), dim=1)
+        heading = unit(0.5 * heading + 0.5 * unit(wish))
         place = place + heading * (length / (steps - 1))[:, None]
         distance, outward = distance_field(place)
         place = place + (0.001 + 0.004 * draw[:, 2:] - distance[:, None]).clamp(min=0) * outward

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .noise import SolidNoise, bump, smooth_step
 from .people import Body
 from .scalp import Roots, above_hairline, distance_field, scalp_roots
+from .vectors import norm, unit
 
 COLOURS = {  # linear RGB albedo of a lock
     "black": (0.010, 0.008, 0.007), "dark": (0.026, 0.016, 0.010), "brown": (0.065, 0.036, 0.019),
@@ -95,7 +95,7 @@ def draw_hair(rng: np.random.Generator, body: Body) -> HairLook | None:
     mannish, african, old = body.is_mannish, body.phenotype.african, body.oldness
     odds = {
         "bald": 0.07 * mannish, "buzz": 0.12 if mannish else 0.015, "crop": 0.26 if mannish else 0.05,
-        "quiff": 0.14 if mannish else 0.02, "slick": 0.08 if mannish else 0.05, "medium": 0.12 if mannish else 0.12,
+        "quiff": 0.14 if mannish else 0.02, "slick": 0.08 if mannish else 0.05, "medium": 0.12,
         "bob": 0.02 if mannish else 0.17, "long": 0.05 if mannish else 0.30, "curls": 0.05 if mannish else 0.08,
         "afro": 0.45 * african, "locs": 0.16 * african, "bun": 0.01 if mannish else 0.09,
         "ponytail": 0.02 if mannish else 0.09,
@@ -137,7 +137,7 @@ def density(look: HairLook, rest: Tensor, noise: SolidNoise, *, softness_m: floa
     margin = margin - look.recession * bump(side, 0.042, 0.020) * front - 0.5 * look.recession * front * bump(side, 0, 0.03)
     grown = smooth_step(-0.25 * softness_m, softness_m, margin)
     if look.bald_crown:
-        from_crown = (rest - torch.tensor(CROWN)).norm(dim=1) + 0.006 * noise(rest, 60, 3)
+        from_crown = norm(rest - torch.tensor(CROWN)) + 0.006 * noise(rest, 60, 3)
         radius = 0.035 + 0.045 * look.bald_crown
         grown = grown * (1 - look.bald_crown * smooth_step(radius + 0.02, radius - 0.01, from_crown))
     return grown
@@ -149,9 +149,9 @@ def combing(look: HairLook, rest: Tensor, place: Tensor) -> Tensor:
     away = torch.sign(rest[:, 0] - look.parting + 1e-6)
     ones, zeros = torch.ones_like(away), torch.zeros_like(away)
     if look.comb == "tie":
-        return normalize(torch.tensor(_tie_point(look)) - place, dim=1)
+        return unit(torch.tensor(_tie_point(look)) - place)
     if look.comb == "out":
-        return normalize(place - torch.tensor([0.0, -0.03, 0.74]), dim=1)
+        return unit(place - torch.tensor([0.0, -0.03, 0.74]))
     on_top = {
         "up": torch.stack([0.2 * away, -0.25 * ones, ones], dim=1),
         "back": torch.stack([0.15 * away, ones, 0.1 * ones], dim=1),
@@ -161,14 +161,18 @@ def combing(look: HairLook, rest: Tensor, place: Tensor) -> Tensor:
         "messy": torch.stack([torch.sin(240 * rest[:, 0] + 90 * rest[:, 1]), torch.cos(210 * rest[:, 1]), 0.4 * ones], dim=1),
     }[look.comb]
     if look.comb == "side":  # one parting to the side, everything on top combed across
-        on_top[:, 0] = -np.sign(look.parting + 1e-6) * torch.where(away == np.sign(look.parting + 1e-6), -1.0, 1.0)
+        on_top[:, 0] = -_side(look) * torch.where(away == _side(look), -1.0, 1.0)
     at_side = torch.stack([0.1 * away, 0.35 * ones, -ones], dim=1)
-    if look.style in ("slick",):
+    if look.style == "slick":
         at_side[:, 1] = 1.2
     if look.fringe:
         fringe = (smooth_step(-0.088, -0.102, rest[:, 1]) * smooth_step(0.055, 0.04, rest[:, 0].abs()))[:, None]
-        on_top = on_top * (1 - fringe) + fringe * torch.tensor([0.1 * np.sign(look.parting + 1e-6), -1.0, -0.6])
-    return normalize(top * on_top + (1 - top) * at_side, dim=1)
+        on_top = on_top * (1 - fringe) + fringe * torch.tensor([0.1 * _side(look), -1.0, -0.6])
+    return unit(top * on_top + (1 - top) * at_side)
+
+
+def _side(look: HairLook) -> float:
+    return 1.0 if look.parting >= 0 else -1.0
 
 
 def _tie_point(look: HairLook) -> tuple[float, float, float]:
@@ -177,7 +181,7 @@ def _tie_point(look: HairLook) -> tuple[float, float, float]:
 
 def grow(
     look: HairLook, rng: np.random.Generator, noise: SolidNoise, down: Tensor, *, count: int, covered: Tensor | None
-) -> tuple[Roots, Tensor, Tensor, Tensor]:
+) -> tuple[Roots, Tensor, Tensor]:
     """Strands on the template.
 
     Args:
@@ -186,7 +190,7 @@ def grow(
         covered: (12000,) bool, scalp roots that a hat hides, or None.
 
     Returns:
-        the roots; points (N, K, 3); lift (N,) aimed at, in metres; how far out they are within the hair, (N, K).
+        the roots; points (N, K, 3); how far out they are within the hair, (N, K), 0 at the skin ... 1.
     """
     roots = scalp_roots()
     chosen = torch.from_numpy(rng.permutation(len(roots.rest))[:count])
@@ -196,6 +200,8 @@ def grow(
         kept &= ~covered[chosen]
     roots, draw = roots.pick(chosen[kept]), draw[kept]
     rest, count = roots.rest, int(kept.sum())
+    if not count:
+        return roots, torch.zeros(0, 2, 3), torch.zeros(0, 2)
     steps = STEPS.get(look.style, 16)
     length, is_fringe = _lengths(look, rest, draw)
     lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * smooth_step(-0.01, 0.03, above_hairline(rest)).clamp(min=0.12)
@@ -214,7 +220,7 @@ def grow(
         wish = wish + look.frizz * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
         distance, outward = distance_field(place)
         wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward
-        direction = normalize(0.5 * direction + 0.5 * normalize(wish, dim=1), dim=1)
+        direction = unit(0.5 * direction + 0.5 * unit(wish))
         place = place + direction * (length / (steps - 1))[:, None]
         distance, outward = distance_field(place)
         needed = lift * min(1.0, 3.0 * t) + 5e-4
@@ -228,7 +234,7 @@ def grow(
         points = _curled(_finer(points, CURL_STEPS), look, draw, noise)
     distance, _ = distance_field(points.flatten(0, 1))
     outness = (distance.view(points.shape[:2]) / max(look.lift, 0.004)).clamp(0, 1)
-    return roots, points, lift, outness
+    return roots, points, outness
 
 
 def _lengths(look: HairLook, rest: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
@@ -271,9 +277,9 @@ def _finer(points: Tensor, steps: int) -> Tensor:
 def _curled(points: Tensor, look: HairLook, draw: Tensor, noise: SolidNoise) -> Tensor:
     """Wind strands about their own path; neighbours share the phase."""
     steps = points[:, 1:] - points[:, :-1]
-    along = torch.cat([torch.zeros(len(points), 1), steps.norm(dim=-1).cumsum(dim=1)], dim=1)
-    tangent = normalize(torch.cat([steps, steps[:, -1:]], dim=1), dim=-1)
-    first = normalize(torch.linalg.cross(tangent, torch.tensor([0.3, 0.2, 1.0]).expand_as(tangent)), dim=-1)
+    along = torch.cat([torch.zeros(len(points), 1), norm(steps).cumsum(dim=1)], dim=1)
+    tangent = unit(torch.cat([steps, steps[:, -1:]], dim=1))
+    first = unit(torch.linalg.cross(tangent, torch.tensor([0.3, 0.2, 1.0]).expand_as(tangent)))
     second = torch.linalg.cross(tangent, first)
     phase = 6.0 * noise(points[:, 0], 55, 2)[:, None] + 1.5 * draw[:, 5:6]
     angle = 2 * torch.pi * look.curls_per_m * along * (0.85 + 0.3 * draw[:, 4:5]) + phase

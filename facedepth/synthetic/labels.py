@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from ..camera import Camera
 from .model import MATERIAL
 from .render import Hits
+from .vectors import norm
 
 FACE_RADIUS_M = 0.095
 SLIT_M = 0.003
@@ -57,7 +58,7 @@ def make_labels(
     head = (one_of(material, HEAD) & ~below_neck) | hair
     from_camera = camera.unproject(depth.view(1, size, size)).flatten(1).T
     tip = (nose_tip - camera.cam2world[:3, 3]) @ camera.cam2world[:3, :3]
-    near = (from_camera - tip).norm(dim=1) <= FACE_RADIUS_M
+    near = norm(from_camera - tip) <= FACE_RADIUS_M
     inner = _wide(one_of(material, INSIDE), camera, depth, size)
     face = (one_of(material, FACE) | (one_of(material, INSIDE) & ~inner)) & near & ~hair
     return Labels(*(x.view(1, size, size) for x in (depth, mask, head & mask, face & mask)))

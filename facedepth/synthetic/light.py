@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from .vectors import dot, unit
 
 SKIN_WRAP = (0.22, 0.10, 0.06)  # how far light seeps around a terminator, for red, green and blue
 COSINE_BANDS = (1.0, 2 / 3, 1 / 4)  # the clamped cosine's harmonics over pi (Ramamoorthi and Hanrahan 2001)
@@ -47,6 +48,11 @@ class Lighting:
     towards: Tensor
     rgb: Tensor
     radius: Tensor
+
+    def white(self) -> Tensor:
+        """(3,) tint of all light together, of mean 1: what a camera's white balance takes for white."""
+        total = self.sky[0] * 0.282095 + 0.5 * self.rgb.sum(dim=0)
+        return total / total.mean()
 
 
 def harmonics(directions: Tensor) -> Tensor:
@@ -111,7 +117,7 @@ def draw_lighting(rng: np.random.Generator, ambient_rgb: np.ndarray, to_camera: 
         lamps.append((direction(rng.uniform(-120, 120), rng.uniform(-10, 40)), rng.uniform(0, 1, 3) * strength, 0.2))
     sky = _draw_sky(rng, level, ambient_rgb)
     towards, rgb, radii = (torch.from_numpy(np.array(x, dtype=np.float32)) for x in zip(*lamps, strict=True))
-    return Lighting(sky, normalize(towards, dim=1), rgb, radii)
+    return Lighting(sky, unit(towards), rgb, radii)
 
 
 def _draw_sky(rng: np.random.Generator, level: float, ambient_rgb: np.ndarray) -> Tensor:
@@ -140,12 +146,12 @@ def shade(
     """
     seep, normal = surface.seep[:, None], surface.normal
     # light of long wavelength travels farther in skin and forgets the bumps
-    soft = normalize(normal + seep * 1.2 * surface.smooth, dim=1)
+    soft = unit(normal + seep * 1.2 * surface.smooth)
     wrap = seep * torch.tensor(SKIN_WRAP)
     # occluders of skin are skin: what they bounce back is reddish (Jimenez et al. 2016)
     open3 = openness[:, None] ** (1 - seep * torch.tensor([0.35, 0.10, 0.0]))
     colour = surface.albedo * irradiance(lighting.sky, soft) * open3
-    facing_view = (normal * view).sum(dim=1).clamp(0.05, 1)
+    facing_view = dot(normal, view).clamp(0.05, 1)
     reflected = 2 * facing_view[:, None] * normal - view
     mirror = (0.028 + 0.35 * (1 - facing_view) ** 5) * (1 - 0.65 * surface.roughness) * surface.gloss * openness**2
     colour = colour + mirror[:, None] * (harmonics(reflected) @ lighting.sky).clamp(min=0)
@@ -163,10 +169,10 @@ def shade(
 
 def _highlight(surface: Surface, view: Tensor, towards: Tensor, radius: float, facing_view: Tensor) -> Tensor:
     """(N,) two GGX lobes, widened by the lamp's size, with Fresnel's and Smith's terms."""
-    half = normalize(view + towards, dim=1)
-    to_half = (surface.normal * half).sum(dim=1).clamp(0, 1)
+    half = unit(view + towards)
+    to_half = dot(surface.normal, half).clamp(0, 1)
     to_light = (surface.normal @ towards).clamp(0, 1)
-    fresnel = 0.028 + 0.972 * (1 - (view * half).sum(dim=1).clamp(0, 1)) ** 5
+    fresnel = 0.028 + 0.972 * (1 - dot(view, half).clamp(0, 1)) ** 5
     total = torch.zeros_like(to_half)
     for factor, weight in ((1.0, 0.7), (0.6, 0.3)):
         alpha = ((surface.roughness * factor) ** 2 + 0.35 * radius).clamp(0.006, 1)

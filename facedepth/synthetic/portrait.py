@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..camera import Camera
 from .background import draw_background
@@ -17,13 +17,16 @@ from .camera_effects import photograph
 from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
 from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
+from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
 from .hair import HairLook, draw_colour, draw_hair
+from .hats import Hat, covered_roots, draw_hat, hat_pieces
 from .head import vertex_normals
 from .kit import load_kit
-from .labels import CHEST_M, FACE, Labels, make_labels, one_of
+from .labels import CHEST_M, Labels, make_labels
 from .light import Lighting, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
 from .noise import SolidNoise
+from .occluders import Occluder, draw_occluder, occluder_pieces
 from .people import Bearing, Body, draw_bearing, draw_body
 from .render import Scene
 from .samples import ShadingPoints, pick_samples
@@ -32,7 +35,8 @@ from .shot import Shot, draw_shot, exported, place_camera
 from .skin import SkinLook, draw_skin
 from .strands import OpacityMap, Strands, shade_fibres, splat
 from .surfaces import Looks, arriving_light, surface_of
-from .tresses import Grown, grow_everything
+from .tresses import grow_everything
+from .vectors import dot, unit
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class Scenery:
     bearing: Bearing
     clothing: Clothing
     shot: Shot
+    glasses: Glasses | None
+    hat: Hat | None
+    occluder: Occluder | None
 
 
 class Portrait(NamedTuple):
@@ -82,8 +89,10 @@ def draw_person(seed: int, identity: int) -> Person:
 
 def draw_scenery(seed: int, index: int) -> Scenery:
     """Pose, clothes and camera of the picture number ``index`` of a seed."""
+    rngs = [stream(seed, 1, index, part) for part in range(6)]
     return Scenery(
-        draw_bearing(stream(seed, 1, index, 0)), draw_clothing(stream(seed, 1, index, 1)), draw_shot(stream(seed, 1, index, 2)),
+        draw_bearing(rngs[0]), draw_clothing(rngs[1]), draw_shot(rngs[2]), draw_glasses(rngs[3]), draw_hat(rngs[4]),
+        draw_occluder(rngs[5]),
     )
 
 
@@ -95,9 +104,10 @@ def make_portrait(
     noise = SolidNoise(stream(*entropy, 0))
     between_eyes = (posed.left_eye + posed.right_eye) / 2
     camera = place_camera(scenery.shot, between_eyes, size)
-    mesh = join([body_piece(posed), *_clothes(scenery.clothing, posed, noise)])
+    mesh = join([body_piece(posed), *_dressed(person, scenery, posed, noise)])
+    covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     grown = grow_everything(
-        person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), None, (0.012, 0.009, 0.008)
+        person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered, (0.012, 0.009, 0.008)
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)
@@ -109,7 +119,10 @@ def make_portrait(
     covered = points.gather(torch.ones(len(points.pixel), 1), size * size)
     linear = linear + backdrop * (1 - covered)
     behind = torch.where(centre.depth > 0, centre.depth, torch.inf)
-    linear, opacity, depth = _draw_strands(grown, scene, maps, lighting, camera, linear, behind, size)
+    linear, _, _ = _draw_strands(grown.small, maps, lighting, camera, linear, behind, size)
+    if scenery.glasses is not None:
+        linear = look_through_lenses(scenery.glasses, posed, camera, lighting, linear, behind, size)
+    linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
 
     material = torch.where(centre.triangle >= 0, mesh.material[centre.triangle.clamp(min=0)], -1)
     height = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, (centre.triangle >= 0).nonzero()[:, 0])
@@ -117,7 +130,7 @@ def make_portrait(
     below[centre.triangle >= 0] = height[:, 0] < 0.735 + CHEST_M + 0.10
     labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
     metered = labels.face.view(size, size).numpy()
-    picture = photograph(stream(*entropy, 4), linear.view(size, size, 3).numpy(), metered)
+    picture = photograph(stream(*entropy, 4), (linear / lighting.white() ** 0.8).view(size, size, 3).numpy(), metered)
     return Portrait(picture, labels, exported(camera, between_eyes))
 
 
@@ -126,12 +139,21 @@ def _to_camera(camera: Camera, between_eyes: Tensor) -> np.ndarray:
     return level / np.linalg.norm(level)
 
 
-def _clothes(clothing: Clothing, posed: PosedBody, noise: SolidNoise) -> list[Piece]:
+def _dressed(person: Person, scenery: Scenery, posed: PosedBody, noise: SolidNoise) -> list[Piece]:
+    """Clothes and everything else that is put on or held."""
     rest, _ = fine_template()
     quads = template_masks().skin_quads
-    margin = neck_margin(clothing, rest)
+    margin = neck_margin(scenery.clothing, rest)
     quads = quads[(margin[quads].amax(dim=1) > -0.004) & (rest[quads][..., 2].amax(dim=1) < 0.66)]
-    return [shell_piece(cloth_vertices(clothing, posed.vertices, posed.normals, rest, noise), quads, "cloth")]
+    worn = cloth_vertices(scenery.clothing, posed.vertices, posed.normals, rest, noise)
+    pieces = [shell_piece(worn, quads, "cloth")]
+    if scenery.hat is not None:
+        pieces += hat_pieces(scenery.hat, posed, noise, person.hair.lift if person.hair is not None else 0.0)
+    if scenery.glasses is not None:
+        pieces += frame_pieces(scenery.glasses, posed)
+    if scenery.occluder is not None:
+        pieces += occluder_pieces(scenery.occluder, posed)
+    return pieces
 
 
 def _shade_points(
@@ -153,11 +175,16 @@ def _shade_points(
         normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[len(masks.triangles):])[body:]
     columns = torch.cat([mesh.vertices, normals, mesh.rest, mesh.openness[:, None], table], dim=1)
     position, normal, place, openness, table = points.interpolate(columns, mesh.triangles).split([3, 3, 3, 1, 4], dim=1)
-    normal = normalize(normal, dim=1)
-    view = normalize(camera.cam2world[:3, 3] - position, dim=1)
-    normal = torch.where((normal * view).sum(dim=1, keepdim=True) < -0.2, -normal, normal)
+    normal = unit(normal)
+    view = unit(camera.cam2world[:3, 3] - position)
+    normal = torch.where(dot(normal, view)[:, None] < -0.2, -normal, normal)
     material = mesh.material[points.triangle]
-    looks = Looks(person.skin, person.eyes, person.hair, scenery.clothing, person.hair_rgb, scenery.bearing.actions)
+    looks = Looks(
+        person.skin, person.eyes, person.hair, scenery.clothing,
+        scenery.hat.fabric if scenery.hat is not None else None,
+        scenery.occluder.fabric if scenery.occluder is not None else None, scenery.glasses, person.hair_rgb,
+        scenery.bearing.actions,
+    )
     surface = surface_of(looks, material, place, normal, table, noise)
     pixel_m = scenery.shot.width_m / size
     arriving = arriving_light(
@@ -167,25 +194,22 @@ def _shade_points(
 
 
 def _draw_strands(
-    grown: Grown, scene: Scene, maps: list[OpacityMap], lighting: Lighting, camera: Camera, linear: Tensor,
+    layers: Sequence[Strands], maps: list[OpacityMap], lighting: Lighting, camera: Camera, linear: Tensor,
     behind: Tensor, size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture with hair over it, and the opacity and depth (P,) of all hair but lashes and brows."""
+    """The picture (P, 3) with strands over it; their opacity and depth (P,), of the nearer layer where two are dense."""
     eye = camera.cam2world[:3, 3]
     opacity, depth = torch.zeros(size * size), torch.zeros(size * size)
-    layers: list[Strands] = [*grown.small, *grown.casting]
     for strands in layers:
         count, steps = strands.points.shape[:2]
         flat = strands.points.flatten(0, 1)
-        casting = any(strands is other for other in grown.casting)
         share = [m.transmittance(flat, depth_m=0.009).view(count, steps) for m in maps]
         arriving = torch.stack(share) if share else torch.ones(len(lighting.towards), count, steps)
         sky = irradiance(lighting.sky, strands.normals.reshape(-1, 3)).view(count, steps, 3)
         colour = shade_fibres(strands, eye, lighting.towards, lighting.rgb, arriving, sky)
         mixed, alpha, z = splat(strands, colour, camera, size, size, behind)
         linear = linear * (1 - alpha[:, None]) + mixed * alpha[:, None]
-        if casting:
-            nearer = (alpha >= 0.5) & ((opacity < 0.5) | (z < depth))
-            depth = torch.where(nearer, z, depth)
-            opacity = torch.maximum(opacity, alpha)
+        nearer = (alpha >= 0.5) & ((opacity < 0.5) | (z < depth))
+        depth = torch.where(nearer, z, depth)
+        opacity = torch.maximum(opacity, alpha)
     return linear, opacity, depth

@@ -13,8 +13,15 @@ from torch import Tensor
 
 from ..camera import Camera
 from ..checks import check_shapes
+from .vectors import unit
 
 NEAREST_M = 1e-3
+
+
+def blend_corners(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """Values (V, C) to (N, C): those of three corners (N, 3) by their weights (N, 3)."""
+    a, b, c = corners.unbind(dim=1)
+    return values[a] * weights[:, :1] + values[b] * weights[:, 1:2] + values[c] * weights[:, 2:]
 
 
 class Hits(NamedTuple):
@@ -32,8 +39,7 @@ class Hits(NamedTuple):
 
     def interpolate(self, values: Tensor, triangles: Tensor, pixels: Tensor) -> Tensor:
         """Values (V, C) on vertices to (N, C) at the given pixels, which must have been hit."""
-        corners = values[triangles[self.triangle[pixels]]]
-        return (corners * self.weights[pixels][..., None]).sum(dim=1)
+        return blend_corners(values, triangles[self.triangle[pixels]], self.weights[pixels])
 
 
 class Scene:
@@ -145,7 +151,7 @@ def _lit_by_shadow_map(
     radius = (vertices - centre).norm(dim=1).amax()
     forward = -towards / towards.norm()
     helper = torch.tensor([1.0, 0, 0] if forward[0].abs() < 0.9 else [0, 1.0, 0], device=points.device)
-    right = torch.nn.functional.normalize(torch.linalg.cross(forward, helper), dim=0)
+    right = unit(torch.linalg.cross(forward, helper))
     cam2world = torch.eye(4, device=points.device)
     cam2world[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=1)
     cam2world[:3, 3] = centre - 20.0 * forward

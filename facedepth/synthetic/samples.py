@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from ..camera import Camera
-from .render import Hits, Scene
+from .render import Hits, Scene, blend_corners
 
 EDGE_M = 0.004  # a jump in depth that makes an edge
 
@@ -31,8 +31,7 @@ class ShadingPoints(NamedTuple):
 
     def interpolate(self, values: Tensor, triangles: Tensor) -> Tensor:
         """Values (V, C) on vertices to (N, C)."""
-        corners = values[triangles[self.triangle]]
-        return (corners * self.weights[..., None]).sum(dim=1)
+        return blend_corners(values, triangles[self.triangle], self.weights)
 
     def gather(self, values: Tensor, pixels: int) -> Tensor:
         """Values (N, C) to pixels (P, C), each point by its share."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .head import head_subdivision, vertex_normals
 from .kit import DISTANCE_GRID, PARTS, HeadKit, load_kit
+from .vectors import unit
 
 # the hairline around the head: angle from the front in degrees, height on the template in metres
 HAIRLINE_DEG = (0, 30, 50, 62, 70, 76, 84, 92, 105, 118, 140, 180)
@@ -73,7 +74,7 @@ def scatter_roots(kit: HeadKit, allowed: Tensor, count: int, seed: int) -> Roots
     u, v = torch.rand(2, count, generator=generator)
     weights = torch.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], dim=1)
     roots = Roots(torch.zeros(0), torch.zeros(0), quads[chosen], weights)
-    return roots._replace(rest=roots.carry(rest), normal=torch.nn.functional.normalize(roots.carry(normals), dim=1))
+    return roots._replace(rest=roots.carry(rest), normal=unit(roots.carry(normals)))
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +93,7 @@ def distance_field(points: Tensor) -> tuple[Tensor, Tensor]:
         _distance_and_gradient()[None], _grid_place(points).view(1, 1, 1, -1, 3), align_corners=True,
         padding_mode="border",
     )[0, :, 0, 0].T
-    return samples[:, 0], torch.nn.functional.normalize(samples[:, 1:], dim=1)
+    return samples[:, 0], unit(samples[:, 1:])
 
 
 def _grid_place(points: Tensor) -> Tensor:

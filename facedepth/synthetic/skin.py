@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .light import Surface
 from .noise import SolidNoise, bump, smooth_step
 from .people import Body
+from .vectors import along_surface, unit
 
 TONES = (  # linear RGB albedo of facial skin from very fair to very dark
-    (0.74, 0.56, 0.47), (0.66, 0.46, 0.365), (0.56, 0.36, 0.265), (0.44, 0.265, 0.18), (0.31, 0.175, 0.112),
-    (0.195, 0.105, 0.066), (0.115, 0.062, 0.042), (0.07, 0.040, 0.030),
+    (0.76, 0.55, 0.44), (0.69, 0.455, 0.335), (0.59, 0.355, 0.235), (0.465, 0.26, 0.158), (0.33, 0.172, 0.10),
+    (0.205, 0.102, 0.058), (0.12, 0.060, 0.037), (0.072, 0.038, 0.026),
 )
 BLOOD = (0.05, 0.42, 0.36)  # what a unit of blood takes from red, green and blue
 
@@ -127,7 +127,7 @@ def skin_surface(
         albedo = albedo * (1 - amount) + amount * torch.tensor(look.eye_shadow_rgb)
 
     oily = 1 + 0.7 * nose + 0.45 * forehead + 0.3 * chin - 0.25 * cheeks
-    gloss = (0.25 + 0.6 * look.oil) * oily * (1 + 0.8 * lip * (0.5 + look.lipstick)) * (1 + 0.25 * fine)
+    gloss = (0.2 + 0.5 * look.oil) * oily * (1 + 0.8 * lip * (0.5 + look.lipstick)) * (1 + 0.25 * fine)
     roughness = look.roughness + 0.05 * middle - 0.05 * nose - 0.10 * lip
     return Surface(
         albedo, _bumped(look, rest, normals, noise, forehead, lip, broad, expression), normals,
@@ -162,5 +162,5 @@ def _bumped(
     across = 0.25 * frown * torch.cos(rest[:, 0] * (2 * torch.pi / 0.009))
     across = across + 0.10 * lip * torch.cos((rest[:, 0] + 0.0006 * broad) * (2 * torch.pi / 0.0022))
     slope = slope + torch.stack([across, torch.zeros_like(up), up], dim=1)
-    slope = slope - (slope * normals).sum(dim=1, keepdim=True) * normals
-    return normalize(normals - slope, dim=1)
+    slope = along_surface(slope, normals)
+    return unit(normals - slope)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d, normalize
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 from ..camera import Camera
+from .vectors import dot, norm, unit
 
 LAYER_M = 0.004  # how deep the front layer is
 CELL_M = 0.004  # of the light's opacity map
@@ -42,7 +43,7 @@ class Strands(NamedTuple):
     def tangents(self) -> Tensor:
         """(N, K, 3) unit directions from root to tip."""
         steps = self.points[:, 1:] - self.points[:, :-1]
-        return normalize(torch.cat([steps, steps[:, -1:]], dim=1), dim=-1)
+        return unit(torch.cat([steps, steps[:, -1:]], dim=1))
 
 
 class OpacityMap:
@@ -50,10 +51,10 @@ class OpacityMap:
 
     def __init__(self, strands: list[Strands], towards: Tensor):
         helper = torch.tensor([1.0, 0, 0] if towards[0].abs() < 0.9 else [0, 1.0, 0])
-        right = normalize(torch.linalg.cross(towards, helper), dim=0)
+        right = unit(torch.linalg.cross(towards, helper))
         self._axes = torch.stack([right, torch.linalg.cross(towards, right), -towards], dim=1)
         seen = torch.cat([s.points.flatten(0, 1) for s in strands]) @ self._axes
-        spacing = torch.cat([(s.points[:, 1:] - s.points[:, :-1]).norm(dim=-1).mean(1).repeat_interleave(
+        spacing = torch.cat([norm(s.points[:, 1:] - s.points[:, :-1]).mean(1).repeat_interleave(
             s.points.shape[1]) for s in strands])
         widths = torch.cat([s.width_m.flatten() for s in strands])
         self._low = seen[:, :2].amin(dim=0) - 4 * CELL_M
@@ -94,19 +95,19 @@ def shade_fibres(
         (N, K, 3) linear RGB.
     """
     tangent, albedo = strands.tangents(), strands.albedo
-    view = normalize(eye - strands.points, dim=-1)
+    view = unit(eye - strands.points)
     gloss = strands.gloss[..., None]
     colour = albedo * sky * strands.openness[..., None]
-    shifted_out = normalize(tangent + 0.12 * strands.normals, dim=-1)
-    shifted_in = normalize(tangent - 0.18 * strands.normals, dim=-1)
+    shifted_out = unit(tangent + 0.12 * strands.normals)
+    shifted_in = unit(tangent - 0.18 * strands.normals)
     for direction, rgb, share in zip(towards, light, arriving, strict=True):
-        half = normalize(view + direction, dim=-1)
-        facing = (0.35 + 0.65 * (strands.normals * direction).sum(-1)).clamp(min=0)
-        across = (1 - (tangent * direction).sum(-1).square()).clamp(min=0).sqrt()
-        white = (1 - (shifted_out * half).sum(-1).square()).clamp(min=0) ** 32
-        tinted = (1 - (shifted_in * half).sum(-1).square()).clamp(min=0) ** 7
+        half = unit(view + direction)
+        facing = (0.35 + 0.65 * dot(strands.normals, direction)).clamp(min=0)
+        across = (1 - dot(tangent, direction).square()).clamp(min=0).sqrt()
+        white = (1 - dot(shifted_out, half).square()).clamp(min=0) ** 32
+        tinted = (1 - dot(shifted_in, half).square()).clamp(min=0) ** 7
         fibre = 0.9 * albedo * (across * facing)[..., None]
-        fibre = fibre + gloss * (0.05 * (white * facing)[..., None] + 0.55 * albedo * (tinted * facing)[..., None])
+        fibre = fibre + gloss * (0.035 * (white * facing)[..., None] + 0.55 * albedo * (tinted * facing)[..., None])
         colour = colour + fibre * rgb * share[..., None]
     return colour
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, normalize
+from torch.nn.functional import avg_pool2d
 
-from .clothes import Clothing, cloth_surface
+from .clothes import Clothing, Fabric, fabric_surface, neck_margin
 from .eyes import EyeLook, eye_surface, mouth_surface, teeth_surface
+from .glasses import Glasses, frame_surface
 from .hair import HairLook, density
 from .labels import one_of
-from .light import Lighting, Surface, shade
-from .model import MATERIAL, template_eye_centres
-from .noise import SolidNoise, smooth_step
+from .light import Lighting, Surface
+from .model import template_eye_centres
+from .noise import SolidNoise
 from .render import Scene
 from .skin import SkinLook, skin_surface
 from .strands import OpacityMap
+from .vectors import unit
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Looks:
     eyes: EyeLook
     hair: HairLook | None
     clothing: Clothing
+    hat: Fabric | None
+    thing: Fabric | None
+    glasses: Glasses | None
     stubble_rgb: tuple[float, float, float]
     expression: dict[str, float]
 
@@ -56,7 +61,13 @@ def surface_of(
         fill((name,), lambda i, centre=centre: eye_surface(looks.eyes, rest[i] - centre, normals[i], noise))
     fill(("upper_teeth", "lower_teeth"), lambda i: teeth_surface(looks.eyes, rest[i], normals[i]))
     fill(("cavity", "tongue"), lambda i: mouth_surface(rest[i], normals[i]))
-    fill(("cloth",), lambda i: cloth_surface(looks.clothing, rest[i], normals[i], noise))
+    cloth = looks.clothing.fabric
+    fill(("cloth",), lambda i: fabric_surface(
+        cloth, rest[i], normals[i], noise, rim=neck_margin(looks.clothing, rest[i])
+    ))
+    fill(("hat",), lambda i: fabric_surface(looks.hat, rest[i], normals[i], noise))
+    fill(("object",), lambda i: fabric_surface(looks.thing, rest[i], normals[i], noise, roughness=0.4))
+    fill(("frame",), lambda i: frame_surface(looks.glasses, normals[i]))
     return result
 
 
@@ -91,13 +102,13 @@ def arriving_light(
     turn = ((row % 4) * 4 + column % 4).float() * 0.25 * np.pi * 1.618
     radius = (((row % 4) * 5 + (column % 4) * 3) % 16 + 0.5).float().div(16).sqrt()
     for lamp, towards in enumerate(lighting.towards):
-        right = normalize(torch.linalg.cross(towards, torch.tensor([0.31, 0.52, 0.79])), dim=0)
+        right = unit(torch.linalg.cross(towards, torch.tensor([0.31, 0.52, 0.79])))
         over = torch.linalg.cross(towards, right)
         aim = radius[:, None] * (turn.cos()[:, None] * right + turn.sin()[:, None] * over) * lighting.radius[lamp].tan()
         lit = torch.zeros(len(points))
         facing = ((normals @ towards) > -0.25).nonzero()[:, 0]
         start = points[facing] + 8e-4 * normals[facing] + 4e-4 * towards
-        lit[facing] = scene.lit(start, normalize(towards + aim[facing], dim=1)).float()
+        lit[facing] = scene.lit(start, unit(towards + aim[facing])).float()
         narrow = _smoothed(lit, pixel, share, quiet, size, 1)
         wide = _smoothed(lit, pixel, share, quiet, size, max(int(0.0022 / pixel_m), 1))
         passed = torch.stack([narrow + (wide - narrow) * seep, narrow, narrow], dim=1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from . import facial_hair, hair
 from .facial_hair import FacialHairLook
@@ -16,6 +15,7 @@ from .model import PosedBody
 from .noise import SolidNoise
 from .scalp import Roots, distance_field
 from .strands import Strands
+from .vectors import unit
 
 ROOT_COUNT = {"long": 4200, "bob": 4600, "locs": 5000, "buzz": 11000, "afro": 5000, "curls": 4500, "crop": 8000}
 DEFAULT_ROOT_COUNT = 6000
@@ -49,12 +49,12 @@ def grow_everything(
         hair_look: or None for a bald head; ``colour`` is that of brows and beard, linear RGB.
         covered: bool over ``scalp_roots()``, hidden by a hat, or None.
     """
-    down = normalize(posed.turn.T @ torch.tensor([0.0, 0.0, -1.0]), dim=0)
+    down = unit(posed.turn.T @ torch.tensor([0.0, 0.0, -1.0]))
     streams = [np.random.default_rng(seed) for seed in rng.integers(1 << 62, size=4)]
     head_hair = None
     if hair_look is not None:
         count = ROOT_COUNT.get(hair_look.style, DEFAULT_ROOT_COUNT)
-        roots, points, _, outness = hair.grow(hair_look, streams[0], noise, down, count=count, covered=covered)
+        roots, points, outness = hair.grow(hair_look, streams[0], noise, down, count=count, covered=covered)
         if len(points):
             head_hair = _dress(hair_look, roots, points, outness, posed, streams[0])
     beard = None
@@ -88,14 +88,14 @@ def _dress(
     base = base * (1 - grey) + torch.tensor(hair.COLOURS["grey"]) * grey
     albedo = (base * torch.exp(0.5 * (draw[:, 1] - 0.5))[:, None, None]).clamp(max=BRIGHTEST)
     _, outward = distance_field(points.flatten(0, 1))
-    normals = normalize(outward.view(count, steps, 3) @ posed.linear.T, dim=-1)
+    normals = unit(outward.view(count, steps, 3) @ posed.linear.T)
     taper = (1.15 - torch.linspace(0, 1, steps) ** 3 * 0.75)[None] * (0.7 + 0.6 * draw[:, 2:])
-    thickness = 0.62 if look.style in ("buzz", "crop") else 1.0
+    thickness = {"buzz": 0.62, "crop": 0.62, "long": 1.4, "bob": 1.2}.get(look.style, 1.0)
     dense = 0.25 if look.style == "buzz" else 0.12
     world = posed.carry_strands(roots.carry(posed.vertices), points, roots.rest)
     return Strands(
         world, normals, albedo, look.lock_width * thickness * taper, dense + (1 - dense) * outness**0.8,
-        torch.full((count, steps), look.gloss),
+        torch.full((count, steps), look.gloss * (0.4 if look.style == "afro" else 1.0)),
     )
 
 
@@ -107,7 +107,7 @@ def _plain(
     count, steps = points.shape[:2]
     draw = torch.from_numpy(rng.standard_normal((count, 1), dtype=np.float32))
     albedo = torch.tensor(colour) * torch.exp(spread * draw)[..., None].expand(count, steps, 1)
-    normals = normalize(roots.normal @ posed.linear.T, dim=1)[:, None].expand(count, steps, 3)
+    normals = unit(roots.normal @ posed.linear.T)[:, None].expand(count, steps, 3)
     t = torch.linspace(0, 1, steps).expand(count, steps)
     return Strands(
         posed.carry_strands(roots.carry(posed.vertices), points, roots.rest), normals, albedo.clamp(max=BRIGHTEST),
