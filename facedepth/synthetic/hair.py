@@ -41,7 +41,7 @@ STYLES = {  # lengths and lift in metres: (low, high); what a name leaves out ke
     "bun": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.009), combs=("tie",)),
     "ponytail": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.01), combs=("tie",)),
 }
-STEPS = {"buzz": 3, "crop": 7, "quiff": 10}  # points of a strand; 16 for the rest
+STEPS = {"buzz": 3, "crop": 7, "quiff": 9}  # points of a strand; 13 for the rest
 CURL_STEPS = 40
 FACE_SIDE_M = 0.062  # hair that is not a fringe stays this far from the middle of the face
 CROWN = (0.0, 0.005, 0.845)
@@ -181,7 +181,7 @@ def _tie_point(look: HairLook) -> tuple[float, float, float]:
 
 def grow(
     look: HairLook, rng: np.random.Generator, noise: SolidNoise, down: Tensor, *, count: int, covered: Tensor | None
-) -> tuple[Roots, Tensor, Tensor]:
+) -> tuple[Roots, Tensor, Tensor, Tensor]:
     """Strands on the template.
 
     Args:
@@ -190,7 +190,8 @@ def grow(
         covered: (12000,) bool, scalp roots that a hat hides, or None.
 
     Returns:
-        the roots; points (N, K, 3); how far out they are within the hair, (N, K), 0 at the skin ... 1.
+        the roots; points (N, K, 3); how far out they are within the hair, (N, K), 0 at the skin ... 1; and the
+        directions away from the body there, (N, K, 3).
     """
     roots = scalp_roots()
     chosen = torch.from_numpy(rng.permutation(len(roots.rest))[:count])
@@ -201,8 +202,8 @@ def grow(
     roots, draw = roots.pick(chosen[kept]), draw[kept]
     rest, count = roots.rest, int(kept.sum())
     if not count:
-        return roots, torch.zeros(0, 2, 3), torch.zeros(0, 2)
-    steps = STEPS.get(look.style, 16)
+        return roots, torch.zeros(0, 2, 3), torch.zeros(0, 2), torch.zeros(0, 2, 3)
+    steps = STEPS.get(look.style, 13)
     length, is_fringe = _lengths(look, rest, draw)
     lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * smooth_step(-0.01, 0.03, above_hairline(rest)).clamp(min=0.12)
 
@@ -232,9 +233,9 @@ def grow(
         points = _clumped(points, look, draw, rng)
     if look.curl:
         points = _curled(_finer(points, CURL_STEPS), look, draw, noise)
-    distance, _ = distance_field(points.flatten(0, 1))
+    distance, outward = distance_field(points.flatten(0, 1))
     outness = (distance.view(points.shape[:2]) / max(look.lift, 0.004)).clamp(0, 1)
-    return roots, points, outness
+    return roots, points, outness, outward.view(points.shape)
 
 
 def _lengths(look: HairLook, rest: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:

@@ -144,11 +144,15 @@ def pose_body(body: Body, bearing: Bearing) -> PosedBody:
     )
 
 
-def body_piece(posed: PosedBody) -> Piece:
-    """Skin, eyes, teeth and tongue; its first V2 vertices are those of the fine template, in order."""
+def body_piece(posed: PosedBody, hidden: Tensor) -> Piece:
+    """Skin, eyes, teeth and tongue, but for triangles whose corners are all ``hidden`` (V2,) under clothes.
+
+    Its first V2 vertices are those of the fine template, in order.
+    """
     rest, _ = fine_template()
     masks = template_masks()
-    return Piece(posed.vertices, masks.triangles, rest, masks.openness, masks.material)
+    shown = ~hidden[masks.triangles].all(dim=1)
+    return Piece(posed.vertices, masks.triangles[shown], rest, masks.openness, masks.material[shown])
 
 
 def shell_piece(vertices: Tensor, quads: Tensor, material: str) -> Piece:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,12 +83,8 @@ def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:
 
 def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float]:
     """Factors of local shapes; left and right nearly agree, and some asymmetry shapes join in."""
-    names = {name.removeprefix("local:") for name in kit.shape_names if name.startswith("local:")}
     factors: dict[str, float] = {}
-    for negative, positive in sorted(_opposite_pairs(names)):
-        if negative.startswith("r-"):
-            continue  # drawn together with the left side
-        spread = next(s for pattern, s in SPREADS if re.search(pattern, negative))
+    for negative, positive, spread in _opposite_pairs(kit.shape_names):
         value = clipped_normal(rng, spread, 2.2 * spread)
         if not negative.startswith("l-"):
             factors[positive if value > 0 else negative] = abs(value)
@@ -95,9 +92,9 @@ def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float
         for side in ("l", "r"):
             one_side = value + clipped_normal(rng, 0.04, 0.1)
             factors[side + (positive if one_side > 0 else negative)[1:]] = abs(one_side)
-    for name in sorted(names):
-        if name.startswith("asym-") and rng.random() < 0.3:
-            factors[name] = abs(clipped_normal(rng, 0.10, 0.3))
+    for name in kit.shape_names:
+        if name.startswith("local:asym-") and rng.random() < 0.3:
+            factors[name.removeprefix("local:")] = abs(clipped_normal(rng, 0.10, 0.3))
     for shape in rng.choice(HEAD_SHAPES, 2, replace=False):
         factors[f"head-{shape}"] = float(rng.uniform(0, 0.15 if shape in ("square", "rectangular") else 0.3))
     ear = str(rng.choice(["pointed", "round", "square", "triangle"]))
@@ -105,11 +102,16 @@ def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float
     return factors
 
 
-def _opposite_pairs(names: set[str]) -> list[tuple[str, str]]:
+@lru_cache(maxsize=1)
+def _opposite_pairs(shape_names: tuple[str, ...]) -> list[tuple[str, str, float]]:
+    """Local shapes that are each other's opposite, and their spread; of paired sides the left one stands for both."""
+    names = {name.removeprefix("local:") for name in shape_names if not name.startswith("local:r-")}
     pairs = []
     for negative, positive in OPPOSITES:
-        stems = [name.removesuffix(f"-{negative}") for name in names if name.endswith(f"-{negative}")]
-        pairs += [(f"{s}-{negative}", f"{s}-{positive}") for s in stems if f"{s}-{positive}" in names]
+        for stem in sorted(name.removesuffix(f"-{negative}") for name in names if name.endswith(f"-{negative}")):
+            if f"{stem}-{positive}" in names:
+                spread = next(s for pattern, s in SPREADS if re.search(pattern, f"{stem}-{negative}"))
+                pairs.append((f"{stem}-{negative}", f"{stem}-{positive}", spread))
     return pairs
 
 

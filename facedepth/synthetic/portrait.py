@@ -38,6 +38,8 @@ from .surfaces import Looks, arriving_light, surface_of
 from .tresses import grow_everything
 from .vectors import dot, unit
 
+HIDDEN_M = 0.02  # skin so far below the neckline is never seen
+
 
 @dataclass(frozen=True)
 class Person:
@@ -104,7 +106,10 @@ def make_portrait(
     noise = SolidNoise(stream(*entropy, 0))
     between_eyes = (posed.left_eye + posed.right_eye) / 2
     camera = place_camera(scenery.shot, between_eyes, size)
-    mesh = join([body_piece(posed), *_dressed(person, scenery, posed, noise)])
+    rest, _ = fine_template()
+    under_cloth = (neck_margin(scenery.clothing, rest) > HIDDEN_M) & (rest[:, 2] < 0.64)
+    body = body_piece(posed, under_cloth)
+    mesh = join([body, *_dressed(person, scenery, posed, noise)])
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     grown = grow_everything(
         person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered, (0.012, 0.009, 0.008)
@@ -172,7 +177,7 @@ def _shade_points(
     normals = torch.zeros_like(mesh.vertices)
     normals[:body] = posed.normals
     if len(mesh.vertices) > body:
-        normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[len(masks.triangles):])[body:]
+        normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[(mesh.triangles >= body).all(dim=1)])[body:]
     columns = torch.cat([mesh.vertices, normals, mesh.rest, mesh.openness[:, None], table], dim=1)
     position, normal, place, openness, table = points.interpolate(columns, mesh.triangles).split([3, 3, 3, 1, 4], dim=1)
     normal = unit(normal)

@@ -54,9 +54,9 @@ def grow_everything(
     head_hair = None
     if hair_look is not None:
         count = ROOT_COUNT.get(hair_look.style, DEFAULT_ROOT_COUNT)
-        roots, points, outness = hair.grow(hair_look, streams[0], noise, down, count=count, covered=covered)
+        roots, points, outness, outward = hair.grow(hair_look, streams[0], noise, down, count=count, covered=covered)
         if len(points):
-            head_hair = _dress(hair_look, roots, points, outness, posed, streams[0])
+            head_hair = _dress(hair_look, roots, points, outness, outward, posed, streams[0])
     beard = None
     if look.beard != "none":
         roots, points = facial_hair.grow_beard(look, streams[1], noise, down)
@@ -78,7 +78,8 @@ def grow_everything(
 
 
 def _dress(
-    look: HairLook, roots: Roots, points: Tensor, outness: Tensor, posed: PosedBody, rng: np.random.Generator
+    look: HairLook, roots: Roots, points: Tensor, outness: Tensor, outward: Tensor, posed: PosedBody,
+    rng: np.random.Generator,
 ) -> Strands:
     count, steps = points.shape[:2]
     draw = torch.from_numpy(rng.random((count, 3), dtype=np.float32))
@@ -87,8 +88,7 @@ def _dress(
     grey = (0.5 + 4 * (look.grey - draw[:, 0])).clamp(0, 1)[:, None, None]
     base = base * (1 - grey) + torch.tensor(hair.COLOURS["grey"]) * grey
     albedo = (base * torch.exp(0.5 * (draw[:, 1] - 0.5))[:, None, None]).clamp(max=BRIGHTEST)
-    _, outward = distance_field(points.flatten(0, 1))
-    normals = unit(outward.view(count, steps, 3) @ posed.linear.T)
+    normals = unit(outward @ posed.linear.T)
     taper = (1.15 - torch.linspace(0, 1, steps) ** 3 * 0.75)[None] * (0.7 + 0.6 * draw[:, 2:])
     thickness = {"buzz": 0.62, "crop": 0.62, "long": 1.4, "bob": 1.2}.get(look.style, 1.0)
     dense = 0.25 if look.style == "buzz" else 0.12
