@@ -1,4 +1,4 @@
-"""What is behind the head: plain walls, gradients, rooms, foliage, lights out of focus, clutter, or the user's photographs."""
+"""What is behind the head: walls, gradients, rooms, foliage, lights, clutter, or the user's photographs."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 def smooth_field(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
     """(size, size) smooth random values of standard deviation near 0.7."""
-    return cv2.resize(rng.standard_normal((cells, cells), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
     x, y = _grid(size)
     light = np.exp(-((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(-0.2, 1)) ** 2) / rng.uniform(0.2, 2))
-    grain = 1 + 0.03 * rng.random() * rng.standard_normal((size, size)) + 0.08 * rng.random() * smooth_field(rng, size, 12)
+    plaster = 0.03 * rng.random() * rng.standard_normal((size, size), dtype=np.float32)
+    grain = 1 + plaster + 0.08 * rng.random() * smooth_field(rng, size, 12)
     return (_colour(rng) * (0.5 + 0.7 * light * grain)[..., None]).astype(np.float32)
 
 
@@ -91,7 +93,8 @@ def _room(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _foliage(rng: np.random.Generator, size: int) -> np.ndarray:
     green = np.array([0.08, 0.16, 0.03]) * np.exp(rng.normal(0, 0.3, 3))
-    detail = sum(smooth_field(rng, size, cells) * weight for cells, weight in ((5, 0.5), (14, 0.5), (40, 0.45), (90, 0.3)))
+    scales = ((5, 0.5), (14, 0.5), (40, 0.45), (90, 0.3))
+    detail = sum(smooth_field(rng, size, cells) * weight for cells, weight in scales)
     sky = np.clip(smooth_field(rng, size, 9) + 1.2 - 2.4 * _grid(size)[1], 0, 1)[..., None] * rng.uniform(0, 1)
     return (green * np.exp(0.9 * detail)[..., None] * (1 - sky) + sky * np.array([0.7, 0.85, 1.1])).astype(np.float32)
 

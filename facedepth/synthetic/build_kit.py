@@ -65,7 +65,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 
 def read_target(path: Path, count: int) -> np.ndarray:
     """(count, 3) displacement in metres of one ``.target`` or ``.target.gz`` file."""
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
     rows = np.array([line.split() for line in text.splitlines() if line and line[0] != "#"], dtype=float).reshape(-1, 4)
     shape = np.zeros((count, 3))
     shape[rows[:, 0].astype(int)] = to_metres(rows[:, 1:])
@@ -112,7 +112,8 @@ def uv_colours(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 def read_segmentation(data: Path, uv_centre: np.ndarray) -> np.ndarray:
     """(F,) name of the body segment under every quad's centre in texture space."""
-    colours = re.findall(r"(\S+): \[(\d+), (\d+), (\d+)\]", (data / "segmentation/body_parts_segmentation.yaml").read_text())
+    table = (data / "segmentation/body_parts_segmentation.yaml").read_text()
+    colours = re.findall(r"(\S+): \[(\d+), (\d+), (\d+)\]", table)
     picture = cv2.imread(str(data / "segmentation/body_parts_segmentation.png"))[:, :, ::-1]
     found = uv_colours(picture, uv_centre)
     names = np.full(len(uv_centre), "", dtype=object)
@@ -135,7 +136,7 @@ def bone_heads(data: Path, groups: dict, names) -> dict[str, np.ndarray]:
 
 
 def skin_weights(data: Path, count: int) -> np.ndarray:
-    """(V, bones + 1) weights; every bone of the rig counts for its nearest ancestor kept here, the rest for column 0."""
+    """(V, bones + 1) weights; a bone of the rig counts for its nearest ancestor kept here, the rest for column 0."""
     rig = json.loads((data / "mpfb2/rigs/standard/rig.default.json").read_text())
     weights = json.loads((data / "mpfb2/rigs/standard/weights.default.json").read_text())["weights"]
     merged = np.zeros((count, len(BONES) + 1))
@@ -191,7 +192,8 @@ def hand_poses(data: Path, vertices: np.ndarray, groups: dict, segment: np.ndarr
     kept, quads = np.unique(quads, return_inverse=True)
     quads = quads.reshape(-1, 4)
     bones = [f"finger{finger}-{joint}.L" for finger in range(1, 6) for joint in (1, 2, 3)]
-    heads = {name: vertices[index].mean(axis=0) for name, index in bone_heads(data, groups, [*bones, "wrist.L"]).items()}
+    joints = bone_heads(data, groups, [*bones, "wrist.L"])
+    heads = {name: vertices[index].mean(axis=0) for name, index in joints.items()}
     knuckles = heads["finger5-1.L"] - heads["finger2-1.L"]
     along = heads["finger3-2.L"] - heads["wrist.L"]
     poses = []
@@ -274,7 +276,8 @@ def build(data: Path, out: Path) -> None:
     on_body[np.unique(body[..., 0])] = True
     masks = {}
     for name in ("lips", "eyelids", "ears"):
-        picture = cv2.GaussianBlur(cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE), (0, 0), 4)
+        picture = cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
+        picture = cv2.GaussianBlur(picture, (0, 0), 4)
         masks[f"mask_{name}"] = (uv_colours(picture, uv_of_vertex) * on_body)[kept].astype(np.uint8)
     head_vertex = np.zeros(count, dtype=np.uint8)
     head_vertex[np.unique(body[segment == "head"][..., 0])] = 255
@@ -305,7 +308,9 @@ def build(data: Path, out: Path) -> None:
         shape_index=np.concatenate(index).astype(np.uint16),
         shape_low=(values & 0xFF).astype(np.uint8).T.copy(), shape_high=(values >> 8).astype(np.int16).T.copy(),
         joint_template=np.array([vertices[i].mean(axis=0) for i in joints.values()], dtype=np.float32),
-        joint_shapes=np.array([[s[i].mean(axis=0) for i in joints.values()] for s in shapes.values()], dtype=np.float32),
+        joint_shapes=np.array(
+            [[shape[i].mean(axis=0) for i in joints.values()] for shape in shapes.values()], dtype=np.float32
+        ),
         bone_weights=skin_weights(data, count)[kept].astype(np.float32),
         distance=bake_distance(vertices, groups["body"][..., 0]).astype(np.float16),
         **hand_poses(data, average, groups, segment),

@@ -38,7 +38,8 @@ class Clothing:
 def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """A cloth or paint colour, linear RGB: mostly muted, sometimes strong, often near black or white."""
     if rng.random() < 0.35:
-        return tuple((np.full(3, rng.choice([0.02, 0.05, 0.15, 0.45, 0.75])) * rng.uniform(0.7, 1.15, 3) ** 0.4).tolist())
+        grey = rng.choice([0.02, 0.05, 0.15, 0.45, 0.75])
+        return tuple((grey * rng.uniform(0.7, 1.15, 3) ** 0.4).tolist())
     hue, saturation, value = rng.random(), rng.beta(2, 2.5), rng.uniform(0.15, 0.9)
     rgb = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return tuple(((value * (1 - saturation * (1 - rgb))) ** 2.2).tolist())
@@ -76,14 +77,16 @@ def cloth_vertices(clothing: Clothing, vertices: Tensor, normals: Tensor, rest: 
     collar = {"shirt": 0.008, "hoodie": 0.016, "turtleneck": 0.004}.get(clothing.cut, 0.0015)
     thickness = 0.004 * edge + collar * edge * smooth_step(0.045, 0.0, margin)
     folds = clothing.fabric.folds * (0.0035 * noise(rest, 28, 2) + 0.0015 * noise(rest, 80, 3)) + 0.002
-    thickness = thickness + folds.clamp(min=0) * smooth_step(0.01, 0.06, margin) - 0.002 - 0.004 * smooth_step(0, -0.01, margin)
+    thickness = thickness + folds.clamp(min=0) * smooth_step(0.01, 0.06, margin)
+    thickness = thickness - 0.002 - 0.004 * smooth_step(0, -0.01, margin)
     return vertices + normals * thickness[:, None]
 
 
 def fabric_surface(
-    fabric: Fabric, rest: Tensor, normals: Tensor, noise: SolidNoise, *, rim: Tensor | None = None, roughness: float = 0.75
+    fabric: Fabric, rest: Tensor, normals: Tensor, noise: SolidNoise, *, rim: Tensor | None = None,
+    roughness: float = 0.75,
 ) -> Surface:
-    """Fabric at N points given by their places on the template; ``rim`` (N,) is the distance to a hem, sewn at 12 mm."""
+    """Fabric at N points given by their places on the template; ``rim`` (N,) is the distance to a hem sewn at 12 mm."""
     first, second = torch.tensor(fabric.colour), torch.tensor(fabric.second_colour)
     x, height, size = rest[:, 0], rest[:, 2], fabric.scale
     thread = 2 * torch.pi / 0.004
@@ -106,5 +109,6 @@ def fabric_surface(
         slope = slope + 0.5 * torch.stack([torch.cos(x * thread), 0 * x, 0 * x], dim=1)
     ones = torch.ones_like(x)
     return Surface(
-        albedo.clamp(0, 0.9), unit(normals - along_surface(slope, normals)), normals, roughness * ones, 0.35 * ones, 0 * ones
+        albedo.clamp(0, 0.9), unit(normals - along_surface(slope, normals)), normals, roughness * ones, 0.35 * ones,
+        0 * ones,
     )

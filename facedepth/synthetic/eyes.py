@@ -21,7 +21,7 @@ IRIS_M = 0.0061
 
 @dataclass(frozen=True)
 class EyeLook:
-    """Colour of the iris (linear RGB), radius of the pupil in metres, how red the white is and how white the teeth are."""
+    """Colour of the iris (linear RGB), radius of the pupil in metres, how red the white is, how white the teeth are."""
 
     iris: tuple[float, float, float]
     pupil: float
@@ -33,7 +33,10 @@ def draw_eyes(rng: np.random.Generator, skin: SkinLook) -> EyeLook:
     """Eyes that fit the skin: light ones with fair skin only."""
     odds = [0.30, 0.20, 0.13, 0.10, 0.17, 0.10] if skin.tone < 0.32 else [0.35, 0.65, 0, 0, 0, 0]
     iris = np.array(IRISES[rng.choice(6, p=odds)]) * np.exp(rng.normal(0, 0.12, 3)) * rng.uniform(0.75, 1.25)
-    return EyeLook(tuple(iris.tolist()), float(rng.uniform(0.0014, 0.0032)), float(rng.uniform(0, 1)), float(rng.uniform(0.4, 1)))
+    return EyeLook(
+        iris=tuple(iris.tolist()), pupil=float(rng.uniform(0.0014, 0.0032)), redness=float(rng.uniform(0, 1)),
+        teeth=float(rng.uniform(0.4, 1)),
+    )
 
 
 def eye_surface(look: EyeLook, offset: Tensor, normals: Tensor, noise: SolidNoise) -> Surface:

@@ -36,9 +36,10 @@ class SyntheticFaces(Dataset):
     """Portraits of people who do not exist, with exact depth.
 
     Sample i depends on ``seed`` and i alone, bit for bit, whatever process, worker or order it is made in. Depth is
-    z-depth in metres; the world of ``camera`` has x right, y up, z out of the face, its origin between the eyes. ``head``
-    holds skin, hair, hat, glasses and neck; ``face`` skin and eyes within 95 mm of the nose tip. Depth of see-through
-    things (lenses, single hairs) follows what lies behind; clothes and things held have depth but are not ``head``.
+    z-depth in metres; the world of ``camera`` has x right, y up, z out of the face, its origin between the eyes. The
+    mask ``head`` holds skin, hair, hat, glasses and neck; ``face`` skin and eyes within 95 mm of the nose tip. Depth
+    of see-through things (lenses, single hairs) follows what lies behind; clothes and things held have depth but are
+    not ``head``.
 
     Args:
         n: how many samples.

@@ -67,7 +67,8 @@ def beard_region(beard: str, rest: Tensor) -> Tensor:
     chin = chin * smooth_step(-0.10, -0.115, depth)
     beside = bump(side, 0.027, 0.006) * smooth_step(0.68, 0.672, height) * smooth_step(0.635, 0.65, height)
     grown = {
-        "none": torch.zeros_like(side), "moustache": moustache, "goatee": torch.stack([moustache, chin, beside]).amax(0),
+        "none": torch.zeros_like(side), "moustache": moustache,
+        "goatee": torch.stack([moustache, chin, beside]).amax(0),
     }.get(beard, torch.stack([jaw, cheek, moustache]).amax(0))
     return grown.clamp(0, 1)
 
@@ -76,7 +77,8 @@ def brow_band(look: FacialHairLook, rest: Tensor) -> tuple[Tensor, Tensor, Tenso
     """Place within the brow: share along it from the nose (N,), height over its middle (N,), half its width (N,)."""
     along = (rest[:, 0].abs() - 0.0125) / 0.043
     t = along.clamp(0, 1)
-    middle = 0.7472 + look.brow_height + 0.0008 * (1 - t) ** 2 + 0.55 * look.brow_arch * torch.sin(2.3 * t) - 0.0040 * t**3
+    arch = 0.0008 * (1 - t) ** 2 + 0.55 * look.brow_arch * torch.sin(2.3 * t) - 0.0040 * t**3
+    middle = 0.7472 + look.brow_height + arch
     half = look.brow_thickness * (1.1 - 0.75 * t**1.4) * smooth_step(-0.10, 0.06, along) * smooth_step(1.08, 0.9, along)
     return along, rest[:, 2] - middle, half
 
@@ -138,7 +140,8 @@ def grow_beard(
     place, heading, points = roots.rest, roots.normal, [roots.rest]
     for step in range(1, steps):
         wish = (1 - 0.7 * under_nose) * down + 0.9 * under_nose * sideways + 0.35 * (1 - step / steps) * roots.normal
-        wish = wish + (0.15 + 0.7 * look.beard_curl) * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        stray = torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        wish = wish + (0.15 + 0.7 * look.beard_curl) * stray
         heading = unit(0.5 * heading + 0.5 * unit(wish))
         place = place + heading * (length / (steps - 1))[:, None]
         distance, outward = distance_field(place)

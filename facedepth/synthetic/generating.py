@@ -101,7 +101,9 @@ def _write(root: Path, faces: SyntheticFaces, index: int) -> None:
     write_depth(eg3d_path(root, "depth", name), labels.depth, labels.mask)
     write_image(eg3d_path(root, "masks", name), labels.head[0].numpy().astype(np.uint8) * 255)
     person, scenery = faces.describe(index)
-    description = {"name": name, "identity": faces.identities[index], "person": asdict(person), "scenery": asdict(scenery)}
+    description = {
+        "name": name, "identity": faces.identities[index], "person": asdict(person), "scenery": asdict(scenery),
+    }
     _write_text(_parameters_path(root, name), json.dumps(description))
 
 

@@ -24,9 +24,10 @@ EAR = (0.0755, -0.050, 0.733)  # where a temple rests, on the template, left sid
 
 @dataclass(frozen=True)
 class Glasses:
-    """Sizes in metres in the frame of the eyes (x to the subject's left, z up, -y forward); tint: what lenses let through.
+    """Sizes in metres in the frame of the eyes (x to the subject's left, z up, -y forward), colours linear RGB.
 
-    ``roundness`` is the exponent of the lens outline: 2 an ellipse, 5 nearly a rectangle.
+    ``tint`` is what the lenses let through, ``mirror`` what they reflect head on; ``roundness`` is the exponent of the
+    lens outline: 2 an ellipse, 5 nearly a rectangle.
     """
 
     half_width: float
@@ -55,7 +56,8 @@ def draw_glasses(rng: np.random.Generator) -> Glasses | None:
     return Glasses(
         half_width=float(rng.uniform(0.0235, 0.0285) + 0.002 * dark), roundness=float(rng.uniform(2.0, 4.5)),
         half_height=float(rng.uniform(0.0150, 0.0235) + 0.002 * dark), bridge=float(rng.uniform(0.015, 0.020)),
-        forward=float(rng.uniform(0.0245, 0.029)), drop=float(rng.uniform(0.001, 0.006)), wrap=float(rng.uniform(0.002, 0.010)),
+        forward=float(rng.uniform(0.0245, 0.029)), drop=float(rng.uniform(0.001, 0.006)),
+        wrap=float(rng.uniform(0.002, 0.010)),
         rim=float(rng.uniform(0.0013, 0.0026) if thick else rng.uniform(0.0005, 0.0010)),
         colour=tuple((np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.6, 1.4)).tolist()),
         shine=float(rng.uniform(0.5, 2.0)), tint=tuple(np.clip(tint, 0, 1).tolist()),
@@ -95,7 +97,8 @@ def frame_pieces(glasses: Glasses, posed: PosedBody) -> list[Piece]:
     tubes.append(tube(arch, 1.1 * glasses.rim))
     ear = torch.tensor(EAR)
     for side in (1, -1):
-        hinge = _on_lens(glasses, torch.tensor([side * (centre + glasses.half_width)]), torch.tensor([0.4 * glasses.half_height]))[0]
+        corner = torch.tensor([[side * (centre + glasses.half_width)], [0.4 * glasses.half_height]])
+        hinge = _on_lens(glasses, *corner)[0]
         rest = (posed.carry(ear * torch.tensor([side, 1.0, 1.0])) - origin) @ axes
         t = torch.linspace(0, 1, 12)[:, None]
         path = hinge + t * (rest - hinge)

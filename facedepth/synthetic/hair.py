@@ -134,7 +134,7 @@ def density(look: HairLook, rest: Tensor, noise: SolidNoise, *, softness_m: floa
     front = smooth_step(-0.075, -0.105, rest[:, 1])
     side = rest[:, 0].abs()
     margin = above_hairline(rest) + 0.004 - look.hairline + 0.0035 * noise(rest, 130, 1) + 0.0015 * noise(rest, 600, 2)
-    margin = margin - look.recession * bump(side, 0.042, 0.020) * front - 0.5 * look.recession * front * bump(side, 0, 0.03)
+    margin = margin - look.recession * front * (bump(side, 0.042, 0.020) + 0.5 * bump(side, 0, 0.03))
     grown = smooth_step(-0.25 * softness_m, softness_m, margin)
     if look.bald_crown:
         from_crown = norm(rest - torch.tensor(CROWN)) + 0.006 * noise(rest, 60, 3)
@@ -158,7 +158,9 @@ def combing(look: HairLook, rest: Tensor, place: Tensor) -> Tensor:
         "side": torch.stack([away, -0.25 * ones, zeros], dim=1),
         "part": torch.stack([away, 0.30 * ones, -0.1 * ones], dim=1),
         "forward": torch.stack([0.25 * away, -ones, -0.1 * ones], dim=1),
-        "messy": torch.stack([torch.sin(240 * rest[:, 0] + 90 * rest[:, 1]), torch.cos(210 * rest[:, 1]), 0.4 * ones], dim=1),
+        "messy": torch.stack(
+            [torch.sin(240 * rest[:, 0] + 90 * rest[:, 1]), torch.cos(210 * rest[:, 1]), 0.4 * ones], dim=1
+        ),
     }[look.comb]
     if look.comb == "side":  # one parting to the side, everything on top combed across
         on_top[:, 0] = -_side(look) * torch.where(away == _side(look), -1.0, 1.0)
@@ -205,7 +207,8 @@ def grow(
         return roots, torch.zeros(0, 2, 3), torch.zeros(0, 2), torch.zeros(0, 2, 3)
     steps = STEPS.get(look.style, 13)
     length, is_fringe = _lengths(look, rest, draw)
-    lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * smooth_step(-0.01, 0.03, above_hairline(rest)).clamp(min=0.12)
+    thin_edge = smooth_step(-0.01, 0.03, above_hairline(rest)).clamp(min=0.12)
+    lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * thin_edge
 
     place, direction = rest + 5e-4 * roots.normal, roots.normal
     points = [rest]
@@ -217,7 +220,8 @@ def grow(
         comb = combing(look, rest, place)
         travelled = (length * t)[:, None]
         fall = weight * (travelled / 0.05).clamp(max=1.0)
-        wish = comb * (1 - 0.85 * fall.clamp(max=1)) + (0.6 * (1 - t) ** 3 + 1.5 * short) * roots.normal + 2.5 * fall * down
+        stand = 0.6 * (1 - t) ** 3 + 1.5 * short
+        wish = comb * (1 - 0.85 * fall.clamp(max=1)) + stand * roots.normal + 2.5 * fall * down
         wish = wish + look.frizz * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
         distance, outward = distance_field(place)
         wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward

@@ -88,7 +88,8 @@ def hat_pieces(hat: Hat, posed: PosedBody, noise: SolidNoise, hair_lift_m: float
         stand_off = stand_off + 0.022 * smooth_step(0, 0.02, margin) + 0.004 * wraps
     elif hat.kind == "headscarf":
         near_ears = smooth_step(0.05, 0.075, rest[:, 0].abs()) * smooth_step(-0.11, -0.08, rest[:, 1])
-        stand_off = stand_off + 0.012 * near_ears + (0.004 * noise(rest, 35, 2) + 0.002 * noise(rest, 90, 3)).clamp(min=-0.004)
+        folds = 0.004 * noise(rest, 35, 2) + 0.002 * noise(rest, 90, 3)
+        stand_off = stand_off + 0.012 * near_ears + folds.clamp(min=-0.004)
         stand_off = stand_off + 0.010 * smooth_step(0.67, 0.62, rest[:, 2])
     stand_off = stand_off * edge - 0.002 * (1 - edge)
     shell = shell_piece(posed.vertices + posed.normals * stand_off[:, None], quads, "hat")
@@ -118,7 +119,9 @@ def _brim(hat: Hat, posed: PosedBody) -> Piece:
     half = math.radians(62) if hat.kind == "cap" else math.pi
     angle = torch.linspace(-half, half, 48)[None, :]
     out = torch.linspace(0, 1, 8)[:, None]
-    reach = hat.reach * (torch.cos(angle * (math.pi / 2 / math.radians(66))).clamp(min=0) ** 0.5 if hat.kind == "cap" else 1)
+    reach = torch.full_like(angle, hat.reach)
+    if hat.kind == "cap":
+        reach = hat.reach * torch.cos(angle * (90 / 66)).clamp(min=0) ** 0.5
     across, along = (0.074 + hat.thickness), (0.092 + hat.thickness)
     centre_y = -0.046
     x = (across + out * reach) * torch.sin(angle)

@@ -40,7 +40,8 @@ class HeadKit:
         quads: (F, 4) vertex indices, counter-clockwise from outside.
         quad_part: (F,) index into PARTS.
         lashes: (C, 5) vertices from root to tip of columns of eyelashes; no quads use them.
-        masks: by name (``lips``, ``eyelids``, ``ears``, ``head``, ``open`` to the sky) a weight in [0, 1] for every vertex, (V,).
+        masks: by name (``lips``, ``eyelids``, ``ears``, ``head``, ``open`` to the sky) a weight in [0, 1] for every
+            vertex, (V,).
         shape_names: S names, ``macro:``, ``race:``, ``local:`` or ``action:`` followed by the file's stem.
         shapes: (S, V * 3) displacements in metres.
         joint_template, joint_shapes: (B, 3) heads of BONES, and how every shape moves them, (S, B, 3).

@@ -109,11 +109,11 @@ def template_masks() -> TemplateMasks:
 def _landmarks() -> tuple[Tensor, Tensor, Tensor, int]:
     """Scalp vertices (coarse), vertices of the left and the right eye, and the tip of the nose."""
     kit = load_kit()
-    scalp = ((above_hairline(kit.template) > 0.0) & (kit.masks["head"] > 0.5) & (kit.template[:, 2] > 0.7)).nonzero()[:, 0]
+    scalp = (above_hairline(kit.template) > 0.0) & (kit.masks["head"] > 0.5) & (kit.template[:, 2] > 0.7)
     eyes = [kit.quads[kit.quad_part == PARTS.index(name)].unique() for name in ("left_eye", "right_eye")]
     x, y, z = kit.template.unbind(dim=1)
     nose = torch.where((x.abs() < 0.01) & (z > 0.68) & (z < 0.72), y, 1.0).argmin()
-    return scalp, eyes[0], eyes[1], int(nose)
+    return scalp.nonzero()[:, 0], eyes[0], eyes[1], int(nose)
 
 
 def template_eye_centres() -> tuple[Tensor, Tensor]:

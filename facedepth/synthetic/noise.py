@@ -10,7 +10,7 @@ LATTICE = 32
 
 
 class SolidNoise:
-    """Four independent, periodic fields of smoothly interpolated normal values (mean 0, standard deviation near 0.6)."""
+    """Four independent, periodic fields of interpolated normal values (mean 0, standard deviation near 0.6)."""
 
     def __init__(self, rng: np.random.Generator):
         field = torch.from_numpy(rng.standard_normal((4, LATTICE, LATTICE, LATTICE), dtype=np.float32))
@@ -19,7 +19,7 @@ class SolidNoise:
         self._field = field[None]
 
     def __call__(self, points: Tensor, per_metre: float | Tensor, channel: int | slice = 0) -> Tensor:
-        """(N,) values at the points (N, 3), with ``per_metre`` lattice cells a metre; (N, C) where channel is a slice."""
+        """(N,) values at the points (N, 3), ``per_metre`` lattice cells a metre; (N, C) where channel is a slice."""
         place = points * (per_metre / LATTICE)
         grid = ((place - place.floor()) * 2 - 1).view(1, 1, 1, -1, 3)
         wanted = channel if isinstance(channel, slice) else slice(channel, channel + 1)

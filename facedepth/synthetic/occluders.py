@@ -15,6 +15,8 @@ from .kit import load_kit
 from .model import Piece, PosedBody
 from .shapes import box, cylinder, ellipsoid
 
+KINDS = ("hand", "telephone", "cup", "microphone", "ball", "card")
+
 
 @dataclass(frozen=True)
 class Occluder:
@@ -33,7 +35,7 @@ def draw_occluder(rng: np.random.Generator) -> Occluder | None:
     """Something in one picture of nine, mostly a hand."""
     if rng.random() > 0.11:
         return None
-    kind = str(rng.choice(["hand", "telephone", "cup", "microphone", "ball", "card"], p=[0.55, 0.12, 0.1, 0.08, 0.07, 0.08]))
+    kind = str(rng.choice(KINDS, p=[0.55, 0.12, 0.1, 0.08, 0.07, 0.08]))
     side = float(rng.choice([-1, 1]))
     place = (side * rng.uniform(0.0, 0.085), -rng.uniform(0.075, 0.12), -rng.uniform(0.03, 0.13))
     turn = (rng.normal(0, 25), rng.normal(0, 30), rng.normal(0, 40))
@@ -41,7 +43,8 @@ def draw_occluder(rng: np.random.Generator) -> Occluder | None:
         place = (side * rng.uniform(0.03, 0.12), -rng.uniform(0.05, 0.12), -rng.uniform(0.14, 0.25))
         turn = (rng.normal(0, 18), -side * rng.uniform(-5, 40), rng.choice([0.0, 180.0]) + rng.normal(0, 40))
     return Occluder(
-        kind, place, turn, int(rng.integers(4)), bool(rng.random() < 0.5), float(rng.uniform(0.85, 1.1)), replace(draw_fabric(rng), folds=0.0)
+        kind, place, turn, hand_pose=int(rng.integers(4)), mirrored=bool(rng.random() < 0.5),
+        scale=float(rng.uniform(0.85, 1.1)), fabric=replace(draw_fabric(rng), folds=0.0),
     )
 
 

@@ -112,12 +112,13 @@ def make_portrait(
     mesh = join([body, *_dressed(person, scenery, posed, noise)])
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     grown = grow_everything(
-        person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered, (0.012, 0.009, 0.008)
+        person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)
     backdrop = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
-    lighting = draw_lighting(stream(*entropy, 3), backdrop.mean(dim=0).double().numpy(), _to_camera(camera, between_eyes))
+    surroundings = backdrop.mean(dim=0).double().numpy()
+    lighting = draw_lighting(stream(*entropy, 3), surroundings, _to_camera(camera, between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
     linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
@@ -202,7 +203,7 @@ def _draw_strands(
     layers: Sequence[Strands], maps: list[OpacityMap], lighting: Lighting, camera: Camera, linear: Tensor,
     behind: Tensor, size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture (P, 3) with strands over it; their opacity and depth (P,), of the nearer layer where two are dense."""
+    """The picture (P, 3) with strands over it; their opacity and depth (P,), the nearer where two layers are dense."""
     eye = camera.cam2world[:3, 3]
     opacity, depth = torch.zeros(size * size), torch.zeros(size * size)
     for strands in layers:

@@ -110,7 +110,7 @@ def rasterize(vertices: Tensor, triangles: Tensor, camera: Camera, height: int, 
     world2cam = torch.linalg.inv(camera.cam2world.double())
     points = (vertices.double() @ world2cam[:3, :3].T + world2cam[:3, 3]).to(vertices.dtype)
     projected = points @ camera.K.T
-    x, y, z = (projected[:, 0] / points[:, 2])[triangles], (projected[:, 1] / points[:, 2])[triangles], points[:, 2][triangles]
+    x, y, z = (column[triangles] for column in (*(projected[:, :2] / points[:, 2:]).T, points[:, 2]))
     left, right = (x.amin(1) - 0.5).ceil().clamp(min=0).long(), (x.amax(1) - 0.5).floor().clamp(max=width - 1).long()
     top, bottom = (y.amin(1) - 0.5).ceil().clamp(min=0).long(), (y.amax(1) - 0.5).floor().clamp(max=height - 1).long()
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])

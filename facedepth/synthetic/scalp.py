@@ -68,7 +68,8 @@ def scatter_roots(kit: HeadKit, allowed: Tensor, count: int, seed: int) -> Roots
     a, b, c, d = rest[quads].unbind(dim=1)
     area = torch.linalg.cross(c - a, d - b).norm(dim=1).double()
     generator = torch.Generator().manual_seed(seed)
-    along = (torch.arange(count, dtype=torch.float64) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    jitter = torch.rand(count, generator=generator, dtype=torch.float64)
+    along = (torch.arange(count) + jitter) / count
     chosen = torch.searchsorted(area.cumsum(0) / area.sum(), along).clamp(max=len(quads) - 1)
     chosen = chosen[torch.randperm(count, generator=generator)]
     u, v = torch.rand(2, count, generator=generator)
@@ -83,7 +84,8 @@ def scalp_roots() -> Roots:
     kit = load_kit()
     fine_masks = head_subdivision().refine(torch.stack([kit.masks["head"], kit.masks["ears"]], dim=1))
     rest, _ = fine_template()
-    allowed = (fine_masks[:, 0] > 0.5) & (fine_masks[:, 1] < 0.4) & (above_hairline(rest) > -0.035) & (rest[:, 2] > 0.64)
+    allowed = (fine_masks[:, 0] > 0.5) & (fine_masks[:, 1] < 0.4)
+    allowed &= (above_hairline(rest) > -0.035) & (rest[:, 2] > 0.64)
     return scatter_roots(kit, allowed, 12000, seed=1)
 
 

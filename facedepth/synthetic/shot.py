@@ -50,7 +50,7 @@ def place_camera(shot: Shot, between_eyes: Tensor, size: int) -> Camera:
 
 
 def exported(camera: Camera, origin: Tensor) -> Camera:
-    """The same camera in the world that samples state: x right, y up, z out of the face, metres from ``origin`` (3,)."""
+    """The same camera in the world that samples state: x right, y up, z out of the face, from ``origin`` (3,)."""
     cam2world = torch.eye(4)
     cam2world[:3, :3] = TO_EXPORT @ camera.cam2world[:3, :3]
     cam2world[:3, 3] = TO_EXPORT @ (camera.cam2world[:3, 3] - origin)

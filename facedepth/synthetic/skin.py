@@ -55,7 +55,9 @@ def draw_skin(rng: np.random.Generator, body: Body) -> SkinLook:
         + ancestry.caucasian * rng.uniform(0.0, 0.42)
     )
     made_up = not body.is_mannish and rng.random() < 0.5
-    lipstick = np.array([0.40, 0.045, 0.06]) * rng.uniform(0.4, 1.2) * np.array([1, rng.uniform(0.6, 3), rng.uniform(0.6, 2.5)])
+    red = np.array([0.40, 0.045, 0.06]) * rng.uniform(0.4, 1.2)
+    lipstick = red * [1, rng.uniform(0.6, 3), rng.uniform(0.6, 2.5)]
+    shadow = np.array([0.10, 0.06, 0.055]) * rng.uniform(0.3, 2.2) * np.exp(rng.normal(0, 0.35, 3))
     return SkinLook(
         tone=float(np.clip(tone, 0, 1)), warmth=float(rng.normal(0, 1)), blush=float(rng.uniform(0.1, 0.9)),
         mottling=float(rng.uniform(0.3, 1.0)), moles=int(rng.poisson(2)), mole_seed=int(rng.integers(1 << 30)),
@@ -64,7 +66,7 @@ def draw_skin(rng: np.random.Generator, body: Body) -> SkinLook:
         lip_blood=float(rng.uniform(0.35, 1.1)), lipstick=float(rng.uniform(0.2, 0.9) * made_up),
         lipstick_rgb=tuple(np.clip(lipstick, 0, 0.6).tolist()),
         eye_shadow=float(rng.uniform(0.1, 0.7) * made_up * (rng.random() < 0.7)),
-        eye_shadow_rgb=tuple((np.array([0.10, 0.06, 0.055]) * rng.uniform(0.3, 2.2) * np.exp(rng.normal(0, 0.35, 3))).tolist()),
+        eye_shadow_rgb=tuple(shadow.tolist()),
         under_eyes=float(rng.uniform(0, 1) * (0.5 + 0.5 * body.oldness)),
         wrinkles=float(np.clip(body.oldness * rng.uniform(0.6, 1.3) + rng.uniform(0, 0.25), 0, 1)),
         pores=float(rng.uniform(0.3, 1.2)), oil=float(rng.uniform(0.3, 1.3)), roughness=float(rng.uniform(0.42, 0.62)),
@@ -156,9 +158,11 @@ def _bumped(
     # lines across the forehead, then crow's feet, then the frown between the brows, then fine lines of the lips
     lines = forehead * smooth_step(0.06, 0.035, side) * min(1.0, 0.55 * look.wrinkles + 0.6 * raised)
     up = 0.30 * lines * torch.cos((height + 0.002 * broad + 0.10 * side * side) * (2 * torch.pi / 0.0105))
-    feet = bump(side, 0.057, 0.007) * bump(height, 0.728, 0.012) * min(1.0, 0.5 * look.wrinkles + 0.7 * smile * look.wrinkles)
-    up = up + 0.28 * feet * torch.cos((height - 0.5 * (side - 0.05) * torch.sign(height - 0.728)) * (2 * torch.pi / 0.0045))
-    frown = bump(side, 0.006, 0.006) * bump(height, 0.752, 0.008) * min(1.0, 0.4 * look.wrinkles + expression.get("browDownLeft", 0.0))
+    feet = bump(side, 0.057, 0.007) * bump(height, 0.728, 0.012) * min(1.0, (0.5 + 0.7 * smile) * look.wrinkles)
+    fan = height - 0.5 * (side - 0.05) * torch.sign(height - 0.728)
+    up = up + 0.28 * feet * torch.cos(fan * (2 * torch.pi / 0.0045))
+    lowered = min(1.0, 0.4 * look.wrinkles + expression.get("browDownLeft", 0.0))
+    frown = bump(side, 0.006, 0.006) * bump(height, 0.752, 0.008) * lowered
     across = 0.25 * frown * torch.cos(rest[:, 0] * (2 * torch.pi / 0.009))
     across = across + 0.10 * lip * torch.cos((rest[:, 0] + 0.0006 * broad) * (2 * torch.pi / 0.0022))
     slope = slope + torch.stack([across, torch.zeros_like(up), up], dim=1)

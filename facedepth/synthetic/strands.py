@@ -47,7 +47,7 @@ class Strands(NamedTuple):
 
 
 class OpacityMap:
-    """How much hair lies between a point and a directional light: the depth and amount of hair in cells of its plane."""
+    """How much hair lies between a point and a directional light: depth and amount of hair in cells of its plane."""
 
     def __init__(self, strands: list[Strands], towards: Tensor):
         helper = torch.tensor([1.0, 0, 0] if towards[0].abs() < 0.9 else [0, 1.0, 0])

@@ -85,7 +85,8 @@ def _skin(looks: Looks, rest: Tensor, normals: Tensor, masks: Tensor, noise: Sol
     dark = 0.45 if looks.hair.style == "buzz" else 0.85
     scalp = torch.tensor(looks.hair.colour) * (0.7 if looks.hair.style == "buzz" else 0.45)
     share = (dark * grown**1.6)[:, None]
-    return surface._replace(albedo=surface.albedo * (1 - share) + scalp * share, gloss=surface.gloss * (1 - share[:, 0]))
+    albedo = surface.albedo * (1 - share) + scalp * share
+    return surface._replace(albedo=albedo, gloss=surface.gloss * (1 - share[:, 0]))
 
 
 def arriving_light(

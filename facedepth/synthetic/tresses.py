@@ -13,13 +13,14 @@ from .facial_hair import FacialHairLook
 from .hair import HairLook
 from .model import PosedBody
 from .noise import SolidNoise
-from .scalp import Roots, distance_field
+from .scalp import Roots
 from .strands import Strands
 from .vectors import unit
 
 ROOT_COUNT = {"long": 4200, "bob": 4600, "locs": 5000, "buzz": 11000, "afro": 5000, "curls": 4500, "crop": 8000}
 DEFAULT_ROOT_COUNT = 6000
 BRIGHTEST = 0.7
+LASH_RGB = (0.012, 0.009, 0.008)
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,12 @@ class Grown:
 
     @property
     def casting(self) -> list[Strands]:
-        return [strands for strands in (self.hair, self.beard) if strands is not None and len(strands.points)]
-
-    @property
-    def all(self) -> list[Strands]:
-        return [strands for strands in (self.hair, self.beard, *self.small) if strands is not None and len(strands.points)]
+        return [strands for strands in (self.hair, self.beard) if strands is not None]
 
 
 def grow_everything(
     hair_look: HairLook | None, colour: tuple[float, float, float], look: FacialHairLook, posed: PosedBody,
-    noise: SolidNoise, rng: np.random.Generator, covered: Tensor | None, lash_rgb: tuple[float, float, float],
+    noise: SolidNoise, rng: np.random.Generator, covered: Tensor | None,
 ) -> Grown:
     """Strands in the world.
 
@@ -71,7 +68,7 @@ def grow_everything(
     if len(lashes):
         ones = torch.ones(lashes.shape[:2])
         small.append(Strands(
-            lashes, torch.tensor([0.0, -1.0, 0.0]).expand_as(lashes), torch.tensor(lash_rgb).expand_as(lashes),
+            lashes, torch.tensor([0.0, -1.0, 0.0]).expand_as(lashes), torch.tensor(LASH_RGB).expand_as(lashes),
             0.00028 * torch.linspace(1.1, 0.35, 5).expand_as(ones), ones, 0.2 * ones,
         ))
     return Grown(head_hair, beard, tuple(small))
