@@ -34,7 +34,7 @@ def photograph(rng: np.random.Generator, linear: np.ndarray, face: np.ndarray) -
     size = linear.shape[0]
     picture = linear.astype(np.float32) * exposure(rng, linear, face)
     picture = picture * np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)  # white balance not quite right
-    sigma = size / 256 * float(rng.choice([0.35, rng.uniform(0.4, 0.8), rng.uniform(0.8, 1.8)], p=[0.45, 0.4, 0.15]))
+    sigma = size / 256 * float(rng.choice([0.35, rng.uniform(0.4, 0.8), rng.uniform(0.8, 1.8)], p=[0.55, 0.33, 0.12]))
     picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     if rng.random() < 0.05:
         picture = _motion_blur(rng, picture)

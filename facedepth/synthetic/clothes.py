@@ -73,7 +73,7 @@ def neck_margin(clothing: Clothing, rest: Tensor) -> Tensor:
 def cloth_vertices(clothing: Clothing, vertices: Tensor, normals: Tensor, rest: Tensor, noise: SolidNoise) -> Tensor:
     """(V, 3) the body's vertices moved outwards to the cloth, and just below the skin beyond its rim."""
     margin = neck_margin(clothing, rest)
-    edge = smooth_step(0.0, 0.004, margin)
+    edge = smooth_step(-0.003, 0.009, margin)
     collar = {"shirt": 0.008, "hoodie": 0.016, "turtleneck": 0.004}.get(clothing.cut, 0.0015)
     thickness = 0.004 * edge + collar * edge * smooth_step(0.045, 0.0, margin)
     folds = clothing.fabric.folds * (0.0035 * noise(rest, 28, 2) + 0.0015 * noise(rest, 80, 3)) + 0.002

@@ -77,8 +77,8 @@ def brow_band(look: FacialHairLook, rest: Tensor) -> tuple[Tensor, Tensor, Tenso
     """Place within the brow: share along it from the nose (N,), height over its middle (N,), half its width (N,)."""
     along = (rest[:, 0].abs() - 0.0125) / 0.043
     t = along.clamp(0, 1)
-    arch = 0.0008 * (1 - t) ** 2 + 0.55 * look.brow_arch * torch.sin(2.3 * t) - 0.0040 * t**3
-    middle = 0.7472 + look.brow_height + arch
+    arch = 0.0008 * (1 - t) ** 2 + 0.65 * look.brow_arch * torch.sin(2.2 * t) - 0.0032 * t**3
+    middle = 0.7460 + look.brow_height + arch
     half = look.brow_thickness * (1.1 - 0.75 * t**1.4) * smooth_step(-0.10, 0.06, along) * smooth_step(1.08, 0.9, along)
     return along, rest[:, 2] - middle, half
 

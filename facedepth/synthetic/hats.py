@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .clothes import Fabric, draw_fabric
+from .hair import HairLook
 from .head import to_triangles
 from .model import Piece, PosedBody, shell_piece, template_masks
 from .noise import SolidNoise, smooth_step
 from .scalp import fine_template, scalp_roots
 from .shapes import grid_quads
 
-KINDS = ("beanie", "cap", "brim", "headscarf", "turban", "headband")
+KINDS = ("beanie", "cap", "brim", "headscarf", "turban")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def draw_hat(rng: np.random.Generator) -> Hat | None:
     """A hat in one picture of seven."""
     if rng.random() > 0.15:
         return None
-    kind = str(rng.choice(KINDS, p=[0.28, 0.22, 0.15, 0.2, 0.07, 0.08]))
+    kind = str(rng.choice(KINDS, p=[0.3, 0.24, 0.16, 0.22, 0.08]))
     return Hat(
         kind=kind, line=float(rng.normal(0, 0.006)), thickness=float(rng.uniform(0.005, 0.011)),
         crown=float(rng.uniform(0.0, 0.05)), reach=float(rng.uniform(0.055, 0.08)), droop=float(rng.uniform(0.0, 0.35)),
@@ -52,16 +53,22 @@ def rim_margin(hat: Hat, rest: Tensor) -> Tensor:
         face = torch.where(depth < -0.06, 0.064 * oval, 0.05 + 0 * oval)
         return torch.minimum(face - hat.line, height - 0.59)
     slope = {"cap": -0.35, "brim": -0.22, "turban": -0.5}.get(hat.kind, -0.40)
-    front = {"headband": 0.792, "turban": 0.798}.get(hat.kind, 0.785)
+    front = 0.798 if hat.kind == "turban" else 0.785
     return height - (front + hat.line + slope * (depth + 0.125))
 
 
 def covered_roots(hat: Hat) -> Tensor:
     """(12000,) bool over ``scalp_roots()``: hair that the hat hides."""
-    margin = rim_margin(hat, scalp_roots().rest)
-    if hat.kind == "headband":
-        return torch.zeros(len(margin), dtype=torch.bool)
-    return margin > -0.004
+    return rim_margin(hat, scalp_roots().rest) > -0.004
+
+
+def pressed(hair: HairLook) -> HairLook:
+    """Hair as it lies under and beside a hat: flat, hanging, and not bushy."""
+    comb = hair.comb if hair.comb in ("part", "side", "back", "tie") else "part"
+    return replace(
+        hair, comb=comb, lift=min(hair.lift, 0.008), side=min(hair.side, 0.05) if hair.comb == "out" else hair.side,
+        fringe=0.0,
+    )
 
 
 def hat_pieces(hat: Hat, posed: PosedBody, noise: SolidNoise, hair_lift_m: float) -> list[Piece]:
@@ -76,8 +83,6 @@ def hat_pieces(hat: Hat, posed: PosedBody, noise: SolidNoise, hair_lift_m: float
         on_head &= (masks.ears < 0.3) & (rest[:, 2] > 0.66)
     quads = masks.skin_quads
     quads = quads[(margin[quads].amax(dim=1) > -0.003) & on_head[quads].all(dim=1)]
-    if hat.kind == "headband":
-        quads = quads[(margin[quads] < 0.045).all(dim=1)]
     edge = smooth_step(-0.001, 0.004, margin)
     stand_off = hat.thickness + min(hair_lift_m, 0.012) * smooth_step(0.0, 0.03, margin)
     height = smooth_step(0.79, 0.85, rest[:, 2])

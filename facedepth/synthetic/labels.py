@@ -64,6 +64,14 @@ def make_labels(
     return Labels(*(x.view(1, size, size) for x in (depth, mask, head & mask, face & mask)))
 
 
+def hair_layer(opacity: Tensor, depth: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Opacity and depth (P,) of strands averaged over the nearest pixels: hair as a layer, not strand by strand."""
+    width = max(size // 128, 1) * 2 + 1
+    values = torch.stack([opacity, opacity * depth]).view(1, 2, size, size)
+    weight, total = avg_pool2d(values, width, 1, width // 2, count_include_pad=False)[0].flatten(1)
+    return weight, total / weight.clamp(min=1e-6)
+
+
 def _slit_pixels(camera: Camera, depth: Tensor) -> int:
     valid = depth[depth > 0]
     if not len(valid):

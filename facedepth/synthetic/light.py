@@ -95,17 +95,17 @@ def draw_lighting(rng: np.random.Generator, ambient_rgb: np.ndarray, to_camera: 
 
     # (azimuth from the camera, height, strength, radius) of the main lamp, and the sky's level
     azimuth, height, strength, radius, level = {
-        "soft": (rng.normal(0, 45), rng.uniform(15, 60), rng.uniform(0.2, 0.8), rng.uniform(0.3, 0.5), 0.8),
+        "soft": (rng.normal(0, 45), rng.uniform(15, 60), rng.uniform(0.4, 1.1), rng.uniform(0.25, 0.45), 0.6),
         "window": (rng.choice([-1, 1]) * rng.uniform(35, 85), rng.uniform(0, 35), rng.uniform(0.8, 2.0),
-                   rng.uniform(0.2, 0.4), 0.4),
-        "sun": (rng.normal(0, 60), rng.uniform(20, 70), rng.uniform(1.2, 2.6), rng.uniform(0.01, 0.04), 0.5),
-        "overhead": (rng.normal(0, 40), rng.uniform(55, 85), rng.uniform(0.5, 1.4), rng.uniform(0.1, 0.4), 0.55),
+                   rng.uniform(0.2, 0.4), 0.3),
+        "sun": (rng.normal(0, 60), rng.uniform(20, 70), rng.uniform(1.2, 2.6), rng.uniform(0.01, 0.04), 0.35),
+        "overhead": (rng.normal(0, 40), rng.uniform(55, 85), rng.uniform(0.5, 1.4), rng.uniform(0.1, 0.4), 0.42),
         "flash": (rng.normal(0, 4), rng.uniform(0, 10), rng.uniform(0.8, 2.0), rng.uniform(0.01, 0.06), 0.3),
         "split": (rng.choice([-1, 1]) * rng.uniform(75, 115), rng.uniform(-10, 30), rng.uniform(1.0, 2.4),
                   rng.uniform(0.05, 0.3), 0.3),
-        "back": (180 + rng.normal(0, 40), rng.uniform(10, 50), rng.uniform(1.5, 3.0), rng.uniform(0.02, 0.3), 0.7),
+        "back": (180 + rng.normal(0, 40), rng.uniform(10, 50), rng.uniform(1.5, 3.0), rng.uniform(0.02, 0.3), 0.55),
         "studio": (rng.choice([-1, 1]) * rng.uniform(20, 55), rng.uniform(15, 45), rng.uniform(0.9, 1.8),
-                   rng.uniform(0.15, 0.35), 0.35),
+                   rng.uniform(0.15, 0.35), 0.28),
     }[kind]
     lamps = [(direction(azimuth, height), strength * warmth(rng.normal(0.08, 0.2)), radius)]
     if kind == "studio" or rng.random() < 0.35:  # a fill or rim lamp
@@ -153,7 +153,7 @@ def shade(
     colour = surface.albedo * irradiance(lighting.sky, soft) * open3
     facing_view = dot(normal, view).clamp(0.05, 1)
     reflected = 2 * facing_view[:, None] * normal - view
-    mirror = (0.028 + 0.35 * (1 - facing_view) ** 5) * (1 - 0.65 * surface.roughness) * surface.gloss * openness**2
+    mirror = (0.028 + 0.22 * (1 - facing_view) ** 5) * (1 - 0.65 * surface.roughness) * surface.gloss * openness**2
     colour = colour + mirror[:, None] * (harmonics(reflected) @ lighting.sky).clamp(min=0)
     for towards, rgb, radius, share in zip(
         lighting.towards, lighting.rgb, lighting.radius, arriving, strict=True

@@ -37,7 +37,7 @@ def draw_occluder(rng: np.random.Generator) -> Occluder | None:
         return None
     kind = str(rng.choice(KINDS, p=[0.55, 0.12, 0.1, 0.08, 0.07, 0.08]))
     side = float(rng.choice([-1, 1]))
-    place = (side * rng.uniform(0.0, 0.085), -rng.uniform(0.075, 0.12), -rng.uniform(0.03, 0.13))
+    place = (side * rng.uniform(0.025, 0.095), -rng.uniform(0.075, 0.12), -rng.uniform(0.03, 0.13))
     turn = (rng.normal(0, 25), rng.normal(0, 30), rng.normal(0, 40))
     if kind == "hand":  # the wrist, below and beside what it touches
         place = (side * rng.uniform(0.03, 0.12), -rng.uniform(0.05, 0.12), -rng.uniform(0.14, 0.25))

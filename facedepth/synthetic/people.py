@@ -170,5 +170,5 @@ def draw_actions(rng: np.random.Generator) -> dict[str, float]:
     elif kind == "mixture":
         for name in rng.choice(EXTRA_ACTIONS, 6, replace=False):
             actions[str(name)] = rng.uniform(0, 0.45)
-    both("eyeBlink", 1.0 if rng.random() < 0.04 else min(abs(rng.normal(0, 0.14)), 0.45))
+    both("eyeBlink", 1.0 if rng.random() < 0.04 else min(abs(rng.normal(0, 0.09)), 0.4))
     return {name: float(np.clip(value, 0, 1)) for name, value in actions.items()}

@@ -19,10 +19,10 @@ from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
 from .hair import HairLook, draw_colour, draw_hair
-from .hats import Hat, covered_roots, draw_hat, hat_pieces
+from .hats import Hat, covered_roots, draw_hat, hat_pieces, pressed
 from .head import vertex_normals
 from .kit import load_kit
-from .labels import CHEST_M, Labels, make_labels
+from .labels import CHEST_M, Labels, hair_layer, make_labels
 from .light import Lighting, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
 from .noise import SolidNoise
@@ -111,8 +111,9 @@ def make_portrait(
     body = body_piece(posed, under_cloth)
     mesh = join([body, *_dressed(person, scenery, posed, noise)])
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
+    hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
     grown = grow_everything(
-        person.hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered
+        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)
@@ -134,6 +135,7 @@ def make_portrait(
     height = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, (centre.triangle >= 0).nonzero()[:, 0])
     below = torch.zeros(size * size, dtype=torch.bool)
     below[centre.triangle >= 0] = height[:, 0] < 0.735 + CHEST_M + 0.10
+    opacity, depth = hair_layer(opacity, depth, size)
     labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
     metered = labels.face.view(size, size).numpy()
     picture = photograph(stream(*entropy, 4), (linear / lighting.white() ** 0.8).view(size, size, 3).numpy(), metered)
@@ -203,7 +205,7 @@ def _draw_strands(
     layers: Sequence[Strands], maps: list[OpacityMap], lighting: Lighting, camera: Camera, linear: Tensor,
     behind: Tensor, size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture (P, 3) with strands over it; their opacity and depth (P,), the nearer where two layers are dense."""
+    """The picture (P, 3) with strands over it; their opacity, and depth (P,) of the nearer layer."""
     eye = camera.cam2world[:3, 3]
     opacity, depth = torch.zeros(size * size), torch.zeros(size * size)
     for strands in layers:
@@ -215,7 +217,7 @@ def _draw_strands(
         colour = shade_fibres(strands, eye, lighting.towards, lighting.rgb, arriving, sky)
         mixed, alpha, z = splat(strands, colour, camera, size, size, behind)
         linear = linear * (1 - alpha[:, None]) + mixed * alpha[:, None]
-        nearer = (alpha >= 0.5) & ((opacity < 0.5) | (z < depth))
-        depth = torch.where(nearer, z, depth)
-        opacity = torch.maximum(opacity, alpha)
+        nearer = (alpha >= 0.25) & ((opacity < 0.25) | (z < depth))
+        depth = torch.where(nearer | (opacity == 0), z, depth)
+        opacity = 1 - (1 - opacity) * (1 - alpha)
     return linear, opacity, depth

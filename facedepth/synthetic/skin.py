@@ -151,7 +151,7 @@ def _bumped(
     look: SkinLook, rest: Tensor, normals: Tensor, noise: SolidNoise, forehead: Tensor, lip: Tensor, broad: Tensor,
     expression: dict[str, float],
 ) -> Tensor:
-    slope = look.pores * (0.00006 * noise.slope(rest, 380, 0) + 0.000028 * noise.slope(rest, 1300, 2))
+    slope = look.pores * (0.00007 * noise.slope(rest, 380, 0) + 0.00004 * noise.slope(rest, 1400, 2))
     side, height = rest[:, 0].abs(), rest[:, 2]
     raised = expression.get("browInnerUp", 0.0) + 0.5 * expression.get("browOuterUpLeft", 0.0)
     smile = max(expression.get("mouthSmileLeft", 0.0), expression.get("cheekSquintLeft", 0.0))

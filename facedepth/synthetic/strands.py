@@ -96,7 +96,7 @@ def shade_fibres(
     """
     tangent, albedo = strands.tangents(), strands.albedo
     view = unit(eye - strands.points)
-    gloss = strands.gloss[..., None]
+    gloss = (strands.gloss * strands.openness)[..., None]
     colour = albedo * sky * strands.openness[..., None]
     shifted_out = unit(tangent + 0.12 * strands.normals)
     shifted_in = unit(tangent - 0.18 * strands.normals)
@@ -107,7 +107,7 @@ def shade_fibres(
         white = (1 - dot(shifted_out, half).square()).clamp(min=0) ** 32
         tinted = (1 - dot(shifted_in, half).square()).clamp(min=0) ** 7
         fibre = 0.9 * albedo * (across * facing)[..., None]
-        fibre = fibre + gloss * (0.035 * (white * facing)[..., None] + 0.55 * albedo * (tinted * facing)[..., None])
+        fibre = fibre + gloss * (0.03 * (white * facing)[..., None] + 0.55 * albedo * (tinted * facing)[..., None])
         colour = colour + fibre * rgb * share[..., None]
     return colour
 

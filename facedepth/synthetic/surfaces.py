@@ -114,7 +114,7 @@ def arriving_light(
         wide = _smoothed(lit, pixel, share, quiet, size, max(int(0.0022 / pixel_m), 1))
         passed = torch.stack([narrow + (wide - narrow) * seep, narrow, narrow], dim=1)
         if hair:
-            passed = passed * hair[lamp].transmittance(points, depth_m=0.012)[:, None]
+            passed = passed * hair[lamp].transmittance(points, depth_m=0.004)[:, None]
         result.append(passed)
     return torch.stack(result)
 

@@ -82,7 +82,7 @@ def _dress(
     draw = torch.from_numpy(rng.random((count, 3), dtype=np.float32))
     t = torch.linspace(0, 1, steps)[None, :, None]
     base = torch.tensor(look.colour) * (1 - t) + torch.tensor(look.tip_colour) * t
-    grey = (0.5 + 4 * (look.grey - draw[:, 0])).clamp(0, 1)[:, None, None]
+    grey = (look.grey + (draw[:, :1, None] - 0.5) * 2 * min(look.grey, 0.3)).clamp(0, 1)
     base = base * (1 - grey) + torch.tensor(hair.COLOURS["grey"]) * grey
     albedo = (base * torch.exp(0.5 * (draw[:, 1] - 0.5))[:, None, None]).clamp(max=BRIGHTEST)
     normals = unit(outward @ posed.linear.T)
