@@ -36,7 +36,10 @@ class Labels(NamedTuple):
 
 
 def one_of(material: Tensor, names: tuple[str, ...]) -> Tensor:
-    return torch.isin(material, torch.tensor([MATERIAL[name] for name in names]))
+    """(N,) bool: whether the material (N,), -1 for none, is one of these."""
+    wanted = torch.zeros(len(MATERIAL) + 1, dtype=torch.bool)  # the last one is nothing
+    wanted[[MATERIAL[name] for name in names]] = True
+    return wanted[material]
 
 
 def make_labels(

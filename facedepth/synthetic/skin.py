@@ -61,7 +61,7 @@ def draw_skin(rng: np.random.Generator, body: Body) -> SkinLook:
     return SkinLook(
         tone=float(np.clip(tone, 0, 1)), warmth=float(rng.normal(0, 1)), blush=float(rng.uniform(0.1, 0.9)),
         mottling=float(rng.uniform(0.3, 1.0)), moles=int(rng.poisson(2)), mole_seed=int(rng.integers(1 << 30)),
-        freckles=float(rng.uniform(0.2, 1) * (tone < 0.35) * (rng.random() < 0.25)),
+        freckles=float(rng.uniform(0.1, 0.8) * (tone < 0.35) * (rng.random() < 0.16)),
         stubble=float(rng.uniform(0.1, 1.0) * body.is_mannish * (body.phenotype.age > 0.58) * (rng.random() < 0.75)),
         lip_blood=float(rng.uniform(0.35, 1.1)), lipstick=float(rng.uniform(0.2, 0.9) * made_up),
         lipstick_rgb=tuple(np.clip(lipstick, 0, 0.6).tolist()),

@@ -17,7 +17,8 @@ from ..camera import Camera
 from .vectors import dot, norm, unit
 
 LAYER_M = 0.004  # how deep the front layer is
-CELL_M = 0.004  # of the light's opacity map
+CELL_M = 0.003  # of the light's opacity map
+DENSEST = 2.2  # hair so thick that next to no light comes through
 BEYOND_M = 10.0  # the opacity map's depth where there is no hair
 
 
@@ -64,6 +65,7 @@ class OpacityMap:
         count = int(self._size.prod())
         front = torch.full((count,), BEYOND_M).scatter_reduce_(0, cell, seen[:, 2], "amin").view(1, 1, *self._size)
         amount = torch.zeros(count).scatter_add_(0, cell, widths * spacing).view(1, 1, *self._size) / CELL_M**2
+        amount = amount.clamp(max=DENSEST)
         self._maps = torch.cat(
             [-max_pool2d(-front, 7, 1, 3), avg_pool2d(avg_pool2d(amount, 3, 1, 1), 3, 1, 1)], dim=1
         )

@@ -110,12 +110,11 @@ def arriving_light(
         facing = ((normals @ towards) > -0.25).nonzero()[:, 0]
         start = points[facing] + 8e-4 * normals[facing] + 4e-4 * towards
         lit[facing] = scene.lit(start, unit(towards + aim[facing])).float()
+        if hair:
+            lit = lit * hair[lamp].transmittance(points, depth_m=0.004)
         narrow = _smoothed(lit, pixel, share, quiet, size, 1)
         wide = _smoothed(lit, pixel, share, quiet, size, max(int(0.0022 / pixel_m), 1))
-        passed = torch.stack([narrow + (wide - narrow) * seep, narrow, narrow], dim=1)
-        if hair:
-            passed = passed * hair[lamp].transmittance(points, depth_m=0.004)[:, None]
-        result.append(passed)
+        result.append(torch.stack([narrow + (wide - narrow) * seep, narrow, narrow], dim=1))
     return torch.stack(result)
 
 
