@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
 from facedepth.checks import InputError
+from facedepth.cli import main
 from facedepth.data import EG3DFaces, split
 from facedepth.layouts import eg3d_path
 from facedepth.synthetic import SyntheticFaces, generate, generating
@@ -169,6 +170,14 @@ def test_generating_resumes_and_shards_share_a_folder(tmp_path, samples, monkeyp
     assert written == [0, 2, 3]
     assert manifest.read_text().count("\n") == 5
     assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_the_command_line_writes_and_refuses(tmp_path, capsys):
+    assert main(["generate", "1", "-o", str(tmp_path / "out"), "--size", str(SIZE), "--seed", "11"]) == 0
+    assert len(EG3DFaces(tmp_path / "out")) == 1
+    assert main(["generate", "1", "-o", str(tmp_path / "other"), "--shard", "1of2"]) == 2
+    assert "expected I/COUNT" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_other_settings_and_bad_shards_are_refused(tmp_path):
