@@ -113,7 +113,8 @@ def make_portrait(
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
     grown = grow_everything(
-        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered
+        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered,
+        thinning=min(max(size / 256, 0.5), 1.0),
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)

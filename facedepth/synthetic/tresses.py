@@ -38,22 +38,24 @@ class Grown:
 
 def grow_everything(
     hair_look: HairLook | None, colour: tuple[float, float, float], look: FacialHairLook, posed: PosedBody,
-    noise: SolidNoise, rng: np.random.Generator, covered: Tensor | None,
+    noise: SolidNoise, rng: np.random.Generator, covered: Tensor | None, thinning: float,
 ) -> Grown:
     """Strands in the world.
 
     Args:
         hair_look: or None for a bald head; ``colour`` is that of brows and beard, linear RGB.
         covered: bool over ``scalp_roots()``, hidden by a hat, or None.
+        thinning: share of the strands of the head to grow, each the thicker; small pictures need fewer.
     """
     down = unit(posed.turn.T @ torch.tensor([0.0, 0.0, -1.0]))
     streams = [np.random.default_rng(seed) for seed in rng.integers(1 << 62, size=4)]
     head_hair = None
     if hair_look is not None:
-        count = ROOT_COUNT.get(hair_look.style, DEFAULT_ROOT_COUNT)
+        count = round(thinning * ROOT_COUNT.get(hair_look.style, DEFAULT_ROOT_COUNT))
         roots, points, outness, outward = hair.grow(hair_look, streams[0], noise, down, count=count, covered=covered)
         if len(points):
             head_hair = _dress(hair_look, roots, points, outness, outward, posed, streams[0])
+            head_hair = head_hair._replace(width_m=head_hair.width_m / thinning**0.7)
     beard = None
     if look.beard != "none":
         roots, points = facial_hair.grow_beard(look, streams[1], noise, down)
