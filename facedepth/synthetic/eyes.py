@@ -55,7 +55,7 @@ def eye_surface(look: EyeLook, offset: Tensor, normals: Tensor, noise: SolidNois
     veins = smooth_step(0.25, 0.6, noise(offset, 500, 2) + 0.3 * noise(offset, 1500, 3))
     corner = smooth_step(0.007, 0.0125, offset[:, 0].abs())
     redness = (0.10 + 0.5 * look.redness * veins + 0.7 * corner)[:, None]
-    white = torch.tensor([0.66, 0.62, 0.58]) * torch.exp(-redness * torch.tensor([0.15, 0.65, 0.6]))
+    white = torch.tensor([0.76, 0.72, 0.68]) * torch.exp(-redness * torch.tensor([0.15, 0.65, 0.6]))
     inside = (smooth_step(IRIS_M + 0.0006, IRIS_M - 0.0003, radius) * front)[:, None]
     albedo = white * (1 - inside) + iris * inside
     pupil = (smooth_step(look.pupil + 0.0003, look.pupil - 0.0002, radius) * front)[:, None]

@@ -38,11 +38,12 @@ STYLES = {  # lengths and lift in metres: (low, high); what a name leaves out ke
     "afro": dict(top=(0.025, 0.09), side=(0.02, 0.08), back=(0.02, 0.08), lift=(0.03, 0.10), combs=("out",),
                  curl=(0.0025, 0.005)),
     "locs": dict(top=(0.10, 0.30), side=(0.10, 0.30), back=(0.10, 0.30), lift=(0.010, 0.025), combs=("part", "back")),
-    "bun": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.009), combs=("tie",)),
-    "ponytail": dict(top=(0.16, 0.2), side=(0.16, 0.2), back=(0.16, 0.2), lift=(0.003, 0.01), combs=("tie",)),
+    "bun": dict(top=(0.34, 0.4), side=(0.34, 0.4), back=(0.34, 0.4), lift=(0.003, 0.009), combs=("tie",)),
+    "ponytail": dict(top=(0.30, 0.50), side=(0.30, 0.50), back=(0.30, 0.50), lift=(0.003, 0.01), combs=("tie",)),
 }
-STEPS = {"buzz": 3, "crop": 7, "quiff": 9}  # points of a strand; 13 for the rest
+STEPS = {"buzz": 3, "crop": 7, "quiff": 9, "bun": 26, "ponytail": 20}  # points of a strand; 13 for the rest
 CURL_STEPS = 40
+BUN_M = 0.032
 FACE_SIDE_M = 0.062  # hair that is not a fringe stays this far from the middle of the face
 CROWN = (0.0, 0.005, 0.845)
 
@@ -211,7 +212,7 @@ def grow(
     lift = look.lift * (0.12 + 0.88 * draw[:, 1] ** 0.7) * thin_edge
 
     place, direction = rest + 5e-4 * roots.normal, roots.normal
-    points = [rest]
+    points, tied = [rest], torch.zeros(count, dtype=torch.bool)
     short = look.style in ("buzz", "afro")
     hug = 0.0 if short else 1.6  # hair far from the body falls back to it
     weight = 0.0 if short or look.comb == "tie" else 0.25 * look.fall if look.comb == "up" else look.fall
@@ -226,6 +227,8 @@ def grow(
         distance, outward = distance_field(place)
         wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward
         direction = unit(0.5 * direction + 0.5 * unit(wish))
+        if look.comb == "tie":
+            direction, tied = _tied(look, place, direction, tied, draw, down)
         place = place + direction * (length / (steps - 1))[:, None]
         distance, outward = distance_field(place)
         needed = lift * min(1.0, 3.0 * t) + 5e-4
@@ -240,6 +243,24 @@ def grow(
     distance, outward = distance_field(points.flatten(0, 1))
     outness = (distance.view(points.shape[:2]) / max(look.lift, 0.004)).clamp(0, 1)
     return roots, points, outness, outward.view(points.shape)
+
+
+def _tied(
+    look: HairLook, place: Tensor, direction: Tensor, tied: Tensor, draw: Tensor, down: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Directions (N, 3) once strands have reached the tie: down the tail, or round and round the bun; and who has."""
+    from_tie = place - torch.tensor(_tie_point(look))
+    tied = tied | (norm(from_tie) < 0.022)
+    if look.style == "ponytail":
+        spread = 0.5 * (draw[:, 2:5] - 0.5) * (norm(from_tie) < 0.05)[:, None]
+        onward = unit(0.55 * direction + 0.6 * down + torch.tensor([0.0, 0.25, 0.0]) + spread)
+    else:
+        from_middle = from_tie - torch.tensor([0.0, 0.012, 0.018])
+        axis = unit(draw[:, 2:5] - 0.5)
+        radius = BUN_M * (0.4 + 0.6 * draw[:, 5:6] ** 0.4)
+        inward = (radius - norm(from_middle)[:, None]) / radius * unit(from_middle)
+        onward = unit(unit(torch.linalg.cross(axis, from_middle)) + 1.5 * inward)
+    return torch.where(tied[:, None], onward, direction), tied
 
 
 def _lengths(look: HairLook, rest: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:

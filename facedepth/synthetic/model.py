@@ -99,8 +99,14 @@ def template_masks() -> TemplateMasks:
     kit, subdivision = load_kit(), head_subdivision()
     masks = subdivision.refine(torch.stack([kit.masks[n] for n in ("lips", "eyelids", "ears", "head", "open")], dim=1))
     part = kit.quad_part.repeat_interleave(4)
+    lips, eyelids, ears, head, openness = masks.clamp(0, 1).unbind(dim=1)
+    # the mouth was shut when the openness was baked; once it opens, light comes in
+    for name, least in (("upper_teeth", 0.55), ("lower_teeth", 0.4), ("tongue", 0.4), ("cavity", 0.2)):
+        inside = subdivision.quads[part == PARTS.index(name)].unique()
+        inside = inside[subdivision.refine(kit.template)[inside, 2] < 0.70]  # not the pockets behind the eyelids
+        openness[inside] = openness[inside].clamp(min=least)
     return TemplateMasks(
-        *masks.clamp(0, 1).unbind(dim=1), to_triangles(subdivision.quads), part.repeat(2),
+        lips, eyelids, ears, head, openness, to_triangles(subdivision.quads), part.repeat(2),
         subdivision.quads[part == PARTS.index("skin")],
     )
 

@@ -66,9 +66,11 @@ class OpacityMap:
         front = torch.full((count,), BEYOND_M).scatter_reduce_(0, cell, seen[:, 2], "amin").view(1, 1, *self._size)
         amount = torch.zeros(count).scatter_add_(0, cell, widths * spacing).view(1, 1, *self._size) / CELL_M**2
         amount = amount.clamp(max=DENSEST)
-        self._maps = torch.cat(
-            [-max_pool2d(-front, 7, 1, 3), avg_pool2d(avg_pool2d(amount, 3, 1, 1), 3, 1, 1)], dim=1
-        )
+        front = -max_pool2d(-front, 5, 1, 2)
+        there = (front < BEYOND_M).float()
+        weight = avg_pool2d(there, 5, 1, 2)
+        front = torch.where(weight > 1e-6, avg_pool2d(front * there, 5, 1, 2) / weight, BEYOND_M)
+        self._maps = torch.cat([front, avg_pool2d(avg_pool2d(amount, 3, 1, 1), 3, 1, 1)], dim=1)
 
     def transmittance(self, points: Tensor, *, depth_m: float) -> Tensor:
         """(N,) share of the light that reaches points (N, 3); within hair it fades over ``depth_m``."""

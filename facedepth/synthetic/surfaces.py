@@ -100,8 +100,10 @@ def arriving_light(
     """
     result = []
     row, column = pixel // size, pixel % size
-    turn = ((row % 4) * 4 + column % 4).float() * 0.25 * np.pi * 1.618
-    radius = (((row % 4) * 5 + (column % 4) * 3) % 16 + 0.5).float().div(16).sqrt()
+    place = (row % 4) * 4 + column % 4
+    place = torch.where(quiet, place, (place + 5 * torch.arange(len(pixel))) % 16)  # points that share a pixel differ
+    turn = place.float() * (0.25 * np.pi * 1.618)
+    radius = ((7 * place) % 16 + 0.5).div(16).sqrt()
     for lamp, towards in enumerate(lighting.towards):
         right = unit(torch.linalg.cross(towards, torch.tensor([0.31, 0.52, 0.79])))
         over = torch.linalg.cross(towards, right)
@@ -111,10 +113,10 @@ def arriving_light(
         start = points[facing] + 8e-4 * normals[facing] + 4e-4 * towards
         lit[facing] = scene.lit(start, unit(towards + aim[facing])).float()
         if hair:
-            lit = lit * hair[lamp].transmittance(points, depth_m=0.004)
+            lit = lit * hair[lamp].transmittance(points, depth_m=0.007)
         narrow = _smoothed(lit, pixel, share, quiet, size, 1)
         wide = _smoothed(lit, pixel, share, quiet, size, max(int(0.0022 / pixel_m), 1))
-        result.append(torch.stack([narrow + (wide - narrow) * seep, narrow, narrow], dim=1))
+        result.append(torch.stack([narrow + 0.6 * (wide - narrow) * seep, narrow, narrow], dim=1))
     return torch.stack(result)
 
 
