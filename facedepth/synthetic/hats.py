@@ -16,6 +16,7 @@ from .model import Piece, PosedBody, shell_piece, template_masks
 from .noise import SolidNoise, smooth_step
 from .scalp import fine_template, scalp_roots
 from .shapes import grid_quads
+from .vectors import dot
 
 KINDS = ("beanie", "cap", "brim", "headscarf", "turban")
 
@@ -62,6 +63,12 @@ def covered_roots(hat: Hat) -> Tensor:
     return rim_margin(hat, scalp_roots().rest) > -0.004
 
 
+def hidden_skin(hat: Hat) -> Tensor:
+    """(V2,) bool: vertices of the fine template that are never seen under the hat, ears under a scarf among them."""
+    rest, _ = fine_template()
+    return (rim_margin(hat, rest) > 0.012) & (rest[:, 2] > 0.60)
+
+
 def pressed(hair: HairLook) -> HairLook:
     """Hair as it lies under and beside a hat: flat, hanging, and not bushy."""
     comb = hair.comb if hair.comb in ("part", "side", "back", "tie") else "part"
@@ -98,7 +105,11 @@ def hat_pieces(hat: Hat, posed: PosedBody, noise: SolidNoise, hair_lift_m: float
         stand_off = stand_off + 0.010 * smooth_step(0.67, 0.62, rest[:, 2])
     stand_off = stand_off * edge - 0.002 * (1 - edge)
     shell = shell_piece(posed.vertices + posed.normals * stand_off[:, None], quads, "hat")
-    pieces = [_smoothed(shell, 60 if hat.kind == "headscarf" else 12)]
+    shell = _smoothed(shell, 60 if hat.kind == "headscarf" else 12)
+    used = quads.unique()  # smoothing shrinks: push out again what sank towards the skin, but for the ears
+    height = dot(shell.vertices - posed.vertices[used], posed.normals[used])
+    sunk = (0.7 * stand_off[used] - height).clamp(min=0) * (masks.ears[used] < 0.05)
+    pieces = [shell._replace(vertices=shell.vertices + sunk[:, None] * posed.normals[used])]
     if hat.kind in ("cap", "brim"):
         pieces.append(_brim(hat, posed))
     return pieces

@@ -69,10 +69,12 @@ def make_labels(
 
 def hair_layer(opacity: Tensor, depth: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Opacity and depth (P,) of strands averaged over the nearest pixels: hair as a layer, not strand by strand."""
-    width = max(size // 128, 1) * 2 + 1
     values = torch.stack([opacity, opacity * depth]).view(1, 2, size, size)
-    weight, total = avg_pool2d(values, width, 1, width // 2, count_include_pad=False)[0].flatten(1)
-    return weight, total / weight.clamp(min=1e-6)
+    reach = max(size // 128, 1)
+    cover = avg_pool2d(values[:, :1], 2 * reach + 1, 1, reach, count_include_pad=False).flatten()
+    reach = 2 * reach
+    weight, total = avg_pool2d(values, 2 * reach + 1, 1, reach)[0].flatten(1)
+    return cover, total / weight.clamp(min=1e-6)
 
 
 def _slit_pixels(camera: Camera, depth: Tensor) -> int:

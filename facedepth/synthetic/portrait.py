@@ -19,7 +19,7 @@ from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
 from .hair import HairLook, draw_colour, draw_hair
-from .hats import Hat, covered_roots, draw_hat, hat_pieces, pressed
+from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
 from .head import vertex_normals
 from .kit import load_kit
 from .labels import CHEST_M, Labels, hair_layer, make_labels
@@ -107,8 +107,10 @@ def make_portrait(
     between_eyes = (posed.left_eye + posed.right_eye) / 2
     camera = place_camera(scenery.shot, between_eyes, size)
     rest, _ = fine_template()
-    under_cloth = (neck_margin(scenery.clothing, rest) > HIDDEN_M) & (rest[:, 2] < 0.64)
-    body = body_piece(posed, under_cloth)
+    hidden = (neck_margin(scenery.clothing, rest) > HIDDEN_M) & (rest[:, 2] < 0.64)
+    if scenery.hat is not None:
+        hidden |= hidden_skin(scenery.hat)
+    body = body_piece(posed, hidden)
     mesh = join([body, *_dressed(person, scenery, posed, noise)])
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
