@@ -92,11 +92,11 @@ def _room(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _foliage(rng: np.random.Generator, size: int) -> np.ndarray:
-    green = np.array([0.08, 0.16, 0.03]) * np.exp(rng.normal(0, 0.3, 3))
+    green = np.array([0.07, 0.11, 0.035]) * np.exp(rng.normal(0, 0.35, 3))
     scales = ((5, 0.5), (14, 0.5), (40, 0.45), (90, 0.3))
     detail = sum(smooth_field(rng, size, cells) * weight for cells, weight in scales)
     sky = np.clip(smooth_field(rng, size, 9) + 1.2 - 2.4 * _grid(size)[1], 0, 1)[..., None] * rng.uniform(0, 1)
-    return (green * np.exp(0.9 * detail)[..., None] * (1 - sky) + sky * np.array([0.7, 0.85, 1.1])).astype(np.float32)
+    return (green * np.exp(0.9 * detail)[..., None] * (1 - sky) + sky * np.array([0.75, 0.85, 1.0])).astype(np.float32)
 
 
 def _lights(rng: np.random.Generator, size: int) -> np.ndarray:

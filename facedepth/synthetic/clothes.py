@@ -89,7 +89,7 @@ def fabric_surface(
     """Fabric at N points given by their places on the template; ``rim`` (N,) is the distance to a hem sewn at 12 mm."""
     first, second = torch.tensor(fabric.colour), torch.tensor(fabric.second_colour)
     x, height, size = rest[:, 0], rest[:, 2], fabric.scale
-    thread = 2 * torch.pi / 0.004
+    thread = 2 * torch.pi / 0.009
     if fabric.pattern == "stripes":
         share = smooth_step(-0.2, 0.2, torch.sin(height * 2 * torch.pi / (0.024 * size)))
     elif fabric.pattern == "checks":

@@ -107,7 +107,7 @@ def grow_brows(look: FacialHairLook, rng: np.random.Generator) -> tuple[Roots, T
     upright = (0.9 - 1.4 * along.clamp(0, 1) - 120 * above)[:, None] * torch.tensor([[0, 0, 1.0]])
     jitter = 0.25 * torch.from_numpy(rng.standard_normal((len(along), 3), dtype=np.float32))
     direction = outwards * (0.35 + 0.8 * along.clamp(0, 1))[:, None] + upright + jitter
-    return roots, _lie_down(roots, direction, look.brow_length * (0.6 + 0.5 * draw[:, 1]), steps=4, rise=0.16)
+    return roots, _lie_down(roots, direction, look.brow_length * (0.6 + 0.5 * draw[:, 1]), steps=5, rise=0.16)
 
 
 def _lie_down(roots: Roots, direction: Tensor, length: Tensor, *, steps: int, rise: float) -> Tensor:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import max_pool2d
 
 from ..camera import Camera
 from .model import MATERIAL
+from .noise import box_blur
 from .render import Hits
 from .vectors import norm
 
@@ -71,9 +72,8 @@ def hair_layer(opacity: Tensor, depth: Tensor, size: int) -> tuple[Tensor, Tenso
     """Opacity and depth (P,) of strands averaged over the nearest pixels: hair as a layer, not strand by strand."""
     values = torch.stack([opacity, opacity * depth]).view(1, 2, size, size)
     reach = max(size // 128, 1)
-    cover = avg_pool2d(values[:, :1], 2 * reach + 1, 1, reach, count_include_pad=False).flatten()
-    reach = 2 * reach
-    weight, total = avg_pool2d(values, 2 * reach + 1, 1, reach)[0].flatten(1)
+    cover = box_blur(values[:, :1], 2 * reach + 1).flatten()
+    weight, total = box_blur(values, 4 * reach + 1)[0].flatten(1)
     return cover, total / weight.clamp(min=1e-6)
 
 
@@ -98,7 +98,6 @@ def _bridge_slits(depth: Tensor, material: Tensor, camera: Camera, size: int) ->
     if not slit.any():
         return depth
     skin = one_of(material, FACE) & (depth > 0)
-    reach = 2 * _slit_pixels(camera, depth) + 1
     weighted = torch.stack([torch.where(skin, depth, 0.0), skin.float()]).view(1, 2, size, size)
-    total, weight = avg_pool2d(weighted, 2 * reach + 1, 1, reach)[0].flatten(1)
+    total, weight = box_blur(weighted, 4 * _slit_pixels(camera, depth) + 3)[0].flatten(1)
     return torch.where(slit & (weight > 0), total / weight.clamp(min=1e-6), depth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 LATTICE = 32
 
@@ -44,3 +45,10 @@ def smooth_step(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
 def bump(x: Tensor, centre: float, width: float) -> Tensor:
     """A bell of height 1 at ``centre``."""
     return torch.exp(-(((x - centre) / width) ** 2))
+
+
+def box_blur(pictures: Tensor, width: int) -> Tensor:
+    """(..., C, H, W) averaged over squares of ``width`` pixels, zero beyond the border: down, then across."""
+    before, after = width // 2, (width - 1) // 2
+    down = avg_pool2d(pad(pictures, (0, 0, before, after)), (width, 1), 1)
+    return avg_pool2d(pad(down, (before, after, 0, 0)), (1, width), 1)

@@ -129,7 +129,7 @@ def make_portrait(
     covered = points.gather(torch.ones(len(points.pixel), 1), size * size)
     linear = linear + backdrop * (1 - covered)
     behind = torch.where(centre.depth > 0, centre.depth, torch.inf)
-    linear, _, _ = _draw_strands(grown.small, maps, lighting, camera, linear, behind, size)
+    linear, _, _ = _draw_strands([grown.small], maps, lighting, camera, linear, behind, size)
     if scenery.glasses is not None:
         linear = look_through_lenses(scenery.glasses, posed, camera, lighting, linear, behind, size)
     linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
@@ -196,8 +196,8 @@ def _shade_points(
         scenery.occluder.fabric if scenery.occluder is not None else None, scenery.glasses, person.hair_rgb,
         scenery.bearing.actions,
     )
-    surface = surface_of(looks, material, place, normal, table, noise)
     pixel_m = scenery.shot.width_m / size
+    surface = surface_of(looks, material, place, normal, table, noise, pixel_m)
     arriving = arriving_light(
         scene, maps, lighting, position, normal, points.pixel, points.share, points.quiet, surface.seep, size, pixel_m
     )

@@ -20,6 +20,7 @@ TONES = (  # linear RGB albedo of facial skin from very fair to very dark
     (0.76, 0.55, 0.44), (0.69, 0.455, 0.335), (0.59, 0.355, 0.235), (0.465, 0.26, 0.158), (0.33, 0.172, 0.10),
     (0.205, 0.102, 0.058), (0.12, 0.060, 0.037), (0.072, 0.038, 0.026),
 )
+PORE_M = 0.0011
 BLOOD = (0.05, 0.42, 0.36)  # what a unit of blood takes from red, green and blue
 
 
@@ -82,7 +83,7 @@ def base_tone(look: SkinLook) -> np.ndarray:
 
 def skin_surface(
     look: SkinLook, rest: Tensor, normals: Tensor, lips: Tensor, lids: Tensor, ears: Tensor, noise: SolidNoise,
-    *, stubble: Tensor, stubble_rgb: Tensor, expression: dict[str, float],
+    *, stubble: Tensor, stubble_rgb: Tensor, expression: dict[str, float], pixel_m: float,
 ) -> Surface:
     """Skin at N points.
 
@@ -90,6 +91,7 @@ def skin_surface(
         rest: (N, 3) places on the template, normals: (N, 3) in the world.
         lips, lids, ears: (N,) masks; stubble: (N,) share of beard growth, stubble_rgb: (3,) its colour.
         expression: facial actions, for the wrinkles they fold.
+        pixel_m: size of a pixel at the face; pores are left out where they are smaller.
     """
     side, height = rest[:, 0].abs(), rest[:, 2]
     front = smooth_step(-0.085, -0.108, rest[:, 1])
@@ -132,7 +134,7 @@ def skin_surface(
     gloss = (0.2 + 0.5 * look.oil) * oily * (1 + 0.8 * lip * (0.5 + look.lipstick)) * (1 + 0.25 * fine)
     roughness = look.roughness + 0.05 * middle - 0.05 * nose - 0.10 * lip
     return Surface(
-        albedo, _bumped(look, rest, normals, noise, forehead, lip, broad, expression), normals,
+        albedo, _bumped(look, rest, normals, noise, forehead, lip, broad, expression, pixel_m), normals,
         roughness.clamp(0.2, 0.8), gloss.clamp(min=0) * (1 - 0.5 * shadow[:, 0]), torch.ones_like(side),
     )
 
@@ -149,9 +151,11 @@ def _moles(look: SkinLook, rest: Tensor) -> Tensor:
 
 def _bumped(
     look: SkinLook, rest: Tensor, normals: Tensor, noise: SolidNoise, forehead: Tensor, lip: Tensor, broad: Tensor,
-    expression: dict[str, float],
+    expression: dict[str, float], pixel_m: float,
 ) -> Tensor:
-    slope = look.pores * (0.00007 * noise.slope(rest, 380, 0) + 0.00004 * noise.slope(rest, 1400, 2))
+    slope = 0.00007 * look.pores * noise.slope(rest, 380, 0)
+    if pixel_m < PORE_M:
+        slope = slope + 0.00004 * look.pores * noise.slope(rest, 1400, 2)
     side, height = rest[:, 0].abs(), rest[:, 2]
     raised = expression.get("browInnerUp", 0.0) + 0.5 * expression.get("browOuterUpLeft", 0.0)
     smile = max(expression.get("mouthSmileLeft", 0.0), expression.get("cheekSquintLeft", 0.0))

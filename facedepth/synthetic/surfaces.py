@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from .clothes import Clothing, Fabric, fabric_surface, neck_margin
 from .eyes import EyeLook, eye_surface, mouth_surface, teeth_surface
@@ -16,7 +15,7 @@ from .hair import HairLook, density
 from .labels import one_of
 from .light import Lighting, Surface
 from .model import template_eye_centres
-from .noise import SolidNoise
+from .noise import SolidNoise, box_blur
 from .render import Scene
 from .skin import SkinLook, skin_surface
 from .strands import OpacityMap
@@ -39,11 +38,12 @@ class Looks:
 
 
 def surface_of(
-    looks: Looks, material: Tensor, rest: Tensor, normals: Tensor, masks: Tensor, noise: SolidNoise
+    looks: Looks, material: Tensor, rest: Tensor, normals: Tensor, masks: Tensor, noise: SolidNoise, pixel_m: float
 ) -> Surface:
     """N points of mixed material.
 
     Args:
+        pixel_m: size of a pixel at the face; finer detail is left out.
         material: (N,); rest, normals: (N, 3); masks: (N, 4) lips, eyelids, ears and beard growth, 0 off the body.
     """
     count = len(material)
@@ -55,8 +55,9 @@ def surface_of(
             for target, values in zip(result, make(chosen), strict=True):
                 target[chosen] = values
 
-    fill(("skin",), lambda i: _skin(looks, rest[i], normals[i], masks[i], noise))
-    fill(("hand",), lambda i: _skin(looks, rest[i] + torch.tensor([0.0, 0.3, 0.0]), normals[i], 0 * masks[i], noise))
+    fill(("skin",), lambda i: _skin(looks, rest[i], normals[i], masks[i], noise, pixel_m))
+    off_face = torch.tensor([0.0, 0.3, 0.0])
+    fill(("hand",), lambda i: _skin(looks, rest[i] + off_face, normals[i], 0 * masks[i], noise, pixel_m))
     for name, centre in zip(("left_eye", "right_eye"), template_eye_centres(), strict=True):
         fill((name,), lambda i, centre=centre: eye_surface(looks.eyes, rest[i] - centre, normals[i], noise))
     fill(("upper_teeth", "lower_teeth"), lambda i: teeth_surface(looks.eyes, rest[i], normals[i]))
@@ -71,11 +72,14 @@ def surface_of(
     return result
 
 
-def _skin(looks: Looks, rest: Tensor, normals: Tensor, masks: Tensor, noise: SolidNoise) -> Surface:
+def _skin(
+    looks: Looks, rest: Tensor, normals: Tensor, masks: Tensor, noise: SolidNoise, pixel_m: float
+) -> Surface:
     lips, lids, ears, beard = masks.unbind(dim=1)
     surface = skin_surface(
         looks.skin, rest, normals, lips, lids, ears, noise, stubble=beard,
         stubble_rgb=torch.tensor(looks.stubble_rgb), expression=looks.expression,
+        pixel_m=pixel_m,
     )
     if looks.hair is None:
         return surface
@@ -125,9 +129,6 @@ def _smoothed(values: Tensor, pixel: Tensor, share: Tensor, quiet: Tensor, size:
     total = torch.zeros(2, size * size)
     total[0].index_add_(0, pixel, values * share)
     total[1].index_add_(0, pixel, share)
-    blurred = total.view(1, 2, size, size)
-    for width in (4, 2 * reach + 1):
-        padded = torch.nn.functional.pad(blurred, (width // 2, (width - 1) // 2) * 2)
-        blurred = avg_pool2d(padded, width, 1)
+    blurred = box_blur(box_blur(total.view(1, 2, size, size), 4), 2 * reach + 1)
     mean = (blurred[0, 0] / blurred[0, 1].clamp(min=1e-6)).flatten()
     return torch.where(quiet, mean[pixel], values)

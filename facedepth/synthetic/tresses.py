@@ -17,19 +17,19 @@ from .scalp import Roots
 from .strands import Strands
 from .vectors import unit
 
-ROOT_COUNT = {"long": 4200, "bob": 4600, "locs": 5000, "buzz": 11000, "afro": 5000, "curls": 4500, "crop": 8000}
-DEFAULT_ROOT_COUNT = 6000
+ROOT_COUNT = {"long": 3800, "bob": 4200, "locs": 4400, "buzz": 9000, "afro": 4500, "curls": 4200, "crop": 7000}
+DEFAULT_ROOT_COUNT = 5200
 BRIGHTEST = 0.7
 LASH_RGB = (0.012, 0.009, 0.008)
 
 
 @dataclass(frozen=True)
 class Grown:
-    """What grows on a person; shadows are cast by hair and beard alone."""
+    """What grows on a person; ``small`` are brows and lashes, which cast no shadow."""
 
     hair: Strands | None
     beard: Strands | None
-    small: tuple[Strands, ...]
+    small: Strands
 
     @property
     def casting(self) -> list[Strands]:
@@ -63,17 +63,15 @@ def grow_everything(
             beard = _plain(roots, points, posed, colour, streams[1], width_m=0.0004, spread=0.3, darkest=0.35)
     roots, points = facial_hair.grow_brows(look, streams[2])
     brow_colour = tuple(min(0.8 * c, 0.25) for c in colour)
-    small = []
-    if len(points):
-        small.append(_plain(roots, points, posed, brow_colour, streams[2], width_m=0.00034, spread=0.25, darkest=0.9))
+    small = _plain(roots, points, posed, brow_colour, streams[2], width_m=0.00034, spread=0.25, darkest=0.9)
     lashes = facial_hair.lash_strands(look, posed.coarse, streams[3])
-    if len(lashes):
-        ones = torch.ones(lashes.shape[:2])
-        small.append(Strands(
-            lashes, torch.tensor([0.0, -1.0, 0.0]).expand_as(lashes), torch.tensor(LASH_RGB).expand_as(lashes),
-            0.00028 * torch.linspace(1.1, 0.35, 5).expand_as(ones), ones, 0.2 * ones,
-        ))
-    return Grown(head_hair, beard, tuple(small))
+    ones = torch.ones(lashes.shape[:2])
+    lashes = Strands(
+        lashes, torch.tensor([0.0, -1.0, 0.0]).expand_as(lashes), torch.tensor(LASH_RGB).expand_as(lashes),
+        0.00028 * torch.linspace(1.1, 0.35, 5).expand_as(ones), ones, 0.2 * ones,
+    )
+    small = Strands(*(torch.cat(both) for both in zip(small, lashes, strict=True)))
+    return Grown(head_hair, beard, small)
 
 
 def _dress(
