@@ -98,7 +98,7 @@ def draw_hair(rng: np.random.Generator, body: Body) -> HairLook | None:
         "bald": 0.07 * mannish, "buzz": 0.12 if mannish else 0.015, "crop": 0.26 if mannish else 0.05,
         "quiff": 0.14 if mannish else 0.02, "slick": 0.08 if mannish else 0.05, "medium": 0.12,
         "bob": 0.02 if mannish else 0.17, "long": 0.05 if mannish else 0.30, "curls": 0.05 if mannish else 0.08,
-        "afro": 0.45 * african, "locs": 0.16 * african, "bun": 0.01 if mannish else 0.09,
+        "afro": 0.6 * max(african - 0.35, 0), "locs": 0.22 * max(african - 0.35, 0), "bun": 0.01 if mannish else 0.09,
         "ponytail": 0.02 if mannish else 0.09,
     }
     if african > 0.55:
