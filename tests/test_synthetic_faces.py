@@ -144,6 +144,7 @@ def test_written_faces_are_read_back_as_they_are(tmp_path, samples):
         assert_close(read[index].depth, samples[index].depth, rtol=0, atol=0)
         assert_close(read[index].image, samples[index].image, atol=1e-6, rtol=0)
         assert torch.equal(read[index].head, samples[index].head)
+        assert torch.equal(read[index].face, samples[index].face)
         assert_close(read[index].camera.K, samples[index].camera.K, rtol=1e-5, atol=1e-3)
         assert_close(read[index].camera.cam2world, samples[index].camera.cam2world)
     assert json.loads((tmp_path / "parameters/seed0001.json").read_text())["identity"] == "person0001"

@@ -17,7 +17,7 @@ from ..camera import Camera
 from ..checks import InputError
 from ..depth import z_to_distance
 from ..io import atomic_path, write_depth, write_image
-from ..layouts import eg3d_path, write_eg3d_camera
+from ..layouts import eg3d_path, write_eg3d_camera, write_eg3d_mask
 from .faces import SyntheticFaces
 
 PICTURE_SIZE = 128  # of EG3D's 8-bit depth
@@ -34,7 +34,7 @@ def generate(
     """Write ``n`` synthetic faces in EG3D's layout, with a progress bar; go on where an earlier call stopped.
 
     Written are images/, depth128x128/ (8-bit, as EG3D's), cam_poses/, depth/ (exact z-depth in metres, float32, NaN
-    where there is none), masks/ (the head) and parameters/ (what each sample was drawn to look like), then
+    where there is none), masks/ (head and face) and parameters/ (what each sample was drawn to look like), then
     manifest.csv of all samples that are there. A sample counts as done once its file in parameters/ is there, which
     is written last; every file appears whole or not at all.
 
@@ -99,7 +99,7 @@ def _write(root: Path, faces: SyntheticFaces, index: int) -> None:
     write_image(eg3d_path(root, "depth128x128", name), depth_picture(labels.depth, labels.mask, camera))
     write_eg3d_camera(eg3d_path(root, "cam_poses", name), camera, faces.size)
     write_depth(eg3d_path(root, "depth", name), labels.depth, labels.mask)
-    write_image(eg3d_path(root, "masks", name), labels.head[0].numpy().astype(np.uint8) * 255)
+    write_eg3d_mask(eg3d_path(root, "masks", name), labels.head, labels.face)
     person, scenery = faces.describe(index)
     description = {
         "name": name, "identity": faces.identities[index], "person": asdict(person), "scenery": asdict(scenery),

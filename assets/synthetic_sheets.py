@@ -1,6 +1,6 @@
 """Contact sheets of synthetic faces, written to assets/: 48 samples as RGB, depth and normals, and 6 at 512 pixels.
 
-    python -m benchmarks.synthetic_sheets [--seed 0]
+    python assets/synthetic_sheets.py [--seed 0]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from facedepth.figures import colour_depth, colour_normals
 from facedepth.io import image_to_uint8
 from facedepth.synthetic import SyntheticFaces
 
-ASSETS = Path(__file__).parent.parent / "assets"
+ASSETS = Path(__file__).parent
 
 
 def grid(pictures: list[np.ndarray], columns: int) -> np.ndarray:
