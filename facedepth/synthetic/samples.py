@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 from ..camera import Camera
 from .render import Hits, Scene, blend_corners
 
-EDGE_M = 0.004  # a jump in depth that makes an edge
+EDGE_M, EDGE_SLOPE = 0.004, 5.0  # a jump in depth that makes an edge, in metres and in pixels
 
 
 class ShadingPoints(NamedTuple):
@@ -47,7 +47,9 @@ def pick_samples(scene: Scene, material: Tensor, camera: Camera, size: int) -> t
     kind = torch.where(centre.triangle >= 0, material[centre.triangle.clamp(min=0)], -1).float()
     features = torch.stack([kind, torch.where(centre.depth > 0, centre.depth, 10.0)]).view(1, 2, size, size)
     spread = max_pool2d(features, 3, 1, 1) + max_pool2d(-features, 3, 1, 1)  # greatest minus least of the neighbours
-    busy = ((spread[0, 0] > 0) | (spread[0, 1] > EDGE_M)).flatten()
+    seen = centre.depth[centre.depth > 0]
+    pixel_m = float(seen.median() / camera.K[0, 0]) if len(seen) else 0.0
+    busy = ((spread[0, 0] > 0) | (spread[0, 1] > max(EDGE_M, EDGE_SLOPE * pixel_m))).flatten()
     quiet = (~busy & (centre.triangle >= 0)).nonzero()[:, 0]
 
     pixel = busy.nonzero()[:, 0]
