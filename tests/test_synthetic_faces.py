@@ -205,4 +205,4 @@ def test_the_shipped_faces_are_those_of_the_generator():
     assert len(shipped) == 8
     made = SyntheticFaces(8, size=256, seed=1)[3]
     difference = (shipped[3].depth - made.depth).abs()
-    assert (difference < 1e-4).float().mean() > 0.99, "run `facedepth generate 8 -o data/faces --size 256 --seed 1` anew"
+    assert (difference < 1e-4).float().mean() > 0.99, "generate 8 faces of seed 1 anew"

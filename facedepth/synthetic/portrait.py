@@ -18,7 +18,7 @@ from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
 from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
-from .hair import HairLook, draw_colour, draw_hair
+from .hair_styles import HairLook, draw_colour, draw_hair
 from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
 from .head import vertex_normals
 from .kit import load_kit

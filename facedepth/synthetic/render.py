@@ -45,10 +45,11 @@ class Hits(NamedTuple):
 class Scene:
     """A triangle mesh to look at, in the world frame, with what speeds the looking up."""
 
-    def __init__(self, vertices: Tensor, triangles: Tensor):
+    def __init__(self, vertices: Tensor, triangles: Tensor, *, ray_casting: bool = True):
+        """``ray_casting`` False keeps to the z-buffer, as does a GPU and a machine where Open3D does not load."""
         check_shapes(vertices=(vertices, "V 3"), triangles=(triangles, "T 3"))
         self.vertices, self.triangles = vertices, triangles
-        self._rays = _open3d_scene(vertices, triangles) if vertices.device.type == "cpu" else None
+        self._rays = _open3d_scene(vertices, triangles) if ray_casting and vertices.device.type == "cpu" else None
 
     def look(self, camera: Camera, height: int, width: int) -> Hits:
         """The first surface under every pixel's centre."""
@@ -61,19 +62,22 @@ class Scene:
         if self._rays is not None:
             ones = torch.ones(len(pixels), 1)
             return self._cast(camera, torch.cat([pixels, ones], dim=1) @ torch.linalg.inv(camera.K).T)
-        finer = 10  # the z-buffer has no single rays: look at a finer grid of pixels and pick
+        finer = 5  # the z-buffer has no single rays: look at a finer grid of pixels and pick
         size = (torch.ceil(pixels.amax(dim=0)) * finer).long()
         place = (pixels * finer).long()
         hits = rasterize(self.vertices, self.triangles, camera.resize(finer), int(size[1]), int(size[0]))
         return Hits(*(values[place[:, 1] * size[0] + place[:, 0]] for values in hits))
 
     def lit(self, points: Tensor, towards: Tensor) -> Tensor:
-        """(N,) bool: whether the light at direction ``towards`` (3,) reaches the points (N, 3) unhindered."""
+        """(N,) bool: whether light from the unit directions ``towards`` (N, 3) reaches the points (N, 3) unhindered.
+
+        The directions are those to places on one lamp; without ray casting their mean stands for all.
+        """
         if self._rays is None:
-            return _lit_by_shadow_map(self.vertices, self.triangles, points, towards)
+            return _lit_by_shadow_map(self.vertices, self.triangles, points, towards.mean(dim=0))
         import open3d.core as o3c
 
-        rays = torch.cat([points, towards.expand_as(points)], dim=1).contiguous()
+        rays = torch.cat([points, towards], dim=1).contiguous()
         blocked = self._rays.test_occlusions(o3c.Tensor.from_numpy(rays.numpy()), nthreads=1)
         return ~torch.from_numpy(blocked.numpy())
 
@@ -92,8 +96,10 @@ class Scene:
 
 
 def _open3d_scene(vertices: Tensor, triangles: Tensor):
-    import open3d as o3d
-
+    try:
+        import open3d as o3d
+    except (ImportError, OSError):  # it needs system libraries that bare containers lack
+        return None
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
         o3d.core.Tensor.from_numpy(vertices.contiguous().numpy()),
@@ -146,7 +152,7 @@ def rasterize(vertices: Tensor, triangles: Tensor, camera: Camera, height: int, 
 def _lit_by_shadow_map(
     vertices: Tensor, triangles: Tensor, points: Tensor, towards: Tensor, *, size: int = 512, bias_m: float = 2e-3
 ) -> Tensor:
-    """The same question on a device without ray casting: a depth map seen from a light 20 m away."""
+    """The same question without ray casting, for one direction (3,): a depth map seen from a light 20 m away."""
     centre = (points.amin(dim=0) + points.amax(dim=0)) / 2
     radius = (vertices - centre).norm(dim=1).amax()
     forward = -towards / towards.norm()

@@ -11,7 +11,8 @@ from torch import Tensor
 from .clothes import Clothing, Fabric, fabric_surface, neck_margin
 from .eyes import EyeLook, eye_surface, mouth_surface, teeth_surface
 from .glasses import Glasses, frame_surface
-from .hair import HairLook, density
+from .hair import density
+from .hair_styles import HairLook
 from .labels import one_of
 from .light import Lighting, Surface
 from .model import template_eye_centres

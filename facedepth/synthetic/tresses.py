@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import facial_hair, hair
 from .facial_hair import FacialHairLook
-from .hair import HairLook
+from .hair_styles import COLOURS, HairLook
 from .model import PosedBody
 from .noise import SolidNoise
 from .scalp import Roots
@@ -83,7 +83,7 @@ def _dress(
     t = torch.linspace(0, 1, steps)[None, :, None]
     base = torch.tensor(look.colour) * (1 - t) + torch.tensor(look.tip_colour) * t
     grey = (look.grey + (draw[:, :1, None] - 0.5) * 2 * min(look.grey, 0.3)).clamp(0, 1)
-    base = base * (1 - grey) + torch.tensor(hair.COLOURS["grey"]) * grey
+    base = base * (1 - grey) + torch.tensor(COLOURS["grey"]) * grey
     albedo = (base * torch.exp(0.5 * (draw[:, 1] - 0.5))[:, None, None]).clamp(max=BRIGHTEST)
     normals = unit(outward @ posed.linear.T)
     taper = (1.15 - torch.linspace(0, 1, steps) ** 3 * 0.75)[None] * (0.7 + 0.6 * draw[:, 2:])
