@@ -16,12 +16,13 @@ from .models import create_model, list_models, load_model, save_model
 from .objectives import LossWeights
 from .prediction import Prediction, predict
 from .sample import Sample
+from .synthetic import SyntheticFaces, generate
 from .training import TrainConfig, TrainingStopped, fit
 from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
-    "Prediction", "Report", "Sample", "TrainConfig", "TrainingStopped", "copy_to_local_disk", "create_model",
-    "evaluate", "explore", "fit", "list_models", "load_model", "predict", "rerender", "save_model", "show",
-    "show_mesh", "show_samples", "show_training", "split",
+    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "copy_to_local_disk",
+    "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_model", "predict", "rerender",
+    "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
 ]

@@ -100,6 +100,18 @@ def _parser() -> argparse.ArgumentParser:
                           help="points a side of the shapes' voxel grid (default: %(default)s)")
     rerender.add_argument("--overwrite", action="store_true", help="replace files that are already there")
 
+    generate = verb(
+        "generate", _generate, "synthetic faces with exact depth, in EG3D's layout",
+        "facedepth generate 10000 -o data/faces --size 256 --shard 0/4",
+    )
+    generate.add_argument("count", metavar="N", type=int, help="how many faces")
+    generate.add_argument("-o", "--out", required=True, help="folder to write to; an interrupted call goes on there")
+    generate.add_argument("--size", type=int, default=512, help="pixels a side (default: %(default)s)")
+    generate.add_argument("--seed", type=int, default=0, help="another seed, other people (default: %(default)s)")
+    generate.add_argument("--views", type=int, default=1, help="pictures of each person (default: %(default)s)")
+    generate.add_argument("--shard", default="0/1", metavar="I/COUNT", help="every COUNT-th face, from the I-th on")
+    generate.add_argument("--backgrounds", metavar="FOLDER", help="photographs to use as backgrounds")
+
     verb("models", _models, "list the models: sizes, licences, where weights come from", "facedepth models")
     return parser
 
@@ -176,6 +188,19 @@ def _rerender(options: argparse.Namespace) -> None:
 
     written = rerender(options.root, size=options.size, grid=options.grid, overwrite=options.overwrite)
     print(f"{len(written)} depth maps written to {Path(options.root) / 'depth'}")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from .synthetic import generate
+
+    part, slash, parts = options.shard.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit()):
+        raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
+    manifest = generate(
+        options.out, options.count, size=options.size, seed=options.seed, views_per_identity=options.views,
+        shard=(int(part), int(parts)), photographs=options.backgrounds,
+    )
+    print(f"listed in {manifest}")
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -1,0 +1,11 @@
+"""Synthetic faces: a seeded parametric generator of portraits with exact depth, masks and camera.
+
+From head to picture: ``kit`` (data) -> ``head`` (shape and pose) -> ``model`` (the scene) -> ``render`` (what is seen)
+-> ``surfaces`` and ``strands`` (light) -> ``portrait`` (one picture) -> ``faces`` (the data set) and ``generating``
+(files).
+"""
+
+from .faces import SyntheticFaces
+from .generating import generate
+
+__all__ = ["SyntheticFaces", "generate"]

@@ -1,0 +1,169 @@
+"""The posed person as a scene: one mesh of body, clothes and accessories, and the strands of hair on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .head import deform, head_subdivision, pose_rotations, shape_coefficients, to_triangles, vertex_normals
+from .kit import BONES, PARTS, load_kit
+from .people import Bearing, Body
+from .scalp import above_hairline, fine_template
+
+MATERIALS = (*PARTS, "cloth", "hat", "frame", "hand", "object")
+MATERIAL = {name: i for i, name in enumerate(MATERIALS)}
+
+
+class Piece(NamedTuple):
+    """A part of the scene.
+
+    Attributes:
+        vertices: (V, 3) world, metres; triangles: (T, 3).
+        rest: (V, 3) places that textures are painted by.
+        openness: (V,) baked ambient occlusion.
+        material: (T,) index into MATERIALS.
+    """
+
+    vertices: Tensor
+    triangles: Tensor
+    rest: Tensor
+    openness: Tensor
+    material: Tensor
+
+    @classmethod
+    def of(cls, vertices: Tensor, triangles: Tensor, rest: Tensor, material: str) -> Piece:
+        """A piece of one material, fully open to the sky."""
+        kind = torch.full((len(triangles),), MATERIAL[material])
+        return cls(vertices, triangles, rest, torch.ones(len(vertices)), kind)
+
+
+def join(pieces: list[Piece]) -> Piece:
+    """All pieces as one."""
+    starts = torch.tensor([0] + [len(piece.vertices) for piece in pieces[:-1]]).cumsum(0)
+    return Piece(
+        torch.cat([piece.vertices for piece in pieces]),
+        torch.cat([piece.triangles + start for piece, start in zip(pieces, starts, strict=True)]),
+        *(torch.cat([piece[field] for piece in pieces]) for field in (2, 3, 4)),
+    )
+
+
+@dataclass(frozen=True)
+class PosedBody:
+    """A person in a pose: the fine mesh in the world, and how the template's head got there.
+
+    Attributes:
+        coarse: (V, 3), vertices: (V2, 3), normals: (V2, 3).
+        linear, offset: the affine map from the template's scalp to the world, (3, 3) and (3,).
+        turn: (3, 3) rotation of the head bone.
+        left_eye, right_eye, nose_tip: (3,) points in the world.
+    """
+
+    coarse: Tensor
+    vertices: Tensor
+    normals: Tensor
+    linear: Tensor
+    offset: Tensor
+    turn: Tensor
+    left_eye: Tensor
+    right_eye: Tensor
+    nose_tip: Tensor
+
+    def carry(self, rest: Tensor) -> Tensor:
+        """Template points (..., 3) near the head to the world."""
+        return rest @ self.linear.T + self.offset
+
+    def carry_strands(self, roots: Tensor, strands: Tensor, root_rest: Tensor) -> Tensor:
+        """Template strands (N, K, 3) so that each root lies at ``roots`` (N, 3) in the world."""
+        return roots[:, None] + (strands - root_rest[:, None]) @ self.linear.T
+
+
+class TemplateMasks(NamedTuple):
+    """Of the fine template: (V2,) masks and place, (T, 3) body triangles and their (T,) material."""
+
+    lips: Tensor
+    eyelids: Tensor
+    ears: Tensor
+    head: Tensor
+    openness: Tensor
+    triangles: Tensor
+    material: Tensor
+    skin_quads: Tensor
+
+
+@lru_cache(maxsize=1)
+def template_masks() -> TemplateMasks:
+    kit, subdivision = load_kit(), head_subdivision()
+    masks = subdivision.refine(torch.stack([kit.masks[n] for n in ("lips", "eyelids", "ears", "head", "open")], dim=1))
+    part = kit.quad_part.repeat_interleave(4)
+    lips, eyelids, ears, head, openness = masks.clamp(0, 1).unbind(dim=1)
+    # the mouth was shut when the openness was baked; once it opens, light comes in
+    for name, least in (("upper_teeth", 0.55), ("lower_teeth", 0.4), ("tongue", 0.4), ("cavity", 0.2)):
+        inside = subdivision.quads[part == PARTS.index(name)].unique()
+        inside = inside[subdivision.refine(kit.template)[inside, 2] < 0.70]  # not the pockets behind the eyelids
+        openness[inside] = openness[inside].clamp(min=least)
+    return TemplateMasks(
+        lips, eyelids, ears, head, openness, to_triangles(subdivision.quads), part.repeat(2),
+        subdivision.quads[part == PARTS.index("skin")],
+    )
+
+
+@lru_cache(maxsize=1)
+def _landmarks() -> tuple[Tensor, Tensor, Tensor, int]:
+    """Scalp vertices (coarse), vertices of the left and the right eye, and the tip of the nose."""
+    kit = load_kit()
+    scalp = (above_hairline(kit.template) > 0.0) & (kit.masks["head"] > 0.5) & (kit.template[:, 2] > 0.7)
+    eyes = [kit.quads[kit.quad_part == PARTS.index(name)].unique() for name in ("left_eye", "right_eye")]
+    x, y, z = kit.template.unbind(dim=1)
+    nose = torch.where((x.abs() < 0.01) & (z > 0.68) & (z < 0.72), y, 1.0).argmin()
+    return scalp.nonzero()[:, 0], eyes[0], eyes[1], int(nose)
+
+
+def template_eye_centres() -> tuple[Tensor, Tensor]:
+    """(3,) middles of the left and right eyeball on the template."""
+    template = load_kit().template
+    _, left, right, _ = _landmarks()
+    return tuple((template[e].amax(dim=0) + template[e].amin(dim=0)) / 2 for e in (left, right))
+
+
+def pose_body(body: Body, bearing: Bearing) -> PosedBody:
+    """Shape, expression and pose applied to the kit."""
+    kit = load_kit()
+    coefficients = shape_coefficients(kit, body.phenotype, body.local, bearing.actions)
+    rotations = pose_rotations(
+        turn_deg=bearing.turn_deg, nod_deg=bearing.nod_deg, tilt_deg=bearing.tilt_deg, gaze_deg=bearing.gaze_deg,
+        arms_deg=bearing.arms_deg,
+    )
+    coarse, turns, _ = deform(kit, coefficients[None], rotations[None])
+    coarse = coarse[0]
+    fine = head_subdivision().refine(coarse)
+    scalp, left_eye, right_eye, nose = _landmarks()
+    homogeneous = torch.cat([kit.template[scalp], torch.ones(len(scalp), 1)], dim=1).double()
+    affine = torch.linalg.lstsq(homogeneous, coarse[scalp].double(), driver="gelsd").solution.float()  # (4, 3)
+    return PosedBody(
+        coarse=coarse, vertices=fine, normals=vertex_normals(fine, template_masks().triangles),
+        linear=affine[:3].T.contiguous(), offset=affine[3], turn=turns[0, 1 + BONES.index("head")],
+        left_eye=coarse[left_eye].mean(dim=0), right_eye=coarse[right_eye].mean(dim=0), nose_tip=coarse[nose],
+    )
+
+
+def body_piece(posed: PosedBody, hidden: Tensor) -> Piece:
+    """Skin, eyes, teeth and tongue, but for triangles whose corners are all ``hidden`` (V2,) under clothes.
+
+    Its first V2 vertices are those of the fine template, in order.
+    """
+    rest, _ = fine_template()
+    masks = template_masks()
+    shown = ~hidden[masks.triangles].all(dim=1)
+    return Piece(posed.vertices, masks.triangles[shown], rest, masks.openness, masks.material[shown])
+
+
+def shell_piece(vertices: Tensor, quads: Tensor, material: str) -> Piece:
+    """A piece from some quads of the fine template at new positions (V2, 3), unused vertices dropped."""
+    rest, _ = fine_template()
+    used, local = quads.unique(return_inverse=True)
+    piece = Piece.of(vertices[used], to_triangles(local), rest[used], material)
+    return piece._replace(openness=0.35 + 0.65 * template_masks().openness[used])

@@ -1,0 +1,54 @@
+"""Solid noise: a smooth random field in space, for mottled skin, cloth, strands of hair and clouds of background."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+LATTICE = 32
+
+
+class SolidNoise:
+    """Four independent, periodic fields of interpolated normal values (mean 0, standard deviation near 0.6)."""
+
+    def __init__(self, rng: np.random.Generator):
+        field = torch.from_numpy(rng.standard_normal((4, LATTICE, LATTICE, LATTICE), dtype=np.float32))
+        for axis in (1, 2, 3):  # the first slice again behind the last: the field repeats without a seam
+            field = torch.cat([field, field.narrow(axis, 0, 1)], dim=axis)
+        self._field = field[None]
+
+    def __call__(self, points: Tensor, per_metre: float | Tensor, channel: int | slice = 0) -> Tensor:
+        """(N,) values at the points (N, 3), ``per_metre`` lattice cells a metre; (N, C) where channel is a slice."""
+        place = points * (per_metre / LATTICE)
+        grid = ((place - place.floor()) * 2 - 1).view(1, 1, 1, -1, 3)
+        wanted = channel if isinstance(channel, slice) else slice(channel, channel + 1)
+        values = torch.nn.functional.grid_sample(self._field[:, wanted], grid, align_corners=True)[0, :, 0, 0].T
+        return values if isinstance(channel, slice) else values[:, 0]
+
+    def slope(self, points: Tensor, per_metre: float, channel: int = 0) -> Tensor:
+        """(N, 3) gradient of the field per metre, by differences over a third of a cell."""
+        step = 0.33 / per_metre
+        here = self(points, per_metre, channel)
+        return torch.stack(
+            [(self(points + step * axis, per_metre, channel) - here) / step for axis in torch.eye(3)], dim=1
+        )
+
+
+def smooth_step(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
+    """0 where x is at ``low``, 1 where at ``high``, smoothly between; ``low`` may be the greater one."""
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def bump(x: Tensor, centre: float, width: float) -> Tensor:
+    """A bell of height 1 at ``centre``."""
+    return torch.exp(-(((x - centre) / width) ** 2))
+
+
+def box_blur(pictures: Tensor, width: int) -> Tensor:
+    """(..., C, H, W) averaged over squares of ``width`` pixels, zero beyond the border: down, then across."""
+    before, after = width // 2, (width - 1) // 2
+    down = avg_pool2d(pad(pictures, (0, 0, before, after)), (width, 1), 1)
+    return avg_pool2d(pad(down, (before, after, 0, 0)), (1, width), 1)

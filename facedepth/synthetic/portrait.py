@@ -1,0 +1,226 @@
+"""One portrait from end to end: a description drawn from seeds, and the picture, depth and masks it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..camera import Camera
+from .background import draw_background
+from .camera_effects import photograph
+from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
+from .eyes import EyeLook, draw_eyes
+from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
+from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
+from .hair_styles import HairLook, draw_colour, draw_hair
+from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
+from .head import vertex_normals
+from .kit import load_kit
+from .labels import CHEST_M, Labels, hair_layer, make_labels
+from .light import Lighting, draw_lighting, irradiance, shade
+from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
+from .noise import SolidNoise
+from .occluders import Occluder, draw_occluder, occluder_pieces
+from .people import Bearing, Body, draw_bearing, draw_body
+from .render import Scene
+from .samples import ShadingPoints, pick_samples
+from .scalp import fine_template
+from .shot import Shot, draw_shot, exported, place_camera
+from .skin import SkinLook, draw_skin
+from .strands import OpacityMap, Strands, shade_fibres, splat
+from .surfaces import Looks, arriving_light, surface_of
+from .tresses import grow_everything
+from .vectors import dot, unit
+
+HIDDEN_M = 0.02  # skin so far below the neckline is never seen
+
+
+@dataclass(frozen=True)
+class Person:
+    """What stays the same from picture to picture."""
+
+    body: Body
+    skin: SkinLook
+    eyes: EyeLook
+    hair: HairLook | None
+    hair_rgb: tuple[float, float, float]
+    facial_hair: FacialHairLook
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """What changes from picture to picture; light, background and camera's flaws are drawn while rendering."""
+
+    bearing: Bearing
+    clothing: Clothing
+    shot: Shot
+    glasses: Glasses | None
+    hat: Hat | None
+    occluder: Occluder | None
+
+
+class Portrait(NamedTuple):
+    """A finished picture: (H, W, 3) uint8 sRGB, its labels and its camera."""
+
+    picture: np.ndarray
+    labels: Labels
+    camera: Camera
+
+
+def stream(*numbers: int) -> np.random.Generator:
+    """A random stream of its own for every tuple of numbers, so that no part disturbs another."""
+    return np.random.default_rng(np.random.SeedSequence(numbers))
+
+
+def draw_person(seed: int, identity: int) -> Person:
+    """The person number ``identity`` of a seed."""
+    rngs = [stream(seed, 0, identity, part) for part in range(6)]
+    body = draw_body(rngs[0], load_kit())
+    skin = draw_skin(rngs[1], body)
+    hair = draw_hair(rngs[3], body)
+    rgb, _, grey = (hair.colour, None, hair.grey) if hair is not None else draw_colour(rngs[5], body)
+    rgb = tuple((np.array(rgb) * (1 - 0.7 * grey) + 0.25 * 0.7 * grey).tolist())
+    return Person(body, skin, draw_eyes(rngs[2], skin), hair, rgb, draw_facial_hair(rngs[4], body))
+
+
+def draw_scenery(seed: int, index: int) -> Scenery:
+    """Pose, clothes and camera of the picture number ``index`` of a seed."""
+    rngs = [stream(seed, 1, index, part) for part in range(6)]
+    return Scenery(
+        draw_bearing(rngs[0]), draw_clothing(rngs[1]), draw_shot(rngs[2]), draw_glasses(rngs[3]), draw_hat(rngs[4]),
+        draw_occluder(rngs[5]),
+    )
+
+
+def make_portrait(
+    person: Person, scenery: Scenery, size: int, entropy: tuple[int, ...], photographs: Path | None = None
+) -> Portrait:
+    """Render one picture at ``size`` x ``size``; ``entropy`` seeds what is drawn on the way."""
+    posed = pose_body(person.body, scenery.bearing)
+    noise = SolidNoise(stream(*entropy, 0))
+    between_eyes = (posed.left_eye + posed.right_eye) / 2
+    camera = place_camera(scenery.shot, between_eyes, size)
+    rest, _ = fine_template()
+    hidden = (neck_margin(scenery.clothing, rest) > HIDDEN_M) & (rest[:, 2] < 0.64)
+    if scenery.hat is not None:
+        hidden |= hidden_skin(scenery.hat)
+    body = body_piece(posed, hidden)
+    mesh = join([body, *_dressed(person, scenery, posed, noise)])
+    covered = covered_roots(scenery.hat) if scenery.hat is not None else None
+    hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
+    grown = grow_everything(
+        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered,
+        thinning=min(max(size / 256, 0.5), 1.0),
+    )
+    scene = Scene(mesh.vertices, mesh.triangles)
+    centre, points = pick_samples(scene, mesh.material, camera, size)
+    backdrop = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
+    surroundings = backdrop.mean(dim=0).double().numpy()
+    lighting = draw_lighting(stream(*entropy, 3), surroundings, _to_camera(camera, between_eyes))
+
+    maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
+    linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
+    covered = points.gather(torch.ones(len(points.pixel), 1), size * size)
+    linear = linear + backdrop * (1 - covered)
+    behind = torch.where(centre.depth > 0, centre.depth, torch.inf)
+    linear, _, _ = _draw_strands([grown.small], maps, lighting, camera, linear, behind, size)
+    if scenery.glasses is not None:
+        linear = look_through_lenses(scenery.glasses, posed, camera, lighting, linear, behind, size)
+    linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
+
+    material = torch.where(centre.triangle >= 0, mesh.material[centre.triangle.clamp(min=0)], -1)
+    height = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, (centre.triangle >= 0).nonzero()[:, 0])
+    below = torch.zeros(size * size, dtype=torch.bool)
+    below[centre.triangle >= 0] = height[:, 0] < 0.735 + CHEST_M + 0.10
+    opacity, depth = hair_layer(opacity, depth, size)
+    labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
+    metered = labels.face.view(size, size).numpy()
+    picture = photograph(stream(*entropy, 4), (linear / lighting.white() ** 0.8).view(size, size, 3).numpy(), metered)
+    return Portrait(picture, labels, exported(camera, between_eyes))
+
+
+def _to_camera(camera: Camera, between_eyes: Tensor) -> np.ndarray:
+    level = (camera.cam2world[:3, 3] - between_eyes).double().numpy() * [1, 1, 0]
+    return level / np.linalg.norm(level)
+
+
+def _dressed(person: Person, scenery: Scenery, posed: PosedBody, noise: SolidNoise) -> list[Piece]:
+    """Clothes and everything else that is put on or held."""
+    rest, _ = fine_template()
+    quads = template_masks().skin_quads
+    margin = neck_margin(scenery.clothing, rest)
+    quads = quads[(margin[quads].amax(dim=1) > -0.004) & (rest[quads][..., 2].amax(dim=1) < 0.66)]
+    worn = cloth_vertices(scenery.clothing, posed.vertices, posed.normals, rest, noise)
+    pieces = [shell_piece(worn, quads, "cloth")]
+    if scenery.hat is not None:
+        pieces += hat_pieces(scenery.hat, posed, noise, person.hair.lift if person.hair is not None else 0.0)
+    if scenery.glasses is not None:
+        pieces += frame_pieces(scenery.glasses, posed)
+    if scenery.occluder is not None:
+        pieces += occluder_pieces(scenery.occluder, posed)
+    return pieces
+
+
+def _shade_points(
+    person: Person, scenery: Scenery, posed: PosedBody, mesh: Piece, scene: Scene, points: ShadingPoints,
+    maps: list[OpacityMap], lighting: Lighting, camera: Camera, noise: SolidNoise, size: int,
+) -> Tensor:
+    """(P, 3) light from all surfaces, by the share of every pixel that they cover."""
+    masks = template_masks()
+    table = torch.zeros(len(mesh.vertices), 4)
+    body = len(posed.vertices)
+    rest, _ = fine_template()
+    table[:body, :3] = torch.stack([masks.lips, masks.eyelids, masks.ears], dim=1)
+    beard = person.facial_hair.beard
+    shaved = person.skin.stubble if beard == "none" else 0.0
+    table[:body, 3] = masks.head * (shaved * beard_region("full", rest) + 0.8 * beard_region(beard, rest))
+    normals = torch.zeros_like(mesh.vertices)
+    normals[:body] = posed.normals
+    if len(mesh.vertices) > body:
+        normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[(mesh.triangles >= body).all(dim=1)])[body:]
+    columns = torch.cat([mesh.vertices, normals, mesh.rest, mesh.openness[:, None], table], dim=1)
+    position, normal, place, openness, table = points.interpolate(columns, mesh.triangles).split([3, 3, 3, 1, 4], dim=1)
+    normal = unit(normal)
+    view = unit(camera.cam2world[:3, 3] - position)
+    normal = torch.where(dot(normal, view)[:, None] < -0.2, -normal, normal)
+    material = mesh.material[points.triangle]
+    looks = Looks(
+        person.skin, person.eyes, person.hair, scenery.clothing,
+        scenery.hat.fabric if scenery.hat is not None else None,
+        scenery.occluder.fabric if scenery.occluder is not None else None, scenery.glasses, person.hair_rgb,
+        scenery.bearing.actions,
+    )
+    pixel_m = scenery.shot.width_m / size
+    surface = surface_of(looks, material, place, normal, table, noise, pixel_m)
+    arriving = arriving_light(
+        scene, maps, lighting, position, normal, points.pixel, points.share, points.quiet, surface.seep, size, pixel_m
+    )
+    return points.gather(shade(surface, view, lighting, arriving, openness[:, 0]), size * size)
+
+
+def _draw_strands(
+    layers: Sequence[Strands], maps: list[OpacityMap], lighting: Lighting, camera: Camera, linear: Tensor,
+    behind: Tensor, size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The picture (P, 3) with strands over it; their opacity, and depth (P,) of the nearer layer."""
+    eye = camera.cam2world[:3, 3]
+    opacity, depth = torch.zeros(size * size), torch.zeros(size * size)
+    for strands in layers:
+        count, steps = strands.points.shape[:2]
+        flat = strands.points.flatten(0, 1)
+        share = [m.transmittance(flat, depth_m=0.009).view(count, steps) for m in maps]
+        arriving = torch.stack(share) if share else torch.ones(len(lighting.towards), count, steps)
+        sky = irradiance(lighting.sky, strands.normals.reshape(-1, 3)).view(count, steps, 3)
+        colour = shade_fibres(strands, eye, lighting.towards, lighting.rgb, arriving, sky)
+        mixed, alpha, z = splat(strands, colour, camera, size, size, behind)
+        linear = linear * (1 - alpha[:, None]) + mixed * alpha[:, None]
+        nearer = (alpha >= 0.25) & ((opacity < 0.25) | (z < depth))
+        depth = torch.where(nearer | (opacity == 0), z, depth)
+        opacity = 1 - (1 - opacity) * (1 - alpha)
+    return linear, opacity, depth

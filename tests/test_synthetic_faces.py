@@ -1,0 +1,208 @@
+"""The data set of synthetic faces, and the folders it is written to."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+from torch.utils.data import DataLoader
+
+from facedepth.checks import InputError
+from facedepth.cli import main
+from facedepth.data import EG3DFaces, split
+from facedepth.layouts import eg3d_path
+from facedepth.synthetic import SyntheticFaces, generate, generating
+from facedepth.synthetic.faces import one_thread
+from facedepth.synthetic.labels import FACE_RADIUS_M
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return SyntheticFaces(6, size=SIZE, seed=11)
+
+
+@pytest.fixture(scope="module")
+def samples(faces):
+    return [faces[i] for i in range(len(faces))]
+
+
+def test_samples_keep_the_conventions(faces, samples):
+    assert faces.depth_kind == "metric"
+    for name, sample in zip(faces.names, samples, strict=True):
+        assert sample.name == name
+        assert sample.image.shape == (3, SIZE, SIZE)
+        assert sample.image.dtype == torch.float32
+        assert 0 <= sample.image.min() < sample.image.max() <= 1
+        assert torch.equal(sample.mask, sample.depth > 0)
+        assert not (sample.head & ~sample.mask).any()
+        assert not (sample.face & ~sample.head).any()
+        assert sample.face.sum() > 0.02 * SIZE**2
+        assert 0.3 < sample.depth[sample.head].median() < 2.0
+
+
+def test_the_camera_is_the_one_that_took_the_picture(samples):
+    """In the world of the camera the face lies before the plane of the ears, upright, around the eyes at the origin."""
+    for sample in samples:
+        points = sample.camera.to_world(sample.camera.unproject(sample.depth))
+        face = points[:, sample.face[0]]
+        x, y, z = face.mean(dim=1)
+        assert abs(x) < 0.06
+        assert -0.08 < y < 0.03
+        assert -0.09 < z < 0.06
+        assert (face.amax(dim=1) - face.amin(dim=1)).max() < 2 * FACE_RADIUS_M
+        rotation = sample.camera.cam2world[:3, :3]
+        assert_close(rotation @ rotation.T, torch.eye(3), atol=1e-5, rtol=0)
+        assert torch.linalg.det(rotation) > 0
+        pixels, _ = sample.camera.project(sample.camera.unproject(sample.depth))
+        row, column = sample.face[0].nonzero()[0].tolist()
+        assert_close(pixels[:, row, column], torch.tensor([column + 0.5, row + 0.5]), atol=1e-3, rtol=0)
+
+
+def test_the_subjects_left_is_on_the_viewers_right(faces):
+    """Seen from the front: a camera that stands to the viewer's right has a positive x."""
+    for index in range(len(faces)):
+        _, scenery = faces.describe(index)
+        position = faces[index].camera.cam2world[:3, 3]
+        assert torch.sign(position[0]) == np.sign(scenery.shot.yaw_deg) or abs(scenery.shot.yaw_deg) < 3
+        assert position[2] > 0.3  # in front of the face
+
+
+def test_a_sample_depends_on_seed_and_index_alone(faces, samples):
+    again = SyntheticFaces(40, size=SIZE, seed=11)
+    again[30]
+    assert torch.equal(again[3].image, samples[3].image)
+    assert torch.equal(again[3].depth, samples[3].depth)
+    assert not torch.equal(SyntheticFaces(6, size=SIZE, seed=12)[3].image, samples[3].image)
+    assert torch.equal(faces[-1].image, samples[-1].image)
+    with pytest.raises(IndexError):
+        faces[6]
+
+
+def test_workers_make_the_same_samples(faces, samples):
+    batches = list(DataLoader(faces, batch_size=3, num_workers=2))
+    assert torch.equal(torch.cat([batch.image for batch in batches]), torch.stack([s.image for s in samples]))
+    assert torch.equal(torch.cat([batch.depth for batch in batches]), torch.stack([s.depth for s in samples]))
+
+
+@pytest.mark.slow
+def test_another_process_makes_the_same_bytes(samples):
+    code = (
+        "import hashlib; from facedepth.synthetic import SyntheticFaces; s = SyntheticFaces(6, size=64, seed=11)[2]; "
+        "print(hashlib.sha256(s.image.numpy().tobytes() + s.depth.numpy().tobytes()).hexdigest())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = hashlib.sha256(samples[2].image.numpy().tobytes() + samples[2].depth.numpy().tobytes()).hexdigest()
+    assert run.stdout.strip() == ours
+
+
+def test_views_share_the_person_and_split_keeps_people_apart():
+    faces = SyntheticFaces(12, size=SIZE, seed=4, views_per_identity=3)
+    assert faces.identities[:4] == ["person0000"] * 3 + ["person0001"]
+    (person, one), (same, other) = faces.describe(0), faces.describe(2)
+    assert person == same
+    assert one != other
+    train, val = split(faces, val=0.25)
+    assert not set(train.identities) & set(val.identities)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n: expected at least 1, got 0"), ({"n": 2, "size": 8}, "size: expected 32 to 2048"),
+        ({"n": 2, "seed": -1}, "seed"), ({"n": 2, "views_per_identity": 0}, "views_per_identity"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        SyntheticFaces(**arguments)
+
+
+def test_an_empty_folder_of_photographs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected photographs"):
+        SyntheticFaces(2, photographs=tmp_path)
+
+
+def test_one_thread_is_given_back():
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_written_faces_are_read_back_as_they_are(tmp_path, samples):
+    manifest = generate(tmp_path, 2, size=SIZE, seed=11)
+    assert manifest.read_text().count("\n") == 3
+    read = EG3DFaces(tmp_path, size=SIZE)
+    assert read.depth_kind == "metric"
+    for index in range(2):
+        assert_close(read[index].depth, samples[index].depth, rtol=0, atol=0)
+        assert_close(read[index].image, samples[index].image, atol=1e-6, rtol=0)
+        assert torch.equal(read[index].head, samples[index].head)
+        assert torch.equal(read[index].face, samples[index].face)
+        assert_close(read[index].camera.K, samples[index].camera.K, rtol=1e-5, atol=1e-3)
+        assert_close(read[index].camera.cam2world, samples[index].camera.cam2world)
+    assert json.loads((tmp_path / "parameters/seed0001.json").read_text())["identity"] == "person0001"
+    picture = EG3DFaces(tmp_path, size=SIZE, depth_kind="affine")[0]
+    head = picture.head[0]
+    ours, theirs = samples[0].depth[0][head], picture.depth[0][head]
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.98
+
+
+def test_generating_resumes_and_shards_share_a_folder(tmp_path, samples, monkeypatch):
+    generate(tmp_path, 4, size=SIZE, seed=11, shard=(1, 2))
+    assert sorted(p.stem for p in (tmp_path / "parameters").iterdir()) == ["seed0001", "seed0003"]
+    (tmp_path / "parameters/seed0003.json").unlink()  # as if interrupted before the last file
+    eg3d_path(tmp_path, "images", "seed0001").unlink()  # done samples are not made again
+    written = []
+    write = generating._write
+
+    def noted(root, faces, index):
+        written.append(index)
+        write(root, faces, index)
+
+    monkeypatch.setattr(generating, "_write", noted)
+    manifest = generate(tmp_path, 4, size=SIZE, seed=11)
+    assert written == [0, 2, 3]
+    assert manifest.read_text().count("\n") == 5
+    assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_the_command_line_writes_and_refuses(tmp_path, capsys):
+    assert main(["generate", "1", "-o", str(tmp_path / "out"), "--size", str(SIZE), "--seed", "11"]) == 0
+    assert len(EG3DFaces(tmp_path / "out")) == 1
+    assert main(["generate", "1", "-o", str(tmp_path / "other"), "--shard", "1of2"]) == 2
+    assert "expected I/COUNT" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_other_settings_and_bad_shards_are_refused(tmp_path):
+    generate(tmp_path, 1, size=SIZE, seed=11)
+    with pytest.raises(InputError, match="was made with"):
+        generate(tmp_path, 1, size=SIZE, seed=12)
+    with pytest.raises(InputError, match="got 2/2"):
+        generate(tmp_path, 1, size=SIZE, shard=(2, 2))
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def full(path, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(generating, "write_depth", full)
+    with pytest.raises(InputError, match="disk is full"):
+        generate(tmp_path, 1, size=SIZE, seed=11)
+    assert not list((tmp_path / "parameters").iterdir())
+
+
+def test_the_shipped_faces_are_those_of_the_generator():
+    shipped = EG3DFaces(Path(__file__).parents[1] / "data" / "faces", size=256)
+    assert len(shipped) == 8
+    made = SyntheticFaces(8, size=256, seed=1)[3]
+    difference = (shipped[3].depth - made.depth).abs()
+    assert (difference < 1e-4).float().mean() > 0.99, "generate 8 faces of seed 1 anew"
