@@ -201,7 +201,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypa
 
 
 def test_the_shipped_faces_are_those_of_the_generator():
-    shipped = EG3DFaces(Path(__file__).parents[1] / "data" / "faces", size=256)
+    shipped = EG3DFaces(Path(__file__).parents[1] / "data" / "sample", size=256)
     assert len(shipped) == 8
     made = SyntheticFaces(8, size=256, seed=1)[3]
     difference = (shipped[3].depth - made.depth).abs()
