@@ -14,7 +14,7 @@ from PIL import Image
 from facedepth.cli import main
 from facedepth.models import list_models, save_model
 
-VERBS = ("demo", "predict", "train", "evaluate", "rerender", "models")
+VERBS = ("demo", "predict", "train", "evaluate", "rerender", "generate", "models")
 TINY = [
     "--option", "channels=2", "--option", "depth=2", "--option", "input_size=32", "--set", "epochs=1",
     "--set", "batch_size=2", "--set", "device=cpu",

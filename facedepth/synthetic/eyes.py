@@ -61,7 +61,7 @@ def eye_surface(look: EyeLook, offset: Tensor, normals: Tensor, noise: SolidNois
     pupil = (smooth_step(look.pupil + 0.0003, look.pupil - 0.0002, radius) * front)[:, None]
     albedo = albedo * (1 - pupil) + 0.004 * pupil
     roughness = torch.where(radius < IRIS_M + 0.001, 0.07, 0.16)
-    return Surface(albedo, normals, normals, roughness, torch.full_like(radius, 2.0), 0.3 * torch.ones_like(radius))
+    return Surface(albedo, normals, normals, roughness, torch.full_like(radius, 1.1), 0.3 * torch.ones_like(radius))
 
 
 def teeth_surface(look: EyeLook, rest: Tensor, normals: Tensor) -> Surface:
