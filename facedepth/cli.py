@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int, default=0, help="another seed, other people (default: %(default)s)")
     generate.add_argument("--views", type=int, default=1, help="pictures of each person (default: %(default)s)")
     generate.add_argument("--shard", default="0/1", metavar="I/COUNT", help="every COUNT-th face, from the I-th on")
+    generate.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     generate.add_argument("--backgrounds", metavar="FOLDER", help="photographs to use as backgrounds")
 
     verb("models", _models, "list the models: sizes, licences, where weights come from", "facedepth models")
@@ -198,7 +199,7 @@ def _generate(options: argparse.Namespace) -> None:
         raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
     manifest = generate(
         options.out, options.count, size=options.size, seed=options.seed, views_per_identity=options.views,
-        shard=(int(part), int(parts)), photographs=options.backgrounds,
+        shard=(int(part), int(parts)), photographs=options.backgrounds, workers=options.workers,
     )
     print(f"listed in {manifest}")
 

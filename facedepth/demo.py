@@ -39,8 +39,8 @@ def run_demo(out: str | Path, *, epochs: int = 8) -> Path:
     out = Path(out)
     train, val = split(EG3DFaces(SAMPLE_SET), val=0.25)
     print(
-        f"No trained weights are shipped yet: training a small Attention-UNet for about a minute on the {len(train)} "
-        f"sample heads,\nthen predicting one it has not seen ({val.names[0]}). They are plain test shapes, not people."
+        f"No trained weights are shipped yet: training a small Attention-UNet for about a minute on {len(train)} "
+        f"sample faces,\nthen predicting one it has not seen ({val.names[0]}). Expect a rough likeness."
     )
     model = _train(train, val, epochs)
     report = evaluate(model, val)

@@ -112,18 +112,19 @@ def mesh_views(mesh: Mesh, *, size: int = 320, textured: bool = True) -> dict[st
 
 
 def render_mesh(
-    mesh: Mesh, *, yaw_deg: float = 0.0, pitch_deg: float = 0.0, size: int = 320, textured: bool = True
+    mesh: Mesh, *, yaw_deg: float = 0.0, pitch_deg: float = 0.0, size: int = 320, textured: bool = True,
+    framed_on: Mesh | None = None,
 ) -> np.ndarray:
     """(size, size, 3) uint8 picture of a mesh, by ray casting on the CPU: needs no display and no graphics card.
 
-    The camera orbits the middle of the mesh: positive yaw sees it from its right (image right), positive pitch from
-    above. Without texture it is clay.
+    The camera orbits the middle of the mesh, or of the one it is ``framed_on``, so that pictures of its parts compare:
+    positive yaw sees it from its right (image right), positive pitch from above. Without texture it is clay.
     """
     import open3d
 
     supersampling = 2
     side = size * supersampling
-    K, world2cam = _orbit(mesh, math.radians(yaw_deg), math.radians(pitch_deg), side)
+    K, world2cam = _orbit(framed_on or mesh, math.radians(yaw_deg), math.radians(pitch_deg), side)
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(mesh.vertices, mesh.faces.astype(np.uint32))
     hits = scene.cast_rays(scene.create_rays_pinhole(K, world2cam, side, side))

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from .checks import InputError
 from .figures import colour_depth, curves, mesh_views, panel, render_mesh, sample_row
 from .io import atomic_path, image_to_uint8
 from .mesh import Mesh
@@ -110,11 +109,12 @@ def explore(prediction: Prediction) -> ipywidgets.Widget:
         "yaw_deg": ipywidgets.FloatSlider(value=25, min=-80, max=80, step=5, description="turn", readout_format=".0f"),
     }
     picture = ipywidgets.Image(format="png")
+    whole = prediction.mesh(max_triangles=_PREVIEW_TRIANGLES)
 
     def redraw(_=None) -> None:
         low_mm, high_mm = sliders["range_mm"].value
         picture.value = _side_by_side(
-            prediction, depth, near=near + low_mm / 1000, far=near + high_mm / 1000,
+            prediction, depth, whole, near=near + low_mm / 1000, far=near + high_mm / 1000,
             cut_m=sliders["cut_mm"].value / 1000, yaw_deg=sliders["yaw_deg"].value,
         )
 
@@ -129,16 +129,15 @@ def explore(prediction: Prediction) -> ipywidgets.Widget:
 
 
 def _side_by_side(
-    prediction: Prediction, depth: torch.Tensor, *, near: float, far: float, cut_m: float, yaw_deg: float
+    prediction: Prediction, depth: torch.Tensor, whole: Mesh, *, near: float, far: float, cut_m: float, yaw_deg: float
 ) -> bytes:
     """A PNG of the photo, the depth map and the mesh."""
     photo = Image.fromarray(image_to_uint8(prediction.image))
     map_picture = Image.fromarray(colour_depth(depth, prediction.mask, near=near, far=far))
-    try:
-        mesh = prediction.mesh(cut_m=cut_m, max_triangles=_PREVIEW_TRIANGLES)
-        view = Image.fromarray(render_mesh(mesh, yaw_deg=yaw_deg, size=_HEIGHT))
-    except InputError:
-        view = Image.new("RGB", (_HEIGHT, _HEIGHT), "white")  # the cut left nothing
+    mesh = prediction.mesh(cut_m=cut_m, max_triangles=_PREVIEW_TRIANGLES)
+    view = Image.new("RGB", (_HEIGHT, _HEIGHT), "white")
+    if len(mesh.faces):  # the cut may leave nothing
+        view = Image.fromarray(render_mesh(mesh, yaw_deg=yaw_deg, size=_HEIGHT, framed_on=whole))
     parts = [part.resize((round(part.width * _HEIGHT / part.height), _HEIGHT)) for part in (photo, map_picture)]
     parts.append(view)
     sheet = Image.new("RGB", (sum(part.width for part in parts), _HEIGHT), "white")

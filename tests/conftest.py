@@ -17,7 +17,7 @@ from facedepth.models import DepthNetwork, create_model
 
 torch.set_num_threads(1)
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 
 
 @pytest.fixture(scope="session")

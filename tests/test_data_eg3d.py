@@ -17,7 +17,7 @@ from facedepth.io import read_image
 from facedepth.layouts import eg3d_path, write_eg3d_mask
 from facedepth.sample import Sample
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 STEMS = ["seed0000", "seed0001", "seed0002", "seed0003"]
 
 

@@ -19,7 +19,7 @@ from facedepth.layouts import (
     write_eg3d_camera,
 )
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 DISTANCES = Path(__file__).parent / "data" / "eg3d_sample" / "depth_float"
 
 

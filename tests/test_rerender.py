@@ -15,7 +15,7 @@ from facedepth.data.rerendering import cast_depth, read_shape
 from facedepth.depth import distance_to_z, z_to_distance
 from facedepth.layouts import eg3d_path, eg3d_world_vertices, read_eg3d_camera
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 DISTANCES = Path(__file__).parent / "data" / "eg3d_sample" / "depth_float"
 STEMS = ["seed0000", "seed0001", "seed0002", "seed0003"]
 GRID, SIZE, BACKGROUND = 128, 128, 3.3

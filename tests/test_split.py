@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, split
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 
 
 class People(Dataset):

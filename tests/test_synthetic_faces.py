@@ -206,3 +206,14 @@ def test_the_shipped_faces_are_those_of_the_generator():
     made = SyntheticFaces(8, size=256, seed=1)[3]
     difference = (shipped[3].depth - made.depth).abs()
     assert (difference < 1e-4).float().mean() > 0.99, "generate 8 faces of seed 1 anew"
+
+
+def test_workers_write_the_same_files(tmp_path):
+    for workers in (0, 2):
+        generate(tmp_path / str(workers), 3, size=SIZE, seed=11, workers=workers)
+    alone, together = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "0", tmp_path / "2")
+    )
+    assert alone == together
+    assert len(alone) == 3 * 6 + 2

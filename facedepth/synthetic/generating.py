@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
 
 from ..camera import Camera
 from ..checks import InputError
@@ -29,7 +31,7 @@ MANIFEST_COLUMNS = (
 
 def generate(
     root: str | Path, n: int, *, size: int = 512, seed: int = 0, views_per_identity: int = 1,
-    shard: tuple[int, int] = (0, 1), photographs: str | Path | None = None,
+    shard: tuple[int, int] = (0, 1), photographs: str | Path | None = None, workers: int = 0,
 ) -> Path:
     """Write ``n`` synthetic faces in EG3D's layout, with a progress bar; go on where an earlier call stopped.
 
@@ -42,6 +44,7 @@ def generate(
         root: the folder.
         shard: (i, count): only the samples with index % count == i, for several machines or processes on one folder.
         size, seed, views_per_identity, photographs: as ``SyntheticFaces`` takes them.
+        workers: processes that make faces beside each other; 0 makes them in this one.
 
     Returns:
         The manifest.
@@ -56,18 +59,37 @@ def generate(
     faces = SyntheticFaces(
         n, size=size, seed=seed, views_per_identity=views_per_identity, photographs=photographs
     )
+    writer = _Writer(root, faces)
     try:
         _settle(root, {"size": size, "seed": seed, "views_per_identity": views_per_identity})
-        from tqdm import tqdm
-
-        for index in tqdm(range(part, n, parts), desc=f"faces -> {root}", unit="face"):
-            if not _parameters_path(root, faces.names[index]).exists():
-                _write(root, faces, index)
+        missing = [i for i in range(part, n, parts) if not _parameters_path(root, faces.names[i]).exists()]
+        made = DataLoader(writer, batch_size=None, sampler=missing, num_workers=workers)
+        for complaint in tqdm(made, total=len(missing), desc=f"faces -> {root}", unit="face"):
+            if complaint:
+                raise InputError(complaint)
         return _write_manifest(root)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InputError(f"{root}: the disk is full; make room and call again, whole samples are kept") from None
-        raise
+        raise InputError(_complain(root, error)) from None
+
+
+class _Writer(Dataset):
+    """Writes a sample where others read one, so that a ``DataLoader``'s workers can do it; gives complaints."""
+
+    def __init__(self, root: Path, faces: SyntheticFaces):
+        self.root, self.faces = root, faces
+
+    def __getitem__(self, index: int) -> str:
+        try:
+            _write(self.root, self.faces, index)
+        except OSError as error:
+            return _complain(self.root, error)
+        return ""
+
+
+def _complain(root: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"{root}: the disk is full; make room and call again, whole samples are kept"
+    return f"{root}: cannot be written to ({error})"
 
 
 def _parameters_path(root: Path, name: str) -> Path:

@@ -1,0 +1,48 @@
+"""A data set comes to the local disk whole and once."""
+
+import shutil
+
+import pytest
+
+from facedepth.checks import InputError
+from facedepth.data import EG3DFaces, copy_to_local_disk
+
+
+def test_a_folder_is_copied_and_a_cut_copy_goes_on(sample_root, tmp_path):
+    target = copy_to_local_disk(sample_root, tmp_path / "local")
+    assert target == tmp_path / "local"
+    assert len(EG3DFaces(target)) == 4
+    short, gone = target / "images" / "seed0001.png", target / "cam_poses" / "seed0002.npy"
+    kept = target / "images" / "seed0000.png"
+    short.write_bytes(short.read_bytes()[:100])
+    gone.unlink()
+    before = kept.stat().st_mtime_ns
+    copy_to_local_disk(sample_root, target)
+    for path in (short, gone):
+        assert path.read_bytes() == (sample_root / path.relative_to(target)).read_bytes()
+    assert kept.stat().st_mtime_ns == before
+    assert not list(target.rglob("*.part"))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+@pytest.mark.parametrize("nested", [True, False])
+def test_an_archive_is_unpacked_once(sample_root, tmp_path, kind, nested):
+    source = tmp_path / "source" / "eg3d"
+    shutil.copytree(sample_root, source)
+    archive = shutil.make_archive(tmp_path / "faces", kind, source.parent if nested else source)
+    target = copy_to_local_disk(archive, tmp_path / "local")
+    assert target == (tmp_path / "local" / "eg3d" if nested else tmp_path / "local")
+    assert len(EG3DFaces(target)) == 4
+    mark = target / "images" / "seed0000.png"
+    mark.write_bytes(b"mine")
+    assert copy_to_local_disk(archive, tmp_path / "local") == target
+    assert mark.read_bytes() == b"mine"
+
+
+def test_what_cannot_be_copied_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: no such folder or archive; is the Drive mounted\?"):
+        copy_to_local_disk(tmp_path / "nowhere", tmp_path / "local")
+    for name, content in (("faces.zip", b"PK no archive"), ("faces.rar", b"rar")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}: cannot be unpacked .* expected \.zip, \.tar"):
+            copy_to_local_disk(tmp_path / name, tmp_path / "local")
