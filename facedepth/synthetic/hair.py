@@ -108,6 +108,7 @@ def grow(
     short = look.style in ("buzz", "afro")
     hug = 0.0 if short else 1.6  # hair far from the body falls back to it
     weight = 0.0 if short or look.comb == "tie" else 0.25 * look.fall if look.comb == "up" else look.fall
+    distance, outward = torch.zeros(count), roots.normal  # where strands are, for the next step
     for step in range(1, steps):
         t = step / (steps - 1)
         comb = combing(look, rest, place)
@@ -116,7 +117,6 @@ def grow(
         stand = 0.6 * (1 - t) ** 3 + 1.5 * short
         wish = comb * (1 - 0.85 * fall.clamp(max=1)) + stand * roots.normal + 2.5 * fall * down
         wish = wish + look.frizz * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
-        distance, outward = distance_field(place)
         wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward
         direction = unit(0.5 * direction + 0.5 * unit(wish))
         if look.comb == "tie":

@@ -66,7 +66,7 @@ class Bearing:
 
 
 def clipped_normal(rng: np.random.Generator, spread: float, limit: float) -> float:
-    return float(np.clip(rng.normal(0, spread), -limit, limit))
+    return min(max(float(rng.normal(0, spread)), -limit), limit)
 
 
 def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:

@@ -38,6 +38,7 @@ from .surfaces import Looks, arriving_light, surface_of
 from .tresses import grow_everything
 from .vectors import dot, unit
 
+MARGIN = 0.15  # of the picture's width
 HIDDEN_M = 0.02  # skin so far below the neckline is never seen
 
 
@@ -111,7 +112,7 @@ def make_portrait(
     if scenery.hat is not None:
         hidden |= hidden_skin(scenery.hat)
     body = body_piece(posed, hidden)
-    mesh = join([body, *_dressed(person, scenery, posed, noise)])
+    mesh = _in_view(join([body, *_dressed(person, scenery, posed, noise)]), camera, size)
     covered = covered_roots(scenery.hat) if scenery.hat is not None else None
     hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
     grown = grow_everything(
@@ -143,6 +144,17 @@ def make_portrait(
     metered = labels.face.view(size, size).numpy()
     picture = photograph(stream(*entropy, 4), (linear / lighting.white() ** 0.8).view(size, size, 3).numpy(), metered)
     return Portrait(picture, labels, exported(camera, between_eyes))
+
+
+def _in_view(mesh: Piece, camera: Camera, size: int) -> Piece:
+    """The piece without triangles that lie outside of the picture and of a margin from which shadows fall into it."""
+    pixels = (mesh.vertices - camera.cam2world[:3, 3]) @ camera.cam2world[:3, :3] @ camera.K.T
+    place = pixels[:, :2] / pixels[:, 2:] / size
+    (left, above), (right, below) = (place < -MARGIN).T, (place > 1 + MARGIN).T
+    sides = left + 2 * right + 4 * above + 8 * below  # a bit for every side that a vertex is beyond
+    a, b, c = sides[mesh.triangles].T
+    shown = (a & b & c) == 0
+    return mesh._replace(triangles=mesh.triangles[shown], material=mesh.material[shown])
 
 
 def _to_camera(camera: Camera, between_eyes: Tensor) -> np.ndarray:
