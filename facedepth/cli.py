@@ -44,19 +44,20 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     demo = verb(
-        "demo", _demo, "train on the sample faces for a minute, then show a face in 3D",
+        "demo", _demo, "the shipped weights on a photo: depth, meshes and pictures of a face in 3D",
         "facedepth demo -o outputs/demo",
     )
     demo.add_argument("-o", "--out", default="outputs/demo", help="folder to write to (default: %(default)s)")
-    demo.add_argument("--epochs", type=int, default=8, help="length of the training (default: %(default)s)")
 
     predict = verb(
         "predict", _predict, "photos in, depth maps and meshes out",
-        "facedepth predict me.jpg -o outputs --model face.safetensors --format npy,png,glb",
+        "facedepth predict me.jpg -o outputs --format npy,png,glb",
     )
     predict.add_argument("photos", metavar="IMAGE|FOLDER|LIST.txt", help="a picture, a folder, or a list of paths")
     predict.add_argument("-o", "--out", required=True, help="folder to write to")
-    predict.add_argument("--model", required=True, help="a checkpoint: .safetensors, .pt or .pth")
+    predict.add_argument("--model", default="attention_unet",
+                         help="a model whose weights are shipped, or a .safetensors, .pt or .pth file "
+                         "(default: %(default)s)")
     predict.add_argument("--crop", choices=("face", "none"), default="face",
                          help="find the face, or take the whole picture (default: %(default)s)")
     predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
@@ -82,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         "facedepth evaluate --data eg3d:data/sample --model runs/unet/best.safetensors -o outputs/scores",
     )
     _add_data(evaluate)
-    evaluate.add_argument("--model", required=True, help="a checkpoint: .safetensors, .pt or .pth")
+    evaluate.add_argument("--model", default="attention_unet",
+                          help="a model whose weights are shipped, or a .safetensors, .pt or .pth file "
+                          "(default: %(default)s)")
     evaluate.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
     evaluate.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
     evaluate.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
@@ -128,7 +131,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from .demo import run_demo
 
-    run_demo(options.out, epochs=options.epochs)
+    run_demo(options.out)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -235,10 +235,11 @@ def test_state_dict_of_an_unknown_network(tmp_path, state):
     assert all(key in str(caught.value) for key in state)
 
 
-def test_no_such_file(tmp_path):
+def test_no_such_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("facedepth.models.checkpoint.SHIPPED", tmp_path)
     with pytest.raises(InputError, match=r"nothing.safetensors: no such checkpoint file"):
         load_model(tmp_path / "nothing.safetensors")
-    with pytest.raises(InputError, match=r"attention_unet: no such checkpoint file; no weights are shipped"):
+    with pytest.raises(InputError, match=r"attention_unet\.safetensors: no such checkpoint file; name a file"):
         load_model("attention_unet")
     with pytest.raises(InputError, match="no such checkpoint file"):
         load_model(tmp_path)
@@ -250,3 +251,22 @@ def test_other_suffixes(tmp_path):
         load_model(tmp_path / "face.onnx")
     with pytest.raises(InputError, match=r"face.pt: expected a name that ends in .safetensors"):
         save_model(create_model("attention_unet", **OPTIONS), tmp_path / "face.pt")
+
+
+def test_half_the_size_and_still_computed_in_32_bits(tmp_path, tiny_model):
+    model = tiny_model()
+    whole = save_model(model, tmp_path / "whole.safetensors")
+    half = save_model(model, tmp_path / "half.safetensors", half=True)
+    tensors = load_file(half)
+    assert {tensor.dtype for tensor in tensors.values()} <= {torch.float16, torch.int64}
+    assert half.stat().st_size < whole.stat().st_size
+    for key, tensor in load_model(half).state_dict().items():
+        expected = model.state_dict()[key]
+        assert tensor.dtype == expected.dtype
+        assert_close(tensor, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_shipped_weights_are_found_by_name():
+    model = load_model("attention_unet")
+    assert model.kind == "relief"
+    assert {"training_data", "metrics", "licence"} <= model.info.keys()

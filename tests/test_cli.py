@@ -398,7 +398,6 @@ def test_checkpoints_that_are_none(refused, tmp_path, sample_root, weights, verb
     assert "resnet.pt: its keys (conv1.weight, ...) are those of no known network" in said_of(resnet)
     assert "cut.safetensors: not a readable safetensors file" in said_of(cut)
     assert "gone.safetensors: no such checkpoint file" in said_of("gone.safetensors")
-    assert "no weights are shipped for 'attention_unet' yet" in said_of("attention_unet")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""The demo: its files, and what it says of a checkout without samples."""
+"""The demo: its files, and what it says where the repository's pictures are missing."""
 
 import pytest
 
@@ -6,10 +6,9 @@ from facedepth import demo
 from facedepth.checks import InputError
 
 
-@pytest.mark.slow
 def test_the_demo_writes_a_face_in_3d_again_and_again(tmp_path, capsys):
     for _ in range(2):  # its own files are replaced, others stay
-        picture = demo.run_demo(tmp_path, epochs=1)
+        picture = demo.run_demo(tmp_path)
         (tmp_path / "mine.txt").write_text("kept")
     names = {path.suffix for path in tmp_path.iterdir()}
     assert {".glb", ".obj", ".ply", ".npy", ".png"} <= names
@@ -21,5 +20,5 @@ def test_the_demo_writes_a_face_in_3d_again_and_again(tmp_path, capsys):
 
 def test_without_samples_the_demo_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SAMPLE_SET", tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no sample set; clone the repository"):
+    with pytest.raises(InputError, match="nowhere: not there; clone the repository"):
         demo.run_demo(tmp_path)

@@ -20,7 +20,7 @@ from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8
 from facedepth.models import DepthNetwork, create_model
-from facedepth.prediction import DEFAULT_FOV_DEG, HEAD_DEPTH_M, Prediction, predict
+from facedepth.prediction import DEFAULT_FOV_DEG, HEAD_DEPTH_M, Prediction, _without_specks, predict
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 EXIF_IFD, FOCAL_35MM, ORIENTATION = 0x8769, 0xA405, 0x0112
@@ -499,7 +499,7 @@ WIDE = """
 import resource, sys
 import numpy as np, torch
 from facedepth.models import create_model
-from facedepth.prediction import predict
+from facedepth.prediction import _without_specks, predict
 torch.set_num_threads(1)
 model = create_model("attention_unet", channels=2, depth=2, head_mask=False, kind="affine_relief")
 row = np.linspace(0, 255, 12000).astype(np.uint8)
@@ -519,3 +519,13 @@ def test_a_photo_12000_pixels_wide_fits_into_memory_and_its_mesh_into_the_budget
     assert shapes == ["1", "1500", "12000", "512", "4096", "3"]
     assert 100_000 < int(triangles) <= 1_000_000
     assert float(peak) < 4
+
+
+def test_crumbs_of_a_mask_go_and_large_parts_stay():
+    mask = torch.zeros(1, 40, 40, dtype=torch.bool)
+    mask[:, 2:22, 5:35] = True  # 600 pixels
+    mask[:, 25:35, 5:15] = True  # 100, parted from the rest by a hand
+    clean = mask.clone()
+    mask[:, 36:39, 30:35] = mask[:, 22, 35] = True  # crumbs, one touching a corner
+    assert torch.equal(_without_specks(mask), clean)
+    assert not _without_specks(torch.zeros(1, 4, 4, dtype=torch.bool)).any()

@@ -21,16 +21,19 @@ from ..checks import InputError
 from ..io import atomic_path
 from .converters import convert
 from .network import DepthNetwork, choose_device
-from .registry import MODELS, create_model
+from .registry import MODELS, SHIPPED, create_model
 
 _OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", "version")
 
 
-def save_model(model: DepthNetwork, path: str | Path, *, info: Mapping[str, str] | None = None) -> Path:
+def save_model(
+    model: DepthNetwork, path: str | Path, *, info: Mapping[str, str] | None = None, half: bool = False
+) -> Path:
     """Write a model, made by ``create_model`` or ``load_model``, as a .safetensors checkpoint.
 
     Args:
         info: further metadata, such as ``training_data``, ``metrics``, ``licence``; joins what the model already has.
+        half: store the weights in 16 bits, half the size; they are computed with in 32 all the same.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -41,6 +44,8 @@ def save_model(model: DepthNetwork, path: str | Path, *, info: Mapping[str, str]
         "std": json.dumps(model.std.flatten().tolist()), "version": version("facedepth"),
     }
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    if half:
+        state = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     with atomic_path(path) as temporary:
         temporary.write_bytes(serialise(state, metadata=metadata))
     return path
@@ -50,19 +55,20 @@ def load_model(source: str | Path, *, device: str | torch.device = "auto") -> De
     """A network with its trained weights, in evaluation mode.
 
     Args:
-        source: a checkpoint of this library (.safetensors), or a state dict published elsewhere (.pt, .pth), which is
-            recognised by its keys: the original project's Attention-UNet.
+        source: the name of a model whose weights are shipped ("attention_unet"); a checkpoint of this library
+            (.safetensors); or a state dict published elsewhere (.pt, .pth), which is recognised by its keys: the
+            original project's Attention-UNet.
         device: "auto" is the CUDA card where there is one, else the CPU.
 
     Raises:
         InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen.
     """
     path = Path(source)
+    if not path.is_file() and str(source) in MODELS:
+        path = SHIPPED / f"{source}.safetensors"
     if not path.is_file():
-        hint = ""
-        if str(source) in MODELS:
-            hint = f"; no weights are shipped for {source!r} yet, name a file (weights: {MODELS[str(source)].weights})"
-        raise InputError(f"{source}: no such checkpoint file{hint}")
+        hint = f"; name a file (weights: {MODELS[str(source)].weights})" if str(source) in MODELS else ""
+        raise InputError(f"{path}: no such checkpoint file{hint}")
     if path.suffix == ".safetensors":
         model, state = _read_own(path)
     elif path.suffix in (".pt", ".pth"):

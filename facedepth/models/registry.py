@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import NamedTuple
 
 from ..checks import InputError
 from .attention_unet import AttentionUNet
 from .network import DepthNetwork
+
+SHIPPED = Path(__file__).parents[2] / "assets" / "weights"
+"""Weights that lie in the repository, ``<name>.safetensors`` each, with a model card beside it."""
 
 
 class ModelEntry(NamedTuple):
@@ -30,8 +34,8 @@ MODELS = {
     "attention_unet": ModelEntry(
         AttentionUNet,
         about="Attention-UNet, keeps fine detail",
-        licence="MIT (code); weights are their trainer's",
-        weights="train it, or convert the original project's Attention_UNET_*_weights.pt",
+        licence="MIT (code and shipped weights)",
+        weights="shipped in a clone of the repository; or train it, or the original's Attention_UNET_*_weights.pt",
     ),
 }
 
