@@ -47,6 +47,7 @@ class Body:
 
     @property
     def is_mannish(self) -> bool:
+        """Nearer to male: what beards, hair and make-up go by."""
         return self.phenotype.gender < 0.5
 
     @property
@@ -68,6 +69,7 @@ class Bearing:
 
 
 def clipped_normal(rng: np.random.Generator, spread: float, limit: float) -> float:
+    """A normal value about 0 with this standard deviation, cut at +-limit."""
     return min(max(float(rng.normal(0, spread)), -limit), limit)
 
 
