@@ -62,7 +62,7 @@ def _train(train: Dataset, val: Dataset, epochs: int) -> DepthNetwork:
         model = create_model("attention_unet", channels=16)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
-            out=folder, epochs=epochs, batch_size=6, repeats=24, learning_rate=3e-3, ema_decay=0.95, augment=0.3,
+            out=folder, epochs=epochs, batch_size=6, repeats=12, learning_rate=3e-3, ema_decay=0.95, augment=0.3,
             workers=0,
         )
         fit(model, train, val, config)
