@@ -46,6 +46,7 @@ def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
 
 
 def draw_fabric(rng: np.random.Generator) -> Fabric:
+    """Half of the fabrics plain, the rest striped, chequered, blotched or knit."""
     pattern = str(rng.choice(["plain", "stripes", "checks", "blotches", "knit"], p=[0.55, 0.13, 0.1, 0.08, 0.14]))
     return Fabric(
         pattern, random_colour(rng), random_colour(rng), float(rng.uniform(0.6, 1.8)), float(rng.uniform(0.3, 1.2))
@@ -53,6 +54,7 @@ def draw_fabric(rng: np.random.Generator) -> Fabric:
 
 
 def draw_clothing(rng: np.random.Generator) -> Clothing:
+    """Something with a neckline: shirts, jumpers, hoodies."""
     cut = str(rng.choice(CUTS, p=[0.36, 0.17, 0.12, 0.17, 0.12, 0.06]))
     return Clothing(cut, float(rng.uniform(-0.012, 0.012)), draw_fabric(rng))
 

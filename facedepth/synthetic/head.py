@@ -110,10 +110,10 @@ def pose_rotations(
     """(1 + bones, 3, 3) local rotations; the first is what stays still.
 
     Args:
-        turn_deg, nod_deg, tilt_deg: of the head, shared by the three bones of the neck and the head; positive turns
-            to the subject's left, nods down, tilts to the subject's right... as the right-hand rule about z, x, y says.
-        gaze_deg: of both eyes, about z and x.
-        arms_deg: how far the arms hang from the template's pose.
+        turn_deg, nod_deg, tilt_deg: of the head, shared evenly by the three bones of the neck and the head; positive
+            turns the face to the subject's left, nods it down, tilts the crown to the subject's left.
+        gaze_deg: of both eyes, to the subject's left and down.
+        arms_deg: how far the arms are lowered from the template's pose.
     """
     rotations = torch.eye(3).repeat(len(BONES) + 1, 1, 1)
     quarter = rotation("z", turn_deg / 4) @ rotation("x", nod_deg / 4) @ rotation("y", tilt_deg / 4)
@@ -170,6 +170,7 @@ class Subdivision:
 
     @classmethod
     def of(cls, quads: Tensor, vertex_count: int) -> Subdivision:
+        """The subdivision of quads (F, 4) over so many vertices."""
         face_count = len(quads)
         ends = torch.stack([quads, quads.roll(-1, dims=1)], dim=-1).flatten(0, 1).sort(dim=-1).values
         edges, edge_of_corner, uses = ends.unique(dim=0, return_inverse=True, return_counts=True)

@@ -24,7 +24,7 @@ SLIT_M = 0.003
 HEAD = ("skin", "cavity", "left_eye", "right_eye", "tongue", "upper_teeth", "lower_teeth", "hat", "frame")
 FACE = ("skin", "left_eye", "right_eye")
 INSIDE = ("cavity", "tongue", "upper_teeth", "lower_teeth")
-CHEST_M = -0.27  # below this height on the template, skin is chest and shoulder and not neck
+NECK_BASE_M = 0.565  # below this height on the template, skin is chest and shoulder and not neck
 
 
 class Labels(NamedTuple):

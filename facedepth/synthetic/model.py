@@ -96,6 +96,7 @@ class TemplateMasks(NamedTuple):
 
 @lru_cache(maxsize=1)
 def template_masks() -> TemplateMasks:
+    """The kit's masks on the fine template."""
     kit, subdivision = load_kit(), head_subdivision()
     masks = subdivision.refine(torch.stack([kit.masks[n] for n in ("lips", "eyelids", "ears", "head", "open")], dim=1))
     part = kit.quad_part.repeat_interleave(4)

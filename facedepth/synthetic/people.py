@@ -1,6 +1,6 @@
 """Who stands before the camera: ranges of shape, expression and pose that look like people and not like caricatures.
 
-The spreads were found by looking at hundreds of heads: a standard deviation of 0.2 for local shapes varies faces
+The spreads were found by looking at hundreds of heads: a standard deviation near 0.2 for local shapes varies faces
 about as much as real ones vary, 0.4 gives caricatures, 0.7 monsters.
 """
 
@@ -20,13 +20,15 @@ OPPOSITES = (
     ("compress", "uncompress"),
 )
 SPREADS = (  # the first pattern that matches a local shape's name gives its standard deviation
-    (r"ear-shape", 0.05),
-    (r"trans-(in|out)$|^head-trans", 0.07),
-    (r"^forehead-scale-vert|^head-scale-vert|^head-angle", 0.09),
-    (r"^head-age", 0.14),
-    (r"prognathism|jaw-drop|^mouth-trans-(forward|backward)|^head-|^neck|^measure", 0.16),
-    (r"eye-(scale|trans|height)", 0.15),
-    (r"", 0.20),
+    (r"ear-shape", 0.06),
+    (r"trans-(in|out)$|^head-trans", 0.08),
+    (r"^forehead-scale-vert|^head-scale-vert|^head-angle", 0.10),
+    (r"^head-age", 0.155),
+    (r"prognathism|jaw-drop|^mouth-trans-(forward|backward)|^head-|^neck|^measure", 0.185),
+    (r"eye-(scale|trans|height)", 0.18),
+    (r"^l-cheek", 0.34),
+    (r"^chin", 0.26),
+    (r"", 0.23),
 )
 HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
 EXTRA_ACTIONS = (
@@ -45,6 +47,7 @@ class Body:
 
     @property
     def is_mannish(self) -> bool:
+        """Nearer to male: what beards, hair and make-up go by."""
         return self.phenotype.gender < 0.5
 
     @property
@@ -66,6 +69,7 @@ class Bearing:
 
 
 def clipped_normal(rng: np.random.Generator, spread: float, limit: float) -> float:
+    """A normal value about 0 with this standard deviation, cut at +-limit."""
     return min(max(float(rng.normal(0, spread)), -limit), limit)
 
 

@@ -22,7 +22,7 @@ from .hair_styles import HairLook, draw_colour, draw_hair
 from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
 from .head import vertex_normals
 from .kit import load_kit
-from .labels import CHEST_M, Labels, hair_layer, make_labels
+from .labels import NECK_BASE_M, Labels, hair_layer, make_labels
 from .light import Lighting, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
 from .noise import SolidNoise
@@ -138,7 +138,7 @@ def make_portrait(
     material = torch.where(centre.triangle >= 0, mesh.material[centre.triangle.clamp(min=0)], -1)
     height = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, (centre.triangle >= 0).nonzero()[:, 0])
     below = torch.zeros(size * size, dtype=torch.bool)
-    below[centre.triangle >= 0] = height[:, 0] < 0.735 + CHEST_M + 0.10
+    below[centre.triangle >= 0] = height[:, 0] < NECK_BASE_M
     opacity, depth = hair_layer(opacity, depth, size)
     labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
     metered = labels.face.view(size, size).numpy()

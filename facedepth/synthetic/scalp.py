@@ -32,6 +32,7 @@ class Roots(NamedTuple):
     weights: Tensor
 
     def pick(self, chosen: Tensor) -> Roots:
+        """Some of the roots, by index or by mask."""
         return Roots(*(values[chosen] for values in self))
 
     def carry(self, values: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class Shot:
 
 
 def draw_shot(rng: np.random.Generator) -> Shot:
+    """Mostly from the front, up to 55 degrees to a side, with lenses from 12 to 30 degrees."""
     return Shot(
         yaw_deg=clipped_normal(rng, 18, 55), pitch_deg=clipped_normal(rng, 7, 20), roll_deg=clipped_normal(rng, 4, 12),
         horizontal_fov_deg=float(rng.uniform(12, 30)), width_m=float(rng.uniform(0.25, 0.37)),

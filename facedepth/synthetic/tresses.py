@@ -33,6 +33,7 @@ class Grown:
 
     @property
     def casting(self) -> list[Strands]:
+        """What casts shadows and has depth."""
         return [strands for strands in (self.hair, self.beard) if strands is not None]
 
 
