@@ -79,7 +79,7 @@ def training_batches(
     order = EpochOrder(len(dataset) * repeats, seed)
     loader = DataLoader(
         Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
-        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_interrupts,
+        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(), worker_init_fn=leave_interrupts,
     )
     return loader, order
 
@@ -97,7 +97,7 @@ def bad_data_named(loader: DataLoader) -> Iterator[Sample]:
         raise InputError(str(error).rpartition("facedepth.checks.InputError: ")[2].strip()) from None
 
 
-def _leave_interrupts(worker: int) -> None:
+def leave_interrupts(worker: int) -> None:
     """A Ctrl-C is for the main process, which needs its workers until the step is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

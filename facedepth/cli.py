@@ -6,7 +6,7 @@ import argparse
 import ast
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from .checks import InputError
@@ -87,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
                           help="a model whose weights are shipped, or a .safetensors, .pt or .pth file "
                           "(default: %(default)s)")
     evaluate.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
+    evaluate.add_argument("--val", type=float,
+                          help="only the share that `train --val` kept to validate on, for instance 0.1")
+    evaluate.add_argument("--seed", type=int, default=0, help="of that split (default: %(default)s)")
     evaluate.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
     evaluate.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
                           help="fit scale and shift to the truth first, or not (default: %(default)s)")
@@ -135,7 +138,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from .io import list_images
+    from .io import list_images, refuse_existing
     from .models import load_model
     from .prediction import check_formats, predict
 
@@ -145,6 +148,7 @@ def _predict(options: argparse.Namespace) -> None:
     failed = []
     for photo in photos:
         try:
+            refuse_existing([Path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
             face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
             written = face.save(options.out, formats=formats, overwrite=options.overwrite)
         except InputError as error:
@@ -162,26 +166,34 @@ def _train(options: argparse.Namespace) -> None:
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
     settings = _assignments(options.set, allowed)
-    if options.model in list_models():
-        options_of_model = _assignments(options.option, None)
-        try:
-            model = create_model(options.model, **options_of_model)
-        except TypeError as error:
-            raise InputError(f"--option: {error}") from None
-    else:
-        model = load_model(options.model)
     config = TrainConfig(out=options.out, resume=options.resume, **settings)
-    train, val = split(_data(options, config.input_size or model.input_size), val=options.val, seed=config.seed)
+    model_options = _assignments(options.option, None)
+    new = options.model in list_models()
+    try:
+        model = create_model(options.model, **model_options) if new else load_model(options.model)
+    except TypeError as error:
+        raise InputError(f"--option: {error}") from None
+    if model_options and not new:
+        raise InputError("--option: only where --model is a model's name; a checkpoint brings its own options")
+    data = _data(options, config.input_size or model.input_size)
+    if new and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
+        config = replace(config, target_kind="affine_relief")  # all that such data can teach
+    train, val = split(data, val=options.val, seed=config.seed)
     fit(model, train, val, config)
     print(f"best model: {Path(options.out) / 'best.safetensors'}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from .evaluation import evaluate
+    from .data import split
+    from .evaluation import REPORT_FILES, evaluate
+    from .io import refuse_existing
     from .models import load_model
 
+    refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
     model = load_model(options.model, device=options.device)
     data = _data(options, model.input_size)
+    if options.val is not None:
+        _, data = split(data, val=options.val, seed=options.seed)
     report = evaluate(model, data, region=options.region, align=options.align)
     print(report)
     print("written:", ", ".join(str(path) for path in report.save(options.out, overwrite=options.overwrite)))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ALIGNMENTS = ("scale_shift", "none")
 REGIONS = ("face", "head", "mask")
+REPORT_FILES = ("metrics.csv", "summary.json", "summary.txt", "pictures.png")
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ class Report:
         Raises:
             InputError: one of them is already there.
         """
-        folder = Path(folder)
-        paths = [folder / name for name in ("metrics.csv", "summary.json", "summary.txt", "pictures.png")]
+        paths = [Path(folder) / name for name in REPORT_FILES]
         refuse_existing(paths, overwrite)
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(self.scores[0]), lineterminator="\n")

@@ -235,6 +235,8 @@ def _open_picture(path: str | Path) -> Image.Image:
         picture = Image.open(path)
         picture.load()
     except UnidentifiedImageError:
+        if path.suffix.lower() in (".heic", ".heif"):
+            raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
         raise InputError(f"{path}: not a picture, whatever its name says") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too large a picture ({error})") from None

@@ -36,11 +36,15 @@ class RunFolder:
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
         config_path = self.path / "config.json"
-        if config_path.exists() and not resume:
+        if self.path.resolve().is_relative_to("/content/drive") and not Path("/content/drive/MyDrive").is_dir():
+            raise InputError(f"{self.path}: the Drive is not mounted; what is written there would be lost")
+        # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
+        started = self.state_path.exists() or (self.path / "history.csv").exists()
+        if started and not resume:
             raise InputError(
                 f"{self.path}: holds a run already; go on with it (resume=True, --resume) or choose another folder"
             )
-        if config_path.exists():
+        if started:
             _check_same(json.loads(config_path.read_text()), config, self.path)
         else:
             with atomic_path(config_path) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import threading
@@ -14,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, bad_data_named, to_device, training_batches
+from .batches import Transformed, bad_data_named, leave_interrupts, to_device, training_batches
 from .checks import InputError
 from .config import TrainConfig
 from .evaluation import picture_row, score_batch
@@ -51,7 +52,8 @@ def fit(
     Raises:
         InputError: data and target that do not fit, a folder with another run.
         TrainingStopped: the loss became NaN or infinite.
-        KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there.
+        KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
+            holds the weights of the last step, not the best ones.
     """
     if len(train) == 0 or len(val) == 0:
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
@@ -72,7 +74,10 @@ class _Run:
         target_kind = config.target_kind or model.kind
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
-        self.data = {"train_samples": len(train), "val_samples": len(val), "identities": len(set(train.identities))}
+        self.data = {
+            "depth_kind": train.depth_kind, "train_samples": len(train), "train_people": _fingerprint(train.identities),
+            "val_samples": len(val), "val_people": _fingerprint(val.identities),
+        }
         self.device = choose_device(config.device)
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
 
@@ -83,7 +88,10 @@ class _Run:
             repeats=config.repeats, workers=config.workers, seed=config.seed,
         )
         self.steps_per_epoch = len(self.loader)
-        self.val_loader = DataLoader(Transformed(val, Resize(model.input_size)), batch_size=config.batch_size)
+        self.val_loader = DataLoader(
+            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size, num_workers=config.workers,
+            worker_init_fn=leave_interrupts,
+        )
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
         self.optimiser = OPTIMISERS[config.optimiser](model.parameters(), lr=config.learning_rate, **decay)
         self.schedule = make_schedule(
@@ -92,7 +100,9 @@ class _Run:
         self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
         on_cuda = self.device.type == "cuda"
         self.use_amp = config.amp == "always" or (config.amp == "cuda" and on_cuda)
-        self.amp_type = torch.float16 if on_cuda and not torch.cuda.is_bf16_supported() else torch.bfloat16
+        # Cards before Ampere, such as Colab's T4, only emulate bfloat16.
+        emulated = on_cuda and torch.cuda.get_device_capability(self.device)[0] < 8
+        self.amp_type = torch.float16 if emulated else torch.bfloat16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.use_amp and self.amp_type is torch.float16)
 
         self.epoch, self.step_in_epoch = 0, 0
@@ -248,7 +258,8 @@ class _Run:
             return
         try:
             for name, part in self._stateful().items():
-                part.load_state_dict(state[name])
+                if state[name]:  # empty: the scaler of a run that needed none; another card may need one
+                    part.load_state_dict(state[name])
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.history = state["sums"], state["history"]
             torch.set_rng_state(state["random"])
@@ -267,6 +278,11 @@ class _Run:
     def _fixed_settings(self, model: DepthNetwork) -> dict:
         """What must be the same when the run goes on, as JSON would give it back."""
         return json.loads(json.dumps(self.config.fixed() | self.data | {"model": model.name, "options": model.options}))
+
+
+def _fingerprint(identities: Sequence[str]) -> str:
+    """A few letters that change when other people are trained on."""
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
 
 
 def _augmentation(strength: float, size: int) -> Compose:

@@ -409,7 +409,8 @@ def test_resuming_a_run_of_another_model(refused, run, tmp_path, paired):
 
 def test_data_that_cannot_train_the_model(refused, tmp_path, sample_root):
     data = f"eg3d-8bit:{sample_root}"
-    message = refused("train", "--data", data, "--model", "attention_unet", "-o", tmp_path / "run")
+    message = refused("train", "--data", data, "--model", "attention_unet", "--option", "kind=relief", "-o",
+                      tmp_path / "run")
     assert "data of depth_kind 'affine' may train affine_relief, not 'relief'" in message
 
 

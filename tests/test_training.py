@@ -307,7 +307,7 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
 
 def test_stopped_during_validation(tmp_path, tiny_model, train, val):
     class Interrupting(Transformed):
-        depth_kind = val.depth_kind
+        depth_kind, identities = val.depth_kind, val.identities
 
         def __getitem__(self, index):
             os.kill(os.getpid(), signal.SIGINT)
@@ -603,3 +603,20 @@ def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
     fit(model, train, val, config(tmp_path / "run", amp=amp, epochs=1))
     assert set(seen) == {(True, torch.bfloat16 if amp == "always" else torch.float32), (False, torch.float32)}
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+def test_a_run_that_never_saved_does_not_block_its_folder(tmp_path, train, val, tiny_model):
+    folder = tmp_path / "run"
+    with pytest.raises(TrainingStopped):
+        fit(tiny_model(), train, val, config(folder, learning_rate=1e30, augment=0.0, save_every_s=1000.0))
+    assert not (folder / "state.pt").exists()
+    history = fit(tiny_model(), train, val, config(folder, batch_size=1, resume=True))
+    assert len(history) == 2
+    assert json.loads((folder / "config.json").read_text())["batch_size"] == 1
+
+
+def test_other_people_are_another_run(tmp_path, affine_faces, tiny_model):
+    val = Part(affine_faces, [3])
+    fit(tiny_model(), Part(affine_faces, [0, 1]), val, config(tmp_path / "run"))
+    with pytest.raises(InputError, match=r"other settings .*train_people"):
+        fit(tiny_model(), Part(affine_faces, [0, 2]), val, config(tmp_path / "run", resume=True))

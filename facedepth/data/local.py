@@ -43,7 +43,7 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         except (shutil.ReadError, EOFError, OSError) as error:
             raise InputError(f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz") from None
         done.touch()
-    inside = [path for path in target.iterdir() if not path.name.startswith(".")]
+    inside = [path for path in target.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
 
 
