@@ -280,7 +280,8 @@ def test_stopped_and_resumed_is_the_very_same_run(
     child = start_child(sample_root, folder, workers=workers)
     said = stop_in_the_second_epoch(child, folder, number)
     assert child.returncode == -number, said
-    assert said.count("Traceback") == (number == signal.SIGINT)  # one KeyboardInterrupt, none from the workers
+    if number == signal.SIGINT:  # after SIGKILL, workers may complain that they were left alone
+        assert said.count("Traceback") == 1  # the KeyboardInterrupt, nothing from the workers
     state = torch.load(folder / "state.pt", weights_only=True)
     assert state["epoch"] == 1
     assert 1 <= state["step_in_epoch"] <= 5
