@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .checks import InputError, check_shapes
+from .io import image_to_uint8
 from .sample import Sample
 
 _JUMP_RELATIVE = 0.02  # of the nearer pixel's depth: 1 cm at half a metre ...
@@ -193,15 +195,7 @@ class Photometric:
                 v2.RandomGrayscale(p=0.1 * strength),
                 v2.RandomApply([v2.GaussianBlur(5, (0.1, 0.1 + 1.5 * strength))], p=0.3 * strength),
                 v2.RandomApply([v2.Lambda(self._noise)], p=0.5 * strength),
-                # JPEG knows 8 bits only.
-                v2.RandomApply(
-                    [
-                        v2.ToDtype(torch.uint8, scale=True),
-                        v2.JPEG((round(95 - 60 * strength), 95)),
-                        v2.ToDtype(torch.float32, scale=True),
-                    ],
-                    p=0.4 * strength,
-                ),
+                v2.RandomApply([v2.Lambda(self._jpeg)], p=0.4 * strength),
             ]
         )
 
@@ -210,6 +204,12 @@ class Photometric:
 
     def _gamma(self, image: Tensor) -> Tensor:
         return image ** 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength)
+
+    def _jpeg(self, image: Tensor) -> Tensor:
+        quality = round(_uniform(95 - 60 * self.strength, 95))
+        _, packed = cv2.imencode(".jpg", image_to_uint8(image)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        pixels = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
+        return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
 
     def _noise(self, image: Tensor) -> Tensor:
         sigma = _uniform(0.0, 0.06 * self.strength)
