@@ -37,7 +37,7 @@ def face_crop(image: Tensor) -> Crop:
     check_shapes(image=(image, "3 H W"))
     height, width = image.shape[-2:]
     shrink = max(1.0, max(height, width) / _DETECTION_SIZE)
-    small = _resize(image, round(height / shrink), round(width / shrink))
+    small = resample(image, round(height / shrink), round(width / shrink))
     boxes = _detect((small.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy())
     if not boxes:
         raise InputError(
@@ -74,7 +74,7 @@ def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
     margins = (left - crop.left, crop.left + crop.size - right, top - crop.top, crop.top + crop.size - bottom)
     # One channel at a time: a 12,000-pixel photo padded to a square takes 0.6 GB a channel.
     channels = [
-        _resize(F.pad(channel[None, None, top:bottom, left:right], margins, mode="replicate")[0], size, size)
+        resample(F.pad(channel[None, None, top:bottom, left:right], margins, mode="replicate")[0], size, size)
         for channel in image
     ]
     return torch.cat(channels).clamp_(0, 1)
@@ -83,7 +83,7 @@ def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
 def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "bicubic") -> Tensor:
     """The way back: (C, h, w) values of a crop, resampled onto the photo's pixels (C, H, W), 0 outside the crop."""
     left, top, right, bottom = _inside(crop, height, width)
-    enlarged = _resize(values, crop.size, crop.size, mode=mode)
+    enlarged = resample(values, crop.size, crop.size, mode=mode)
     photo = values.new_zeros(len(values), height, width)
     photo[:, top:bottom, left:right] = enlarged[
         :, top - crop.top : bottom - crop.top, left - crop.left : right - crop.left
@@ -104,7 +104,7 @@ def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _resize(values: Tensor, height: int, width: int, *, mode: str = "bilinear") -> Tensor:
+def resample(values: Tensor, height: int, width: int, *, mode: str = "bilinear") -> Tensor:
     """(C, h, w) to (C, height, width), antialiased when it shrinks."""
     if values.shape[-2:] == (height, width):
         return values

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .checks import InputError, check_shapes
+from .framing import resample
 from .io import image_to_uint8
 from .sample import Sample
 
@@ -25,9 +26,7 @@ _JUMP_ABRUPT = 4  # ... and this many times the change a pixel further on
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
     """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased where it shrinks."""
     check_shapes(image=(image, "3 h w"))
-    if image.shape[-2:] == (height, width):
-        return image
-    return F.interpolate(image[None], (height, width), mode="bilinear", align_corners=False, antialias=True)[0]
+    return resample(image, height, width)
 
 
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
