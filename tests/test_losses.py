@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from maps import CAMERA, SIZE, full, image
 from torch import Tensor
 from torch.testing import assert_close
 
-from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.losses import (
     gradient_matching,
@@ -17,17 +17,6 @@ from facedepth.losses import (
     normalise_scale_shift,
     scale_shift_invariant_l1,
 )
-
-SIZE = 12
-CAMERA = Camera.from_fov(40, SIZE, SIZE).crop(2.5, -1.0)
-
-
-def image(rows: list[list[float]]) -> Tensor:
-    return torch.tensor(rows)[None, None]
-
-
-def full(values: Tensor) -> Tensor:
-    return torch.ones_like(values, dtype=torch.bool)
 
 
 def random_maps(batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:

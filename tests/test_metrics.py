@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from maps import CAMERA, SIZE, full, image
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -22,17 +23,6 @@ from facedepth.metrics import (
     side,
     to_picture,
 )
-
-SIZE = 12
-CAMERA = Camera.from_fov(40, SIZE, SIZE).crop(2.5, -1.0)
-
-
-def image(rows: list[list[float]]) -> Tensor:
-    return torch.tensor(rows)[None, None]
-
-
-def full(values: Tensor) -> Tensor:
-    return torch.ones_like(values, dtype=torch.bool)
 
 
 def random_faces(batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
