@@ -26,6 +26,33 @@ _ATTENTION_UNET = (  # theirs (elektronn3's U-Net), ours
     (r"^conv_final\.", r"head."),
 )
 
+_FUSION = {"resConfUnit1": "refine_skip", "resConfUnit2": "refine", "out_conv": "project"}
+
+_DECODER = (  # theirs (MiDaS's scratch modules), ours
+    (r"^scratch\.layer(\d)_rn\.", lambda match: f"decoder.reduce.{int(match[1]) - 1}."),
+    (
+        r"^scratch\.refinenet(\d)\.(resConfUnit1|resConfUnit2|out_conv)\.",
+        lambda match: f"decoder.fuse.{int(match[1]) - 1}.{_FUSION[match[2]]}.",
+    ),
+)
+
+_MIDAS_HEAD = (
+    (r"^scratch\.output_conv\.0\.", r"head.narrow."),
+    (r"^scratch\.output_conv\.2\.", r"head.smooth."),
+    (r"^scratch\.output_conv\.4\.", r"head.out."),
+)
+
+_MIDAS_SMALL = (
+    (r"^pretrained\.layer1\.0\.", r"encoder.conv_stem."),
+    (r"^pretrained\.layer1\.1\.", r"encoder.bn1."),
+    (r"^pretrained\.layer1\.3\.", r"encoder.blocks.0."),
+    (r"^pretrained\.layer1\.4\.", r"encoder.blocks.1."),
+    (r"^pretrained\.layer2\.0\.", r"encoder.blocks.2."),
+    (r"^pretrained\.layer3\.([01])\.", lambda match: f"encoder.blocks.{3 + int(match[1])}."),
+    (r"^pretrained\.layer4\.([01])\.", lambda match: f"encoder.blocks.{5 + int(match[1])}."),
+    *_DECODER, *_MIDAS_HEAD,
+)
+
 
 def convert(state: dict[str, Tensor], path: Path) -> tuple[str, dict, dict[str, Tensor]]:
     """Recognise a foreign state dict.

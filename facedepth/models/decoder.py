@@ -1,0 +1,94 @@
+"""The decoder that MiDaS, DPT and Depth Anything share: four levels of features are fused from coarse to fine.
+
+Source: Ranftl et al., "Vision Transformers for Dense Prediction", 2021 (after RefineNet, Lin et al., 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FusionDecoder(nn.Module):
+    """Four levels of features in, the finest first; one map of twice the finest level's size out.
+
+    Args:
+        channels: of the levels that come in.
+        widths: of the levels inside the decoder; the map that comes out has ``widths[0]`` channels.
+    """
+
+    def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.reduce = nn.ModuleList(
+            nn.Conv2d(inside, width, 3, padding=1, bias=False) for inside, width in zip(channels, widths, strict=True)
+        )
+        finer = [widths[0], *widths[:-1]]
+        self.fuse = nn.ModuleList(
+            Fusion(width, outside, coarsest=level == len(widths) - 1)
+            for level, (width, outside) in enumerate(zip(widths, finer, strict=True))
+        )
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        skips = [reduce(level) for reduce, level in zip(self.reduce, levels, strict=True)]  # (B, widths[l], h_l, w_l)
+        fused = None
+        for level in reversed(range(len(skips))):
+            height, width = skips[0].shape[-2:]
+            size = skips[level - 1].shape[-2:] if level else (2 * height, 2 * width)
+            fused = self.fuse[level](skips[level], fused, size)
+        return fused  # (B, widths[0], 2 h_0, 2 w_0)
+
+
+class Fusion(nn.Module):
+    """Add a level to what the coarser ones made, refine, enlarge, and bring to the next finer level's width."""
+
+    def __init__(self, width: int, outside: int, *, coarsest: bool) -> None:
+        super().__init__()
+        self.refine_skip = None if coarsest else ResidualUnit(width)
+        self.refine = ResidualUnit(width)
+        self.project = nn.Conv2d(width, outside, 1)
+
+    def forward(self, skip: Tensor, coarse: Tensor | None, size: tuple[int, int]) -> Tensor:
+        features = skip if self.refine_skip is None else coarse + self.refine_skip(skip)
+        features = F.interpolate(self.refine(features), size, mode="bilinear", align_corners=True)
+        return self.project(features)
+
+
+class ResidualUnit(nn.Module):
+    """x + two times (ReLU, 3x3 convolution)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.conv2(F.relu(self.conv1(F.relu(features))))
+
+
+class DepthHead(nn.Module):
+    """The decoder's map to values, and to logits of the head where wanted, at the size asked for.
+
+    Args:
+        width: channels that come in.
+        head_mask: give a second channel.
+        non_negative: cut the values, not the logits, off at 0.
+        align_corners: how the published weights enlarge the picture here.
+    """
+
+    def __init__(self, width: int, *, head_mask: bool, non_negative: bool, align_corners: bool) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(width, width // 2, 3, padding=1)
+        self.smooth = nn.Conv2d(width // 2, 32, 3, padding=1)
+        self.out = nn.Conv2d(32, 2 if head_mask else 1, 1)
+        self.non_negative = non_negative
+        self.align_corners = align_corners
+
+    def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
+        features = F.interpolate(self.narrow(features), size, mode="bilinear", align_corners=self.align_corners)
+        output = self.out(F.relu(self.smooth(features)))  # (B, 1 or 2, *size)
+        if self.non_negative:
+            output = torch.cat([F.relu(output[:, :1]), output[:, 1:]], dim=1)
+        return output

@@ -1,0 +1,57 @@
+"""MiDaS v2.1 small: an EfficientNet-Lite with a light decoder, for phones and CPUs.
+
+Sources: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020, and its release v2.1; Tan and Le,
+"EfficientNet", 2019. The defaults are those of the published weights, which convert exactly.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..checks import InputError
+from .decoder import DepthHead, FusionDecoder
+from .network import DepthNetwork
+
+ENCODERS = tuple(f"tf_efficientnet_lite{size}" for size in range(5))
+"""Names, as timm has them, of the encoders that ``MidasSmall`` takes; 0 is the smallest."""
+
+_COARSEST = 32  # pixels of the picture to one of the coarsest level
+
+
+class MidasSmall(DepthNetwork):
+    """MiDaS v2.1 small.
+
+    Args:
+        encoder: one of ``ENCODERS``; its weights are random (``load_encoder`` puts published ones in).
+        features: channels of the decoder's finest level; each coarser one has twice as many.
+        head_mask: give a second output channel, the logits of the head.
+        non_negative: cut the values off at 0, as inverse depth is.
+        kind: what the first output says, one of ``facedepth.depth.KINDS``.
+        input_size: side of the square picture it is trained at; any other size works too.
+        mean, std: of the RGB input, taken off inside.
+    """
+
+    def __init__(
+        self, *, encoder: str = "tf_efficientnet_lite3", features: int = 64, head_mask: bool = False,
+        non_negative: bool = True, kind: str = "affine_inverse", input_size: int = 256,
+        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+    ) -> None:
+        super().__init__(kind=kind, input_size=input_size, mean=mean, std=std)
+        if encoder not in ENCODERS:
+            raise InputError(f"encoder: expected one of {', '.join(ENCODERS)}, got {encoder!r}")
+        if features < 2:
+            raise InputError(f"MidasSmall: expected features >= 2, got {features}")
+        import timm  # late: it takes a second
+
+        self.encoder = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+        self.decoder = FusionDecoder(self.encoder.feature_info.channels(), [features * 2**level for level in range(4)])
+        self.head = DepthHead(features, head_mask=head_mask, non_negative=non_negative, align_corners=False)
+
+    def predict_normalised(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        padding = (0, -width % _COARSEST, 0, -height % _COARSEST)
+        padded = F.pad(image, padding, mode="replicate")
+        levels = self.encoder(padded)  # (B, C_l, H / 2^(l + 2), W / 2^(l + 2)), l = 0 .. 3
+        return self.head(self.decoder(levels), padded.shape[-2:])[..., :height, :width]
