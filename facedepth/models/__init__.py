@@ -1,9 +1,11 @@
 """Networks, and the checkpoint files they are kept in."""
 
 from .checkpoint import load_model, save_model
+from .encoder_weights import load_encoder
 from .network import LEAST_SIZE, DepthNetwork, choose_device
 from .registry import MODELS, create_model, list_models
 
 __all__ = [
-    "LEAST_SIZE", "MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_model", "save_model",
+    "LEAST_SIZE", "MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_encoder",
+    "load_model", "save_model",
 ]

@@ -7,13 +7,11 @@ The metadata are strings: ``format`` ("facedepth"), ``model`` and ``options`` (J
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from ..io import atomic_path
 from .converters import convert
 from .network import DepthNetwork, choose_device
 from .registry import MODELS, SHIPPED, create_model
+from .states import load_strictly, read_pickle, read_safetensors
 
 _OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", "version")
 
@@ -72,21 +71,16 @@ def load_model(source: str | Path, *, device: str | torch.device = "auto") -> De
     if path.suffix == ".safetensors":
         model, state = _read_own(path)
     elif path.suffix in (".pt", ".pth"):
-        name, options, state = convert(_read_pickle(path), path)
+        name, options, state = convert(read_pickle(path), path)
         model = create_model(name, **options)
     else:
         raise InputError(f"{path}: expected a .safetensors, .pt or .pth file, got {path.suffix or 'no suffix'}")
-    _load_strictly(model, state, path)
+    load_strictly(model, state, path, f"the model {model.name!r}")
     return model.to(choose_device(device)).eval()
 
 
 def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    state, metadata = read_safetensors(path)
     if metadata.get("format") != "facedepth":
         raise InputError(f"{path}: a safetensors file, but not a checkpoint of facedepth (its metadata do not say so)")
     try:
@@ -100,34 +94,3 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
         ) from None
     model.info = {key: value for key, value in metadata.items() if key not in _OWN_KEYS}
     return model, state
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: refused: not a plain state dict, loading it could run code; if you trust it, "
-            "open it yourself and save its tensors with torch.save(model.state_dict(), ...)"
-        ) from None
-    except Exception as error:  # bytes that are no pickle make PyTorch's reader fail in every way there is
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"{path}: not a readable PyTorch file ({reason})") from None
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise InputError(f"{path}: expected a state dict (tensors by name), got {type(loaded).__name__}")
-    return loaded
-
-
-def _load_strictly(model: DepthNetwork, state: dict[str, Tensor], path: Path) -> None:
-    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    problems = [f"missing {key} {expected[key]}" for key in expected.keys() - found.keys()]
-    problems += [f"unknown {key} {found[key]}" for key in found.keys() - expected.keys()]
-    common = expected.keys() & found.keys()
-    problems += [f"{key}: expected {expected[key]}, got {found[key]}" for key in common if found[key] != expected[key]]
-    if problems:
-        shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise InputError(f"{path}: its tensors do not fit the model {model.name!r}: {shown}")
-    model.load_state_dict(state)

@@ -49,6 +49,7 @@ MODELS = {
         weights="train it",
         options={
             "encoder": "tf_efficientnet_lite0", "head_mask": True, "non_negative": False, "kind": "relief",
+            "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),  # those of the ImageNet weights that load_encoder takes
         },
     ),
     "midas_small": ModelEntry(

