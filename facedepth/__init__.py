@@ -23,6 +23,6 @@ from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_tr
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
     "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "copy_to_local_disk",
-    "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder", "load_model", "predict", "rerender",
-    "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
+    "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder", "load_model", "predict",
+    "rerender", "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
 ]
