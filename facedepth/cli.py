@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_data(train)
     train.add_argument("--model", required=True, help="a model's name, or a checkpoint to go on from")
+    train.add_argument("--encoder", metavar="FILE", help="ImageNet weights to start a new model's encoder from")
     train.add_argument("-o", "--out", required=True, help="the run's folder")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     train.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
@@ -161,7 +162,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .data import split
-    from .models import create_model, list_models, load_model
+    from .models import create_model, list_models, load_encoder, load_model
     from .training import TrainConfig, fit
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
@@ -175,6 +176,8 @@ def _train(options: argparse.Namespace) -> None:
         raise InputError(f"--option: {error}") from None
     if model_options and not new:
         raise InputError("--option: only where --model is a model's name; a checkpoint brings its own options")
+    if options.encoder:
+        load_encoder(model, options.encoder)
     data = _data(options, config.input_size or model.input_size)
     if new and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
         config = replace(config, target_kind="affine_relief")  # all that such data can teach

@@ -24,6 +24,8 @@ class TrainConfig:
         epochs, batch_size: how much, and how much at once.
         repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
         learning_rate: the greatest; the schedule goes down from there.
+        encoder_factor: share of the learning rate at which the network's encoder learns; pretrained ones want less.
+        frozen_epochs: for so many epochs at first the encoder does not learn at all.
         optimiser: "adamw" or "adam".
         weight_decay: of AdamW.
         schedule: "cosine" (after ``warmup_steps`` linear steps, down to 0 at the end) or "plateau" (a tenth whenever
@@ -49,6 +51,8 @@ class TrainConfig:
     batch_size: int = 16
     repeats: int = 1
     learning_rate: float = 1e-3
+    encoder_factor: float = 1.0
+    frozen_epochs: int = 0
     optimiser: str = "adamw"
     weight_decay: float = 0.01
     schedule: str = "cosine"
@@ -76,7 +80,9 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        least = {"epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "seed": 0, "workers": 0}
+        least = {
+            "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "seed": 0, "workers": 0,
+        }
         for name in least:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < least[name]:
                 raise InputError(
@@ -86,10 +92,14 @@ class TrainConfig:
             raise InputError(
                 f"input_size: expected a whole number of at least {LEAST_SIZE}, or None, got {self.input_size!r}"
             )
-        for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s"):
+        for name in (
+            "learning_rate", "encoder_factor", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s",
+        ):
             if not isinstance(getattr(self, name), int | float):
                 raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
         if not (self.learning_rate > 0 and self.clip_norm > 0):
             raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
+        if not 0 < self.encoder_factor <= 1:
+            raise InputError(f"encoder_factor: expected above 0, at most 1, got {self.encoder_factor}")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
             raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")

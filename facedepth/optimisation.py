@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
@@ -35,6 +35,28 @@ def make_schedule(
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     return LambdaLR(optimiser, factor)
+
+
+def parameter_groups(model: nn.Module, learning_rate: float, encoder_factor: float) -> list[dict]:
+    """The optimiser's groups: where ``encoder_factor`` is not 1, the encoder learns at that share of the rate."""
+    if encoder_factor == 1:
+        return [{"params": list(model.parameters())}]
+    encoder = list(model.encoder.parameters())
+    inside = set(map(id, encoder))
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
+    return [{"params": encoder, "lr": encoder_factor * learning_rate}, {"params": rest}]
+
+
+@contextmanager
+def frozen_encoder(model: nn.Module) -> Iterator[None]:
+    """Within the block the encoder does not learn; its batch norms' statistics stay too."""
+    model.encoder.requires_grad_(False)
+    model.encoder.eval()
+    try:
+        yield
+    finally:
+        model.encoder.requires_grad_(True)
+        model.encoder.train()
 
 
 def warmed_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,14 @@ from .evaluation import picture_row, score_batch
 from .figures import panel
 from .models import DepthNetwork, choose_device, load_model, save_model
 from .objectives import Objective
-from .optimisation import OPTIMISERS, deferred_interrupt, make_schedule, warmed_average
+from .optimisation import (
+    OPTIMISERS,
+    deferred_interrupt,
+    frozen_encoder,
+    make_schedule,
+    parameter_groups,
+    warmed_average,
+)
 from .runs import RunFolder
 from .sample import Sample
 from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
@@ -93,7 +101,8 @@ class _Run:
             worker_init_fn=leave_interrupts,
         )
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
-        self.optimiser = OPTIMISERS[config.optimiser](model.parameters(), lr=config.learning_rate, **decay)
+        groups = parameter_groups(model, config.learning_rate, config.encoder_factor)
+        self.optimiser = OPTIMISERS[config.optimiser](groups, lr=config.learning_rate, **decay)
         self.schedule = make_schedule(
             self.optimiser, config.schedule, steps=config.epochs * self.steps_per_epoch, warmup=config.warmup_steps
         )
@@ -143,7 +152,8 @@ class _Run:
         self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
         seen, started = 0, time.monotonic()
         title = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        with tqdm(
+        freezing = frozen_encoder(self.model) if self.epoch < self.config.frozen_epochs else nullcontext()
+        with freezing, tqdm(
             total=self.steps_per_epoch, initial=self.step_in_epoch, desc=title, unit="step", leave=False
         ) as bar:
             for batch in bad_data_named(self.loader):
@@ -218,7 +228,7 @@ class _Run:
         self._require_finite("the validation loss", scores["val_loss"])
         row = {"epoch": self.epoch + 1, "step": self.step}
         row |= {name: total / self.steps_per_epoch for name, total in self.sums.items()} | scores
-        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "images_per_s": images_per_s}
+        row |= {"learning_rate": self.optimiser.param_groups[-1]["lr"], "images_per_s": images_per_s}
         improved = all(row["val_loss"] < earlier["val_loss"] for earlier in self.history)
         self.history.append(row)
         if self.config.schedule == "plateau":
@@ -289,5 +299,5 @@ def _augmentation(strength: float, size: int) -> Compose:
     if strength == 0:
         return Compose((Resize(size),))
     # Colour and noise come last: they are meant at the size the network sees.
-    crop = RandomCrop((1 - 0.3 * strength, 1.0))
+    crop = RandomCrop((1 - 0.5 * strength, 1 + 0.7 * strength))  # faces are not always framed by the rule
     return Compose((crop, RandomFlip(), Resize(size), Photometric(strength)))

