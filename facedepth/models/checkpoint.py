@@ -107,7 +107,7 @@ def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tu
     model = create_model(name, **options)
     if kind is not None:
         model.retarget(kind)
-    if non_negative is not None:
+    if non_negative not in (None, model.non_negative):
         if "non_negative" not in model.options:
             raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")
         model.non_negative = non_negative

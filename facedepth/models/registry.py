@@ -43,6 +43,11 @@ class ModelEntry(NamedTuple):
     url: str | None = None
     options: Mapping[str, object] = MappingProxyType({})
 
+    def defaults(self) -> dict[str, object]:
+        """Every option of the model, as it is where nothing is said."""
+        parameters = inspect.signature(self.build).parameters
+        return {key: parameter.default for key, parameter in parameters.items()} | dict(self.options)
+
 
 _HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 _DINOV2 = {"input_size": 518, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -58,7 +63,7 @@ MODELS = {
     "depth_anything_v2_base": ModelEntry(
         DPT,
         about="Depth Anything V2 base",
-        millions=97.4,
+        millions=97.2,
         licence="CC-BY-NC-4.0 (not for commercial use)",
         weights="Depth Anything's, fetched once",
         url=f"{_DEPTH_ANYTHING}-Base/resolve/main/depth_anything_v2_vitb.pth",
@@ -66,8 +71,8 @@ MODELS = {
     ),
     "depth_anything_v2_large": ModelEntry(
         DPT,
-        about="Depth Anything V2 large, the most accurate here on any photo",
-        millions=335.3,
+        about="Depth Anything V2 large",
+        millions=334.1,
         licence="CC-BY-NC-4.0 (not for commercial use)",
         weights="Depth Anything's, fetched once",
         url=f"{_DEPTH_ANYTHING}-Large/resolve/main/depth_anything_v2_vitl.pth",
@@ -85,7 +90,7 @@ MODELS = {
     "dpt_hybrid": ModelEntry(
         DPT,
         about="MiDaS v3, a ResNet-50 before a vision transformer",
-        millions=121.0,
+        millions=121.2,
         licence="MIT",
         weights="MiDaS's, fetched once",
         url=f"{_MIDAS}/v3/dpt_hybrid_384.pt",
@@ -94,9 +99,9 @@ MODELS = {
     "dpt_large": ModelEntry(
         DPT,
         about="MiDaS v3, a large vision transformer",
-        millions=341.3,
+        millions=341.8,
         licence="MIT",
-        weights="MiDaS's, fetched once; or the original's Midas_DPT_*_weights.pt, with kind affine_relief",
+        weights="MiDaS's, fetched once (the original's Midas_DPT_*_weights.pt fits too, with kind affine_relief)",
         url=f"{_MIDAS}/v3/dpt_large_384.pt",
         options={"backbone": "vit_large", "features": 256},
     ),
@@ -145,11 +150,11 @@ def create_model(name: str, **options) -> DepthNetwork:
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
-    build, options = MODELS[name].build, {**MODELS[name].options, **options}
-    model = build(**options)
+    entry = MODELS[name]
     # Defaults are written down too: a checkpoint must not change when they do, nor when the table does.
-    defaults = {key: parameter.default for key, parameter in inspect.signature(build).parameters.items()}
-    model.name, model.options, model.info = name, defaults | options, {}
+    every = entry.defaults() | options
+    model = entry.build(**every)
+    model.name, model.options, model.info = name, every, {}
     return model
 
 
