@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from .checks import InputError
+from .depth import KINDS
 
 DATA_HELP = (
     "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
@@ -55,9 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("photos", metavar="IMAGE|FOLDER|LIST.txt", help="a picture, a folder, or a list of paths")
     predict.add_argument("-o", "--out", required=True, help="folder to write to")
-    predict.add_argument("--model", default="attention_unet",
-                         help="a model whose weights are shipped, or a .safetensors, .pt or .pth file "
-                         "(default: %(default)s)")
+    _add_model(predict)
     predict.add_argument("--crop", choices=("face", "none"), default="face",
                          help="find the face, or take the whole picture (default: %(default)s)")
     predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
@@ -72,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(train)
     train.add_argument("--model", required=True, help="a model's name, or a checkpoint to go on from")
     train.add_argument("--encoder", metavar="FILE", help="ImageNet weights to start a new model's encoder from")
+    _add_kind(train)
     train.add_argument("-o", "--out", required=True, help="the run's folder")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     train.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
@@ -84,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "facedepth evaluate --data eg3d:data/sample --model runs/unet/best.safetensors -o outputs/scores",
     )
     _add_data(evaluate)
-    evaluate.add_argument("--model", default="attention_unet",
-                          help="a model whose weights are shipped, or a .safetensors, .pt or .pth file "
-                          "(default: %(default)s)")
+    _add_model(evaluate)
     evaluate.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
     evaluate.add_argument("--val", type=float,
                           help="only the share that `train --val` kept to validate on, for instance 0.1")
@@ -124,6 +122,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="attention_unet",
+                        help="a model whose weights are shipped or fetched (see `facedepth models`), or a "
+                        ".safetensors, .pt or .pth file (default: %(default)s)")
+    _add_kind(parser)
+
+
+def _add_kind(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kind", choices=KINDS,
+                        help="what a .pt or .pth file's output means, where not what its publisher's means: "
+                        "affine_relief for the original's Midas_DPT_b1_e10ckp9_weights.pt")
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="KIND:FOLDER", help=DATA_HELP)
     parser.add_argument("--size", type=int, help="pixels a side of the samples (default: the model's input size)")
@@ -145,7 +156,7 @@ def _predict(options: argparse.Namespace) -> None:
 
     photos, formats = list_images(options.photos), options.format.split(",")
     check_formats(formats)
-    model = load_model(options.model, device=options.device)
+    model = load_model(options.model, kind=options.kind, device=options.device)
     failed = []
     for photo in photos:
         try:
@@ -171,11 +182,15 @@ def _train(options: argparse.Namespace) -> None:
     model_options = _assignments(options.option, None)
     new = options.model in list_models()
     try:
-        model = create_model(options.model, **model_options) if new else load_model(options.model)
+        model = create_model(options.model, **model_options) if new else load_model(options.model, kind=options.kind)
     except TypeError as error:
         raise InputError(f"--option: {error}") from None
     if model_options and not new:
         raise InputError("--option: only where --model is a model's name; a checkpoint brings its own options")
+    if options.kind and new:
+        raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
+    if options.encoder and not new:
+        raise InputError("--encoder: only where --model is a model's name; a checkpoint brings its own encoder")
     if options.encoder:
         load_encoder(model, options.encoder)
     data = _data(options, config.input_size or model.input_size)
@@ -193,7 +208,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from .models import load_model
 
     refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
-    model = load_model(options.model, device=options.device)
+    model = load_model(options.model, kind=options.kind, device=options.device)
     data = _data(options, model.input_size)
     if options.val is not None:
         _, data = split(data, val=options.val, seed=options.seed)
@@ -223,12 +238,13 @@ def _generate(options: argparse.Namespace) -> None:
 
 
 def _models(options: argparse.Namespace) -> None:
-    from .models import MODELS, create_model
+    from .models import MODELS
 
     for name, entry in sorted(MODELS.items()):
-        millions = sum(parameter.numel() for parameter in create_model(name).parameters()) / 1e6
-        print(f"{name}: {entry.about} ({millions:.1f} M parameters)")
+        print(f"{name}: {entry.about} ({entry.millions:.1f} M parameters, says {entry.defaults()['kind']})")
         print(f"  licence: {entry.licence}\n  weights: {entry.weights}")
+        if entry.url:
+            print(f"  fetched from: {entry.url}")
 
 
 def _data(options: argparse.Namespace, model_size: int):

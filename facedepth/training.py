@@ -90,7 +90,8 @@ class _Run:
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
 
         self.model = model.to(self.device, memory_format=torch.channels_last)  # the layout convolutions are fastest in
-        model.kind, model.input_size = target_kind, config.input_size or model.input_size
+        model.retarget(target_kind)
+        model.input_size = config.input_size or model.input_size
         self.loader, self.order = training_batches(
             train, _augmentation(config.augment, model.input_size), batch_size=config.batch_size,
             repeats=config.repeats, workers=config.workers, seed=config.seed,

@@ -236,13 +236,26 @@ def test_state_dict_of_an_unknown_network(tmp_path, state):
 
 
 def test_no_such_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("facedepth.models.checkpoint.SHIPPED", tmp_path)
-    with pytest.raises(InputError, match=r"nothing.safetensors: no such checkpoint file"):
+    monkeypatch.setattr("facedepth.models.registry.SHIPPED", (tmp_path, tmp_path / "weights"))
+    with pytest.raises(InputError, match=r"nothing.safetensors: no such checkpoint file, and no model's name"):
         load_model(tmp_path / "nothing.safetensors")
-    with pytest.raises(InputError, match=r"attention_unet\.safetensors: no such checkpoint file; name a file"):
+    with pytest.raises(InputError, match=r"attention_unet: no such checkpoint file: none is shipped; name a file"):
         load_model("attention_unet")
     with pytest.raises(InputError, match="no such checkpoint file"):
         load_model(tmp_path)
+
+
+def test_shipped_weights_win_over_published_ones_and_lie_in_either_place(tmp_path, monkeypatch, tiny_model):
+    folders = tmp_path / "installed", tmp_path / "clone"
+    monkeypatch.setattr("facedepth.models.registry.SHIPPED", folders)
+    for folder in reversed(folders):
+        save_model(tiny_model(), folder / "midas_small.safetensors", info={"metrics": folder.name})
+        assert load_model("midas_small", device="cpu").info["metrics"] == folder.name
+
+
+def test_a_checkpoint_says_itself_what_it_means(checkpoint):
+    with pytest.raises(InputError, match=r"face.safetensors: says itself what its output means"):
+        load_model(checkpoint, kind="relief")
 
 
 def test_other_suffixes(tmp_path):

@@ -141,7 +141,7 @@ def test_too_small_a_network(options):
 
 
 def test_unknown_names_and_options():
-    with pytest.raises(InputError, match=r"unknown model 'unet'; choose one of attention_unet"):
+    with pytest.raises(InputError, match=r"unknown model 'unet'; choose one of attention_unet, depth_anything_v2_base"):
         create_model("unet")
     with pytest.raises(TypeError, match="chanels"):
         create_model("attention_unet", chanels=8)
@@ -153,10 +153,42 @@ def test_unknown_names_and_options():
         choose_device("warp")
 
 
-def test_every_listed_model_can_be_made():
+def test_models_are_listed():
     assert list_models() == sorted(MODELS)
-    for name in list_models():
-        model = create_model(name)
-        assert isinstance(model, DepthNetwork)
-        assert model.name == name
+
+
+BIG = 90  # million parameters; such a network takes seconds to make, and a gigabyte
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (entry.millions > BIG)) for name, entry in MODELS.items()]
+)
+def test_every_listed_model_can_be_made(name):
+    model = create_model(name)
+    assert isinstance(model, DepthNetwork)
+    assert model.name == name
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    assert millions == pytest.approx(MODELS[name].millions, abs=0.05)
+    assert model.options == MODELS[name].defaults()
+    if MODELS[name].millions < BIG:
         assert create_model(name, **model.options).options == model.options
+
+
+def test_the_table_presets_options_and_a_call_wins_over_it():
+    options = {**MODELS["face_small"].defaults(), "features": 8, "kind": "affine_relief"}
+    model = create_model("face_small", features=8, kind="affine_relief")
+    assert model.options == options
+    assert (model.options["encoder"], model.options["head_mask"]) == ("tf_efficientnet_lite0", True)
+    assert (model.kind, model.input_size, model.non_negative) == ("affine_relief", 256, False)
+    assert model.decoder.reduce[0].out_channels == 8
+    assert MODELS["face_small"].defaults()["features"] == 64  # the table stays as it is
+
+
+def test_another_kind_is_not_cut_off_at_zero():
+    model = create_model("dpt_tiny", kind="affine_inverse", non_negative=True)
+    model.retarget("affine_inverse")
+    assert model.non_negative
+    model.retarget("relief")
+    assert (model.kind, model.non_negative) == ("relief", False)
+    with pytest.raises(InputError, match="kind: expected one of"):
+        model.retarget("depth")

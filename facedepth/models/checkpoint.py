@@ -18,8 +18,9 @@ from torch import Tensor
 from ..checks import InputError
 from ..io import atomic_path
 from .converters import convert
+from .downloads import fetch
 from .network import DepthNetwork, choose_device
-from .registry import MODELS, SHIPPED, create_model
+from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
 _OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", "version")
@@ -37,8 +38,9 @@ def save_model(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
+    now = {key: getattr(model, key) for key in ("kind", "input_size", "non_negative") if key in model.options}
     metadata = {**model.info, **(info or {})} | {
-        "format": "facedepth", "model": model.name, "options": json.dumps(model.options), "kind": model.kind,
+        "format": "facedepth", "model": model.name, "options": json.dumps(model.options | now), "kind": model.kind,
         "input_size": str(model.input_size), "mean": json.dumps(model.mean.flatten().tolist()),
         "std": json.dumps(model.std.flatten().tolist()), "version": version("facedepth"),
     }
@@ -50,33 +52,66 @@ def save_model(
     return path
 
 
-def load_model(source: str | Path, *, device: str | torch.device = "auto") -> DepthNetwork:
+def load_model(
+    source: str | Path, *, kind: str | None = None, non_negative: bool | None = None,
+    device: str | torch.device = "auto",
+) -> DepthNetwork:
     """A network with its trained weights, in evaluation mode.
 
     Args:
-        source: the name of a model whose weights are shipped ("attention_unet"); a checkpoint of this library
-            (.safetensors); or a state dict published elsewhere (.pt, .pth), which is recognised by its keys: the
-            original project's Attention-UNet.
+        source: the name of a model, whose weights are shipped ("attention_unet") or fetched once ("dpt_large"; see
+            ``fetch``); a checkpoint of this library (.safetensors); or a state dict published elsewhere (.pt, .pth),
+            which is recognised by its keys: the original project's Attention-UNet, MiDaS's dpt_large, dpt_hybrid and
+            midas_v21_small, Depth Anything V2.
+        kind: what the output of a state dict published elsewhere means, where it is not what its publisher's means:
+            tensors do not say. The original project's fine-tuned DPT-Large (Midas_DPT_b1_e10ckp9_weights.pt) has
+            MiDaS's keys and is "affine_relief".
+        non_negative: likewise, whether values are cut off at 0; by default not, where ``kind`` is not inverse depth.
         device: "auto" is the CUDA card where there is one, else the CPU.
 
     Raises:
-        InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen.
+        InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen; a
+            model's weights that cannot be fetched; a ``kind`` told for a checkpoint that says its own.
     """
-    path = Path(source)
-    if not path.is_file() and str(source) in MODELS:
-        path = SHIPPED / f"{source}.safetensors"
-    if not path.is_file():
-        hint = f"; name a file (weights: {MODELS[str(source)].weights})" if str(source) in MODELS else ""
-        raise InputError(f"{path}: no such checkpoint file{hint}")
+    path, info = _find(source)
     if path.suffix == ".safetensors":
+        if kind is not None or non_negative is not None:
+            raise InputError(f"{path}: says itself what its output means; kind and non_negative are for other formats")
         model, state = _read_own(path)
     elif path.suffix in (".pt", ".pth"):
-        name, options, state = convert(read_pickle(path), path)
-        model = create_model(name, **options)
+        model, state = _read_foreign(path, kind, non_negative)
+        model.info = info
     else:
         raise InputError(f"{path}: expected a .safetensors, .pt or .pth file, got {path.suffix or 'no suffix'}")
     load_strictly(model, state, path, f"the model {model.name!r}")
     return model.to(choose_device(device)).eval()
+
+
+def _find(source: str | Path) -> tuple[Path, dict[str, str]]:
+    """The file, and what is known about it that does not stand in it."""
+    name = str(source)
+    if Path(source).is_file():
+        return Path(source), {}
+    if name not in MODELS:
+        raise InputError(f"{source}: no such checkpoint file, and no model's name")
+    entry, shipped = MODELS[name], shipped_weights(name)
+    if shipped is not None:
+        return shipped, {}
+    if entry.url is None:
+        raise InputError(f"{name}: no such checkpoint file: none is shipped; name a file (weights: {entry.weights})")
+    return fetch(entry.url), {"licence": entry.licence, "weights": entry.url}
+
+
+def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tuple[DepthNetwork, dict[str, Tensor]]:
+    name, options, state = convert(read_pickle(path), path)
+    model = create_model(name, **options)
+    if kind is not None:
+        model.retarget(kind)
+    if non_negative not in (None, model.non_negative):
+        if "non_negative" not in model.options:
+            raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")
+        model.non_negative = non_negative
+    return model, {**state, "mean": model.mean, "std": model.std}
 
 
 def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,21 +73,16 @@ class DepthHead(nn.Module):
     Args:
         width: channels that come in.
         head_mask: give a second channel.
-        non_negative: cut the values, not the logits, off at 0.
         align_corners: how the published weights enlarge the picture here.
     """
 
-    def __init__(self, width: int, *, head_mask: bool, non_negative: bool, align_corners: bool) -> None:
+    def __init__(self, width: int, *, head_mask: bool, align_corners: bool) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(width, width // 2, 3, padding=1)
         self.smooth = nn.Conv2d(width // 2, 32, 3, padding=1)
         self.out = nn.Conv2d(32, 2 if head_mask else 1, 1)
-        self.non_negative = non_negative
         self.align_corners = align_corners
 
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         features = F.interpolate(self.narrow(features), size, mode="bilinear", align_corners=self.align_corners)
-        output = self.out(F.relu(self.smooth(features)))  # (B, 1 or 2, *size)
-        if self.non_negative:
-            output = torch.cat([F.relu(output[:, :1]), output[:, 1:]], dim=1)
-        return output
+        return self.out(F.relu(self.smooth(features)))  # (B, 1 or 2, *size)

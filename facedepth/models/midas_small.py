@@ -38,7 +38,7 @@ class MidasSmall(DepthNetwork):
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
     ) -> None:
-        super().__init__(kind=kind, input_size=input_size, mean=mean, std=std)
+        super().__init__(kind=kind, input_size=input_size, mean=mean, std=std, non_negative=non_negative)
         if encoder not in ENCODERS:
             raise InputError(f"encoder: expected one of {', '.join(ENCODERS)}, got {encoder!r}")
         if features < 2:
@@ -47,7 +47,7 @@ class MidasSmall(DepthNetwork):
 
         self.encoder = timm.create_model(encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
         self.decoder = FusionDecoder(self.encoder.feature_info.channels(), [features * 2**level for level in range(4)])
-        self.head = DepthHead(features, head_mask=head_mask, non_negative=non_negative, align_corners=False)
+        self.head = DepthHead(features, head_mask=head_mask, align_corners=False)
 
     def predict_normalised(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..checks import InputError, check_shapes
 from ..depth import KINDS
@@ -24,6 +25,7 @@ class DepthNetwork(nn.Module, ABC):
         kind: one of ``facedepth.depth.KINDS``.
         input_size: side in pixels of the square pictures it works best on.
         mean, std: buffers (1, 3, 1, 1).
+        non_negative: values are cut off at 0, as inverse depth is; the logits are not.
         name, options: what ``create_model`` was called with; they travel in the checkpoint.
         info: what the checkpoint says besides: training data, metrics, licence.
     """
@@ -33,25 +35,38 @@ class DepthNetwork(nn.Module, ABC):
     info: dict[str, str]
 
     def __init__(
-        self, *, kind: str, input_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
+        self, *, kind: str, input_size: int, mean: tuple[float, float, float], std: tuple[float, float, float],
+        non_negative: bool = False,
     ) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        _check_kind(kind)
         if not isinstance(input_size, int) or input_size < LEAST_SIZE:
             raise InputError(f"input_size: expected a whole number of at least {LEAST_SIZE}, got {input_size!r}")
         self.kind = kind
         self.input_size = input_size
+        self.non_negative = non_negative
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
+    def retarget(self, kind: str) -> None:
+        """Say from now on that the values are of that kind; where it is another one, they are not cut off at 0."""
+        _check_kind(kind)
+        self.non_negative = self.non_negative and kind == self.kind
+        self.kind = kind
+
     def forward(self, image: Tensor) -> Tensor:
         check_shapes(image=(image, "B 3 H W"))
-        return self.predict_normalised((image - self.mean) / self.std)
+        output = self.predict_normalised((image - self.mean) / self.std)
+        return torch.cat([F.relu(output[:, :1]), output[:, 1:]], dim=1) if self.non_negative else output
 
     @abstractmethod
     def predict_normalised(self, image: Tensor) -> Tensor:
-        """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off."""
+        """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off; not yet cut off at 0."""
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
 
 def choose_device(name: str | torch.device) -> torch.device:

@@ -10,11 +10,16 @@ from typing import NamedTuple
 
 from ..checks import InputError
 from .attention_unet import AttentionUNet
+from .dpt import DPT
 from .midas_small import MidasSmall
 from .network import DepthNetwork
 
-SHIPPED = Path(__file__).parents[2] / "assets" / "weights"
-"""Weights that lie in the repository, ``<name>.safetensors`` each, with a model card beside it."""
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED = (_PACKAGE / "weights", _PACKAGE.parent / "assets" / "weights")
+"""Where shipped weights lie, ``<name>.safetensors`` each with a model card beside it: installed, and in a clone."""
+
+_MIDAS = "https://github.com/isl-org/MiDaS/releases/download"
+_DEPTH_ANYTHING = "https://huggingface.co/depth-anything/Depth-Anything-V2"
 
 
 class ModelEntry(NamedTuple):
@@ -23,40 +28,112 @@ class ModelEntry(NamedTuple):
     Attributes:
         build: the network's class.
         about: one line for people.
+        millions: of parameters.
         licence: of the published weights this architecture takes.
         weights: where those weights come from.
+        url: address they are fetched from, if they are.
         options: of the class, where this model's differ from the class's defaults.
     """
 
     build: type[DepthNetwork]
     about: str
+    millions: float
     licence: str
     weights: str
+    url: str | None = None
     options: Mapping[str, object] = MappingProxyType({})
 
+    def defaults(self) -> dict[str, object]:
+        """Every option of the model, as it is where nothing is said."""
+        parameters = inspect.signature(self.build).parameters
+        return {key: parameter.default for key, parameter in parameters.items()} | dict(self.options)
+
+
+_HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+_DINOV2 = {"input_size": 518, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 MODELS = {
     "attention_unet": ModelEntry(
         AttentionUNet,
         about="Attention-UNet, keeps fine detail",
+        millions=9.0,
         licence="MIT (code and shipped weights)",
-        weights="shipped in a clone of the repository; or train it, or the original's Attention_UNET_*_weights.pt",
+        weights="shipped; or train it, or the original's Attention_UNET_*_weights.pt",
+    ),
+    "depth_anything_v2_base": ModelEntry(
+        DPT,
+        about="Depth Anything V2 base",
+        millions=97.2,
+        licence="CC-BY-NC-4.0 (not for commercial use)",
+        weights="Depth Anything's, fetched once",
+        url=f"{_DEPTH_ANYTHING}-Base/resolve/main/depth_anything_v2_vitb.pth",
+        options={"backbone": "dinov2_base", "features": 128, **_DINOV2},
+    ),
+    "depth_anything_v2_large": ModelEntry(
+        DPT,
+        about="Depth Anything V2 large",
+        millions=334.1,
+        licence="CC-BY-NC-4.0 (not for commercial use)",
+        weights="Depth Anything's, fetched once",
+        url=f"{_DEPTH_ANYTHING}-Large/resolve/main/depth_anything_v2_vitl.pth",
+        options={"backbone": "dinov2_large", "features": 256, **_DINOV2},
+    ),
+    "depth_anything_v2_small": ModelEntry(
+        DPT,
+        about="Depth Anything V2 small",
+        millions=24.7,
+        licence="Apache-2.0",
+        weights="Depth Anything's, fetched once",
+        url=f"{_DEPTH_ANYTHING}-Small/resolve/main/depth_anything_v2_vits.pth",
+        options={"backbone": "dinov2_small", "features": 64, **_DINOV2},
+    ),
+    "dpt_hybrid": ModelEntry(
+        DPT,
+        about="MiDaS v3, a ResNet-50 before a vision transformer",
+        millions=121.2,
+        licence="MIT",
+        weights="MiDaS's, fetched once",
+        url=f"{_MIDAS}/v3/dpt_hybrid_384.pt",
+        options={"backbone": "vit_base_resnet50", "features": 256},
+    ),
+    "dpt_large": ModelEntry(
+        DPT,
+        about="MiDaS v3, a large vision transformer",
+        millions=341.8,
+        licence="MIT",
+        weights="MiDaS's, fetched once (the original's Midas_DPT_*_weights.pt fits too, with kind affine_relief)",
+        url=f"{_MIDAS}/v3/dpt_large_384.pt",
+        options={"backbone": "vit_large", "features": 256},
+    ),
+    "dpt_tiny": ModelEntry(
+        DPT,
+        about="a DPT small enough to train on a CPU",
+        millions=1.2,
+        licence="MIT (code)",
+        weights="train it",
+        options={
+            "backbone": "vit_tiny", "features": 48, "head_mask": True, "non_negative": False, "kind": "relief",
+            "input_size": 128,
+        },
     ),
     "face_small": ModelEntry(
         MidasSmall,
         about="small and quick, made for training on faces",
+        millions=12.8,
         licence="MIT (code)",
-        weights="train it",
+        weights="train it; load_encoder gives it a start",
         options={
             "encoder": "tf_efficientnet_lite0", "head_mask": True, "non_negative": False, "kind": "relief",
-            "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),  # those of the ImageNet weights that load_encoder takes
+            **_HALF,  # as the ImageNet weights that load_encoder takes were trained
         },
     ),
     "midas_small": ModelEntry(
         MidasSmall,
-        about="MiDaS v2.1 small, relative depth of any photo on a CPU",
+        about="MiDaS v2.1 small, quick on a CPU",
+        millions=16.6,
         licence="MIT",
-        weights="https://github.com/isl-org/MiDaS/releases/download/v2_1/midas_v21_small_256.pt",
+        weights="MiDaS's, fetched once",
+        url=f"{_MIDAS}/v2_1/midas_v21_small_256.pt",
     ),
 }
 
@@ -73,12 +150,18 @@ def create_model(name: str, **options) -> DepthNetwork:
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
-    build, options = MODELS[name].build, {**MODELS[name].options, **options}
-    model = build(**options)
+    entry = MODELS[name]
     # Defaults are written down too: a checkpoint must not change when they do, nor when the table does.
-    defaults = {key: parameter.default for key, parameter in inspect.signature(build).parameters.items()}
-    model.name, model.options, model.info = name, defaults | options, {}
+    every = entry.defaults() | options
+    model = entry.build(**every)
+    model.name, model.options, model.info = name, every, {}
     return model
+
+
+def shipped_weights(name: str) -> Path | None:
+    """The file of a model's shipped weights, if there is one."""
+    files = (folder / f"{name}.safetensors" for folder in SHIPPED)
+    return next((file for file in files if file.is_file()), None)
 
 
 def list_models() -> list[str]:

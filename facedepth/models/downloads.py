@@ -1,0 +1,170 @@
+"""Published weights: fetched once, whole or not at all, and known again ever after."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import torch
+from tqdm import tqdm
+
+from ..checks import InputError
+from ..io import atomic_path
+
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 1.0
+_TIMEOUT_SECONDS = 30.0
+_CHUNK = 1 << 20
+_NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError)
+
+
+class _Cut(ConnectionError):
+    """The connection ended before the file did."""
+
+
+def cache_folder() -> Path:
+    """Where published weights are kept: ``FACEDEPTH_CACHE``, else the folder that torch.hub uses."""
+    return Path(os.environ.get("FACEDEPTH_CACHE") or Path(torch.hub.get_dir()) / "checkpoints")
+
+
+def fetch(url: str) -> Path:
+    """The file at that address, from ``cache_folder()`` if it is there, else fetched into it.
+
+    A cut download goes on where it stopped, in this call or the next. The file's SHA-256 has to be the one whose
+    start the address says ("...-2f21e586.pt"), and the one that was written beside the file (``<name>.sha256``) the
+    first time. Several processes may call this at once: one fetches, the others wait.
+
+    Raises:
+        InputError: the address cannot be reached, or the file is not the one expected.
+    """
+    path = cache_folder() / url.rsplit("/", 1)[-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path) if not path.is_file() else contextlib.nullcontext():
+        if path.is_file():  # it was there, or has come while we waited
+            _check_known(path, _sha256(path), url)
+            return path
+        part = path.with_name(path.name + ".part")
+        _receive_all(url, part, path)
+        try:
+            _check_known(path, _sha256(part), url)
+        except InputError:
+            part.unlink()  # nothing to go on from
+            raise
+        os.replace(part, path)
+    return path
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of that file; it is released even if the process is killed."""
+    with open(path.with_name(path.name + ".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path.name}: another process has it in hand; waiting", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_known(path: Path, found: str, url: str) -> None:
+    """Compare with what the address and the record say; the first time, write the record."""
+    published = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
+    if published and not found.startswith(published[1]):
+        raise InputError(
+            f"{path}: damaged: its SHA-256 should start with {published[1]}, it is {found}; delete it, and it is "
+            f"fetched again from {url}"
+        )
+    record = path.with_name(path.name + ".sha256")
+    if not record.is_file():
+        with atomic_path(record) as temporary:
+            temporary.write_text(f"{found}  {path.name}\n")  # as `sha256sum --check` reads it
+        return
+    recorded = record.read_text().split(" ")[0]
+    if recorded != found:
+        raise InputError(
+            f"{path}: not the file that was fetched first: its SHA-256 is {found}, {record.name} says {recorded}; "
+            f"delete it, and it is fetched again from {url}; if the publisher has changed it, delete both"
+        )
+
+
+def _receive_all(url: str, part: Path, path: Path) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        before = _size(part)
+        try:
+            return _receive(url, part)
+        except HTTPError as error:
+            if error.code != 416:  # 416: there is nothing after what we have, so that is no part of this file
+                raise _unreachable(url, path, str(error)) from None
+            part.unlink(missing_ok=True)
+        except _NETWORK_ERRORS as error:
+            if attempt == _ATTEMPTS or _size(part) == before:
+                raise _unreachable(url, path, str(getattr(error, "reason", error)) or type(error).__name__) from None
+            time.sleep(_PAUSE_SECONDS)
+    raise _unreachable(url, path, "it has no end")
+
+
+def _receive(url: str, part: Path) -> None:
+    """Fetch what is not in ``part`` yet, in one connection."""
+    # The tag says which state of the file the part is of: another state's rest would not fit.
+    tag = part.with_name(part.name + ".tag")
+    headers = {"User-Agent": "facedepth"}
+    if _size(part):
+        headers["Range"] = f"bytes={_size(part)}-"
+        if _size(tag):
+            headers["If-Range"] = tag.read_text()
+    with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS) as response:
+        if response.headers.get_content_maintype() == "text":
+            raise URLError(f"a page of text came ({response.headers.get_content_type()}), not a file of weights")
+        start = _size(part) if response.status == 206 else 0
+        total = _total(response, start)
+        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        validator = modified if etag is None or etag.startswith("W/") else etag
+        tag.write_text(validator or "")
+        with (
+            open(part, "ab" if start else "wb") as file,
+            tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True, unit_divisor=1024) as bar,
+        ):
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+    if total is not None and _size(part) != total:
+        raise _Cut(f"the connection ended after {_size(part)} of {total} bytes")
+    tag.unlink(missing_ok=True)
+
+
+def _total(response: HTTPResponse, start: int) -> int | None:
+    """Size of the whole file in bytes, where the server says."""
+    length = response.headers.get("Content-Length")
+    return None if length is None else start + int(length)
+
+
+def _unreachable(url: str, path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{url} cannot be fetched ({reason}). Offline? Fetch it elsewhere and put it at {path}, or name a local file "
+        "instead of the model"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
