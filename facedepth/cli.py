@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--encoder", metavar="FILE", help="ImageNet weights to start a new model's encoder from")
     _add_kind(train)
     train.add_argument("-o", "--out", required=True, help="the run's folder")
+    train.add_argument("--finetune", action="store_true", help="start from the settings of TrainConfig.finetune()")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     train.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
@@ -178,7 +179,8 @@ def _train(options: argparse.Namespace) -> None:
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
     settings = _assignments(options.set, allowed)
-    config = TrainConfig(out=options.out, resume=options.resume, **settings)
+    make_config = TrainConfig.finetune if options.finetune else TrainConfig
+    config = make_config(out=options.out, resume=options.resume, **settings)
     model_options = _assignments(options.option, None)
     new = options.model in list_models()
     try:

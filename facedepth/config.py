@@ -14,6 +14,14 @@ _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s")
 
 AMP = ("cuda", "always", "never")
 
+LEARNS = ("all", "decoder", "lora", "lora+decoder")
+
+# What fine-tuning changes besides, by what learns: adapters start as nothing and may take large steps.
+_FINETUNING = {
+    "all": {"encoder_factor": 0.1, "frozen_epochs": 1}, "decoder": {}, "lora": {"learning_rate": 1e-3},
+    "lora+decoder": {},
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -24,6 +32,9 @@ class TrainConfig:
         epochs, batch_size: how much, and how much at once.
         repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
         learning_rate: the greatest; the schedule goes down from there.
+        learns: "all"; "decoder" (all but the encoder); "lora" (small adapters of the encoder's attention alone, for
+            transformers too large to train whole, see ``facedepth.adapters``); or "lora+decoder".
+        lora_rank: of those adapters.
         encoder_factor: share of the learning rate at which the network's encoder learns; pretrained ones want less.
         frozen_epochs: for so many epochs at first the encoder does not learn at all.
         optimiser: "adamw" or "adam".
@@ -37,7 +48,7 @@ class TrainConfig:
         augment: strength of the augmentation, 0 (none) ... 1.
         input_size: side of the pictures; None for the model's own.
         target_kind: what the model shall say; None for the model's own kind.
-        loss: "default" by the kinds of data and target, or "ssi" (see ``facedepth.objectives``).
+        loss: "default" by the kinds of data and target, "ssi", or "by_kind" (see ``facedepth.objectives``).
         weights: of the loss's parts.
         seed: of everything random.
         workers: processes that load the data.
@@ -51,6 +62,8 @@ class TrainConfig:
     batch_size: int = 16
     repeats: int = 1
     learning_rate: float = 1e-3
+    learns: str = "all"
+    lora_rank: int = 8
     encoder_factor: float = 1.0
     frozen_epochs: int = 0
     optimiser: str = "adamw"
@@ -71,17 +84,28 @@ class TrainConfig:
     resume: bool = False
     save_every_s: float = 60.0
 
+    @classmethod
+    def finetune(cls, *, out: str = "runs/finetune", learns: str = "all", **changes) -> TrainConfig:
+        """Settings to fine-tune a pretrained network with, as the field does it; ``changes`` are further settings.
+
+        A small learning rate, for the encoder a tenth of it, after a first epoch in which the encoder stays as it is;
+        for affine kinds the scale-and-shift-invariant loss with gradient matching.
+        """
+        usual = {"epochs": 5, "learning_rate": 1e-4, "loss": "by_kind"} | _FINETUNING.get(learns, {})
+        return cls(out=out, learns=learns, **usual | changes)
+
     def fixed(self) -> dict:
         """The settings that a run cannot go on without: all but where and how fast it runs."""
         return {name: value for name, value in asdict(self).items() if name not in _FREE_TO_CHANGE}
 
     def __post_init__(self) -> None:
-        choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP}
+        choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP, "learns": LEARNS}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         least = {
-            "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "seed": 0, "workers": 0,
+            "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "lora_rank": 1,
+            "seed": 0, "workers": 0,
         }
         for name in least:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < least[name]:
@@ -101,5 +125,7 @@ class TrainConfig:
             raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
         if not 0 < self.encoder_factor <= 1:
             raise InputError(f"encoder_factor: expected above 0, at most 1, got {self.encoder_factor}")
+        if self.frozen_epochs and self.learns != "all":
+            raise InputError(f"frozen_epochs: only with learns='all', got learns={self.learns!r}")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
             raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")

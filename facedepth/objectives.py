@@ -21,7 +21,7 @@ from .losses import gradient_matching, mask_bce, masked_l1, normal_loss, normali
 from .sample import Sample
 
 TARGETS = {"metric": KINDS, "affine": ("affine_relief",)}
-LOSSES = ("default", "ssi")
+LOSSES = ("default", "ssi", "by_kind")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Objective:
     """The loss of a batch, for one data kind and one target kind.
 
     Args:
-        loss: "default", or "ssi" for the scale-and-shift-invariant loss on affine data.
+        loss: "default"; "ssi" for the scale-and-shift-invariant loss on affine data too; "by_kind" for "ssi" where the
+            target is of an affine kind, else "default".
 
     Raises:
         InputError: a pair of kinds the table does not hold; "ssi" for a relief, which would lose its scale.
@@ -66,6 +67,8 @@ class Objective:
         check_target(depth_kind, target_kind)
         if loss not in LOSSES:
             raise InputError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
+        if loss == "by_kind":
+            loss = "default" if target_kind == "relief" else "ssi"
         if loss == "ssi" and target_kind == "relief":
             raise InputError("loss: a relief knows its scale, the scale-and-shift-invariant loss would lose it")
         self.depth_kind, self.target_kind, self.weights = depth_kind, target_kind, weights

@@ -16,7 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, bad_data_named, leave_interrupts, to_device, training_batches
+from .adapters import add_adapters, merge_adapters, merged
+from .batches import Transformed, augmentation, bad_data_named, leave_interrupts, to_device, training_batches
 from .checks import InputError
 from .config import TrainConfig
 from .evaluation import picture_row, score_batch
@@ -33,7 +34,7 @@ from .optimisation import (
 )
 from .runs import RunFolder
 from .sample import Sample
-from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
+from .transforms import Resize
 
 
 class TrainingStopped(RuntimeError):
@@ -69,7 +70,10 @@ def fit(
         raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
     with torch.random.fork_rng(), deferred_interrupt() as interrupted:
         torch.manual_seed(config.seed)
-        return _Run(model, train, val, config, interrupted).train(callbacks)
+        try:
+            return _Run(model, train, val, config, interrupted).train(callbacks)
+        finally:
+            merge_adapters(model)  # a run that was stopped leaves a plain model too
 
 
 class _Run:
@@ -87,13 +91,15 @@ class _Run:
             "val_samples": len(val), "val_people": _fingerprint(val.identities),
         }
         self.device = choose_device(config.device)
+        if config.learns.startswith("lora"):
+            add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
 
         self.model = model.to(self.device, memory_format=torch.channels_last)  # the layout convolutions are fastest in
         model.retarget(target_kind)
         model.input_size = config.input_size or model.input_size
         self.loader, self.order = training_batches(
-            train, _augmentation(config.augment, model.input_size), batch_size=config.batch_size,
+            train, augmentation(config.augment, model.input_size), batch_size=config.batch_size,
             repeats=config.repeats, workers=config.workers, seed=config.seed,
         )
         self.steps_per_epoch = len(self.loader)
@@ -139,6 +145,7 @@ class _Run:
                     callback(self.history)
                 self._pause()
             self._save_state()
+        merge_adapters(self.model)
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
         self.model.info = best.info
@@ -153,7 +160,8 @@ class _Run:
         self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
         seen, started = 0, time.monotonic()
         title = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        freezing = frozen_encoder(self.model) if self.epoch < self.config.frozen_epochs else nullcontext()
+        frozen = self.config.learns == "decoder" or self.epoch < self.config.frozen_epochs
+        freezing = frozen_encoder(self.model) if frozen else nullcontext()
         with freezing, tqdm(
             total=self.steps_per_epoch, initial=self.step_in_epoch, desc=title, unit="step", leave=False
         ) as bar:
@@ -238,7 +246,7 @@ class _Run:
             self.events.add_scalar(f"epoch/{name}", value, self.step)
         info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
         for name in ("last", "best") if improved else ("last",):
-            save_model(self.average.module, self.folder.path / f"{name}.safetensors", info=info)
+            save_model(merged(self.average.module), self.folder.path / f"{name}.safetensors", info=info)
         self.folder.write_history(self.history)
         self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}
         tqdm.write(
@@ -294,11 +302,3 @@ class _Run:
 def _fingerprint(identities: Sequence[str]) -> str:
     """A few letters that change when other people are trained on."""
     return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
-
-
-def _augmentation(strength: float, size: int) -> Compose:
-    if strength == 0:
-        return Compose((Resize(size),))
-    # Colour and noise come last: they are meant at the size the network sees.
-    crop = RandomCrop((1 - 0.5 * strength, 1 + 0.7 * strength))  # faces are not always framed by the rule
-    return Compose((crop, RandomFlip(), Resize(size), Photometric(strength)))

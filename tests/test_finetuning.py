@@ -1,12 +1,17 @@
-"""Fine-tuning: an encoder that learns slowly, later, or not at all."""
+"""Fine-tuning: an encoder that learns slowly, later, not at all, or through adapters."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
 
+from facedepth.adapters import add_adapters, merge_adapters, merged
 from facedepth.checks import InputError
 from facedepth.data import Part
+from facedepth.models import create_model, load_model
+from facedepth.objectives import LossWeights, Objective
 from facedepth.optimisation import parameter_groups
 from facedepth.training import TrainConfig, fit
 
@@ -82,3 +87,123 @@ def test_a_model_leaves_training_with_an_encoder_that_can_learn(tmp_path, tiny_m
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(InputError, match=message):
         TrainConfig(out="runs/x", **settings)
+
+
+# --- adapters
+
+
+@pytest.fixture
+def tiny_dpt():
+    def make(seed: int = 0):
+        torch.manual_seed(seed)
+        return create_model("dpt_tiny", input_size=32, kind="affine_relief", non_negative=False)
+
+    return make
+
+
+def test_adapters_start_as_no_change_and_merging_keeps_the_output(tiny_dpt):
+    model = tiny_dpt().eval()
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    keys, before = list(model.state_dict()), model(image)
+    add_adapters(model, 4, decoder_learns=False)
+    assert_close(model(image), before, atol=1e-6, rtol=0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=3.0)
+    changed = model(image)
+    assert (changed - before).abs().max() > 0.01
+    plain = merged(model)
+    assert list(plain.state_dict()) == keys
+    assert_close(plain(image), changed, atol=1e-5, rtol=0)
+    merge_adapters(model)
+    assert_close(model(image), changed, atol=1e-5, rtol=0)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("learns", ["lora", "lora+decoder"])
+def test_a_lora_run_changes_only_what_may_learn(tmp_path, tiny_dpt, affine_faces, learns):
+    model, start = tiny_dpt(), tiny_dpt().state_dict()
+    after = fitted(model, affine_faces, tmp_path, epochs=1, learns=learns, lora_rank=2)[0]
+    base = {key.replace(".base_layer", ""): value for key, value in after.items() if ".lora_" not in key}
+    assert base.keys() == start.keys()
+    changed = {key for key in start if not torch.equal(base[key], start[key])}
+    assert not any(key.startswith("encoder.") for key in changed)
+    assert bool(changed) == (learns == "lora+decoder")
+    # B starts at zero: what it holds now, it has learnt
+    assert all(value.any() for key, value in after.items() if "lora_B" in key)
+
+
+def test_a_lora_run_ends_in_a_plain_checkpoint_and_a_plain_model(tmp_path, tiny_dpt, affine_faces):
+    model = tiny_dpt()
+    fitted(model, affine_faces, tmp_path, epochs=1, learns="lora")
+    saved = load_model(tmp_path / "best.safetensors", device="cpu")
+    assert model.state_dict().keys() == saved.state_dict().keys() == tiny_dpt().state_dict().keys()
+    for key, value in saved.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value)
+    assert not torch.equal(saved.encoder.blocks[0].attn.qkv.weight, tiny_dpt().encoder.blocks[0].attn.qkv.weight)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_stopped_lora_run_goes_on_to_the_bit(tmp_path, tiny_dpt, affine_faces):
+    whole, halves = tiny_dpt(), tiny_dpt()
+    fitted(whole, affine_faces, tmp_path / "whole", epochs=2, learns="lora")
+
+    def stop(history):
+        raise KeyboardInterrupt
+
+    config = TrainConfig(out=str(tmp_path / "halves"), **QUICK, epochs=2, learns="lora", save_every_s=0.0)
+    sides = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
+    with pytest.raises(KeyboardInterrupt):
+        fit(halves, *sides, config, callbacks=[stop])
+    assert halves.state_dict().keys() == tiny_dpt().state_dict().keys()
+    fit(halves, *sides, replace(config, resume=True))
+    for key, value in whole.state_dict().items():
+        assert torch.equal(halves.state_dict()[key], value), key
+
+
+def test_adapters_need_a_transformer(tmp_path, tiny_model, affine_faces):
+    model = tiny_model()
+    with pytest.raises(InputError, match=r"expected a network with a transformer.*attention_unet"):
+        fitted(model, affine_faces, tmp_path / "run", epochs=1, learns="lora")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_decoder_alone(tmp_path, tiny_model, affine_faces):
+    start = {key: value.clone() for key, value in tiny_model().state_dict().items()}
+    after = fitted(tiny_model(), affine_faces, tmp_path, epochs=2, learns="decoder")[1]
+    assert not moved(start, after, "encoder.")
+    assert moved(start, after, "decoder.")
+
+
+# --- the preset
+
+
+def test_finetune_is_the_usual_way_and_open_to_changes():
+    config = TrainConfig.finetune(target_kind="affine_relief", epochs=2)
+    assert (config.learning_rate, config.encoder_factor, config.frozen_epochs) == (1e-4, 0.1, 1)
+    assert (config.loss, config.epochs, config.target_kind) == ("by_kind", 2, "affine_relief")
+    assert TrainConfig.finetune(learns="lora").frozen_epochs == 0
+    with pytest.raises(InputError, match="learns"):
+        TrainConfig.finetune(learns="everything")
+    with pytest.raises(InputError, match="frozen_epochs: only with learns='all'"):
+        TrainConfig.finetune(learns="lora", frozen_epochs=1)
+    with pytest.raises(TypeError):
+        TrainConfig.finetune(lerning_rate=1e-3)
+
+
+def test_by_kind_keeps_the_scale_of_a_relief_and_drops_it_elsewhere():
+    assert not Objective("affine", "affine_relief", LossWeights(), loss="by_kind").plain
+    assert Objective("affine", "affine_relief", LossWeights()).plain
+    assert Objective("metric", "relief", LossWeights(), loss="by_kind").target_kind == "relief"
+
+
+def test_from_inverse_depth_to_relief_the_checkpoint_says_so(tmp_path, exact_faces):
+    model = create_model("dpt_tiny", input_size=32, kind="affine_inverse", non_negative=True)
+    assert (model.kind, model.non_negative) == ("affine_inverse", True)
+    config = TrainConfig.finetune(
+        out=str(tmp_path), target_kind="relief", epochs=1, batch_size=2, workers=0, device="cpu"
+    )
+    fit(model, Part(exact_faces, [0, 1, 2]), Part(exact_faces, [3]), config)
+    saved = load_model(tmp_path / "best.safetensors", device="cpu")
+    assert (saved.kind, saved.non_negative) == ("relief", False)

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "geometry", "losses", "metrics", "detection", "framing",
     "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation",
-    "objectives", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
+    "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""
