@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .batches import Transformed, bad_data_named, leave_interrupts, to_device, training_batches
-from .checks import InputError
+from .checks import InputError, choose_device
 from .config import TrainConfig
 from .evaluation import picture_row, score_batch
 from .figures import panel
-from .models import DepthNetwork, choose_device, load_model, save_model
+from .models import DepthNetwork, load_model, save_model
 from .objectives import Objective
 from .optimisation import OPTIMISERS, deferred_interrupt, make_schedule, warmed_average
 from .runs import RunFolder

@@ -1,9 +1,9 @@
 """Networks, and the checkpoint files they are kept in."""
 
 from .checkpoint import load_model, save_model
-from .network import LEAST_SIZE, DepthNetwork, choose_device
+from .network import LEAST_SIZE, DepthNetwork
 from .registry import MODELS, create_model, list_models
 
 __all__ = [
-    "LEAST_SIZE", "MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_model", "save_model",
+    "LEAST_SIZE", "MODELS", "DepthNetwork", "create_model", "list_models", "load_model", "save_model",
 ]

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, choose_device
 from ..io import atomic_path
 from .converters import convert
-from .network import DepthNetwork, choose_device
+from .network import DepthNetwork
 from .registry import MODELS, SHIPPED, create_model
 
 _OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", "version")

@@ -52,17 +52,3 @@ class DepthNetwork(nn.Module, ABC):
     @abstractmethod
     def predict_normalised(self, image: Tensor) -> Tensor:
         """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off."""
-
-
-def choose_device(name: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is the CUDA card where there is one, else the CPU.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None
