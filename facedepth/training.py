@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, bad_data_named, leave_interrupts, to_device, training_batches
+from .batches import Transformed, bad_data_named, leave_interrupts, to_device, training_batches, workers_for
 from .checks import InputError, choose_device
 from .config import TrainConfig
 from .evaluation import picture_row, score_batch
@@ -43,7 +43,8 @@ def fit(
 
     Args:
         model: from ``create_model`` or ``load_model``.
-        train, val: yield ``Sample`` and have the same ``depth_kind``.
+        train, val: yield ``Sample`` and have the same ``depth_kind``. Those that make samples on a GPU, as
+            ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
         callbacks: each is called with the history after every epoch.
 
     Returns:
@@ -89,8 +90,8 @@ class _Run:
         )
         self.steps_per_epoch = len(self.loader)
         self.val_loader = DataLoader(
-            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size, num_workers=config.workers,
-            worker_init_fn=leave_interrupts,
+            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size,
+            num_workers=workers_for(val, config.workers), worker_init_fn=leave_interrupts,
         )
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
         self.optimiser = OPTIMISERS[config.optimiser](model.parameters(), lr=config.learning_rate, **decay)

@@ -144,7 +144,7 @@ class SyntheticFaces(Dataset):
         return Sample(image, *labels, camera, name).check()
 
     def batch(self, indices: Sequence[int]) -> Sample:
-        """Several samples at once, their tensors stacked, (B, ...), and their names in a list.
+        """Several samples at once, their tensors stacked, (B, ...), and their names in a tuple.
 
         Every face is made by itself, so this takes as long as the samples one by one.
         """
