@@ -8,6 +8,7 @@ from torch import Tensor
 from facedepth.batches import to_device, training_batches, workers_for
 from facedepth.checks import InputError
 from facedepth.data import split
+from facedepth.evaluation import evaluate
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
 from facedepth.synthetic.devices import cached_per_device, default_device, making_on, moved, on_host
@@ -15,6 +16,7 @@ from facedepth.synthetic.facial_hair import BEARDS
 from facedepth.synthetic.hair_styles import STYLES
 from facedepth.synthetic.hats import KINDS as HATS
 from facedepth.synthetic.occluders import KINDS as THINGS
+from facedepth.training import TrainConfig, fit
 from facedepth.transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
 
 STRONG = Compose((RandomCrop((0.5, 1.0)), RandomFlip(), Resize(48), Photometric(1.0)))
@@ -107,6 +109,18 @@ def test_batches_of_faces_on_the_card_need_no_workers():
         assert {tensor.device for tensor in all_of(batch)} == {CARD}
         assert batch.image.shape == (2, 3, 32, 32)
     assert workers_for(faces_on("cpu"), 2) == 2
+
+
+def test_a_network_is_trained_and_scored_on_faces_made_on_the_card(tmp_path, tiny_model):
+    """The network lies on the CPU here: every batch is carried to it."""
+    with PretendCard():
+        train, val = split(faces_on(CARD, 4), val=0.3)
+        settings = TrainConfig(out=str(tmp_path), epochs=1, batch_size=2, warmup_steps=1, workers=2, device="cpu")
+        history = fit(tiny_model(), train, val, settings)
+        report = evaluate(tiny_model(), val, workers=2)
+    assert len(history) == 1
+    assert history[0]["val_loss"] > 0
+    assert len(report.scores) == len(val)
 
 
 def test_a_worker_that_is_asked_for_faces_on_a_card_says_what_to_do(monkeypatch):
