@@ -57,13 +57,13 @@ def test_the_chosen_samples_show_everything():
 def test_a_sample_is_made_on_the_card_from_first_to_last(index):
     """Nothing from the host is mixed in on the way; and what comes out is what the CPU makes.
 
-    The z-buffer stands in for ray casting, as on a card: lamps then cast shadows from one point.
+    The z-buffer stands in for ray casting, as on a card: lamps then cast shadows from four places of theirs.
     """
     with PretendCard():
         sample = faces_on(CARD)[index]
         assert {tensor.device for tensor in all_of(sample)} == {CARD}
         sample = to_device(sample, "cpu")
-    assert_alike(sample, faces_on("cpu")[index], picture=0.03)
+    assert_alike(sample, faces_on("cpu")[index], picture=0.015)
 
 
 def test_the_pretended_card_refuses_what_a_card_refuses():
@@ -114,8 +114,8 @@ def test_batches_of_faces_on_the_card_need_no_workers():
 def test_a_network_is_trained_and_scored_on_faces_made_on_the_card(tmp_path, tiny_model):
     """The network lies on the CPU here: every batch is carried to it."""
     with PretendCard():
-        train, val = split(faces_on(CARD, 4), val=0.3)
-        settings = TrainConfig(out=str(tmp_path), epochs=1, batch_size=2, warmup_steps=1, workers=2, device="cpu")
+        train, val = split(faces_on(CARD, 2), val=0.5)
+        settings = TrainConfig(out=str(tmp_path), epochs=1, batch_size=1, warmup_steps=1, workers=2, device="cpu")
         history = fit(tiny_model(), train, val, settings)
         report = evaluate(tiny_model(), val, workers=2)
     assert len(history) == 1
@@ -176,4 +176,4 @@ def test_what_runs_on_the_host_takes_and_gives_tensors_of_the_card():
 def test_cpu_and_cuda_agree(index):
     sample = faces_on("cuda")[index]
     assert {tensor.device.type for tensor in all_of(sample)} == {"cuda"}
-    assert_alike(to_device(sample, "cpu"), faces_on("cpu")[index], picture=0.03)
+    assert_alike(to_device(sample, "cpu"), faces_on("cpu")[index], picture=0.015)
