@@ -69,14 +69,14 @@ def on_host(make: Callable) -> Callable:
 
 
 def cached_per_device(make: Callable) -> Callable:
-    """Let a function run once, on the CPU, and keep its result there and on every device it is asked for on."""
+    """Let a function run once for the same arguments, on the CPU; the result is kept there and where asked for."""
 
-    @functools.lru_cache(maxsize=1)
+    @functools.lru_cache(maxsize=8)
     def on_cpu(*arguments):
         with making_on(CPU):
             return make(*arguments)
 
-    @functools.lru_cache(maxsize=2)
+    @functools.lru_cache(maxsize=8)
     def on_device(device, *arguments):
         return moved(on_cpu(*arguments), device)
 

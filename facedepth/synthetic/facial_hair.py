@@ -73,6 +73,12 @@ def beard_region(beard: str, rest: Tensor) -> Tensor:
     return grown.clamp(0, 1)
 
 
+@cached_per_device
+def template_beard(beard: str) -> Tensor:
+    """(V2,) ``beard_region`` on the fine template."""
+    return beard_region(beard, fine_template()[0])
+
+
 def brow_band(look: FacialHairLook, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Place within the brow: share along it from the nose (N,), height over its middle (N,), half its width (N,)."""
     along = (rest[:, 0].abs() - 0.0125) / 0.043

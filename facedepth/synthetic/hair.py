@@ -104,9 +104,11 @@ def grow(
     hug = 0.0 if short else 1.6  # hair far from the body falls back to it
     weight = 0.0 if short or look.comb == "tie" else 0.25 * look.fall if look.comb == "up" else look.fall
     distance, outward = torch.zeros(count), roots.normal  # where strands are, for the next step
+    comb = combing(look, rest, place)
     for step in range(1, steps):
         t = step / (steps - 1)
-        comb = combing(look, rest, place)
+        if look.comb in ("tie", "out"):  # only these change along a strand
+            comb = combing(look, rest, place)
         travelled = (length * t)[:, None]
         fall = weight * (travelled / 0.05).clamp(max=1.0)
         stand = 0.6 * (1 - t) ** 3 + 1.5 * short

@@ -16,7 +16,7 @@ from .background import draw_background
 from .camera_effects import photograph
 from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
 from .eyes import EyeLook, draw_eyes
-from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
+from .facial_hair import FacialHairLook, draw_facial_hair, template_beard
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
 from .hair_styles import HairLook, draw_colour, draw_hair
 from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
@@ -189,11 +189,10 @@ def _shade_points(
     masks = template_masks()
     table = torch.zeros(len(mesh.vertices), 4)
     body = len(posed.vertices)
-    rest, _ = fine_template()
     table[:body, :3] = torch.stack([masks.lips, masks.eyelids, masks.ears], dim=1)
     beard = person.facial_hair.beard
     shaved = person.skin.stubble if beard == "none" else 0.0
-    table[:body, 3] = masks.head * (shaved * beard_region("full", rest) + 0.8 * beard_region(beard, rest))
+    table[:body, 3] = masks.head * (shaved * template_beard("full") + 0.8 * template_beard(beard))
     normals = torch.zeros_like(mesh.vertices)
     normals[:body] = posed.normals
     if len(mesh.vertices) > body:
