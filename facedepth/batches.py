@@ -81,15 +81,27 @@ def to_device(batch: Sample, device: torch.device | str) -> Sample:
     return Sample(*moved, Camera(*(tensor.to(device) for tensor in batch.camera)), batch.name)
 
 
+def made_on_gpu(dataset: Dataset) -> bool:
+    """Whether the data set says of itself, by its ``device``, that its samples are on a GPU."""
+    return torch.device(getattr(dataset, "device", "cpu")).type != "cpu"
+
+
+def workers_for(dataset: Dataset, workers: int) -> int:
+    """The number of worker processes, but none for samples made on a GPU, which belongs to this process."""
+    return 0 if made_on_gpu(dataset) else workers
+
+
 def training_batches(
     dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int
 ) -> tuple[DataLoader, EpochOrder]:
     """A loader of shuffled, transformed batches, and the order to set its epoch on; an epoch has every sample
-    ``repeats`` times."""
+    ``repeats`` times. ``workers`` are for samples that are made or read on the CPU."""
     order = EpochOrder(len(dataset) * repeats, seed)
+    workers = workers_for(dataset, workers)
     loader = DataLoader(
         Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
-        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(), worker_init_fn=leave_interrupts,
+        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available() and not made_on_gpu(dataset),
+        worker_init_fn=leave_interrupts,
     )
     return loader, order
 

@@ -1,7 +1,8 @@
-"""Guards at the public doors: one error type for bad input, one message format for wrong shapes."""
+"""Guards at the public doors: one error type for bad input, one message format for wrong shapes, and devices."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -28,6 +29,20 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
             expected = f"({', '.join(pattern.split())})" + (f" with {known}" if known else "")
             raise InputError(f"{name}: expected shape {expected}, got {tuple(tensor.shape)}")
     return sizes
+
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is the CUDA card where there is one, else the CPU.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None
 
 
 def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bool:

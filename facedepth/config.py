@@ -51,7 +51,7 @@ class TrainConfig:
         loss: "default" by the kinds of data and target, "ssi", or "by_kind" (see ``facedepth.objectives``).
         weights: of the loss's parts.
         seed: of everything random.
-        workers: processes that load the data.
+        workers: processes that load the data; data made on a GPU need none and get none.
         device: "auto", "cpu", "cuda", ...
         resume: go on with the run in ``out`` where there is one.
         save_every_s: least time between two saves of the state within a run.

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, bad_data_named, to_device
+from .batches import Transformed, bad_data_named, to_device, workers_for
 from .checks import InputError
 from .depth import axis_factor, fit_scale_shift, invert_depth, masked_median, relief_to_depth
 from .figures import colour_depth, colour_error, panel
@@ -115,7 +115,9 @@ def evaluate(
         raise InputError("dataset: expected at least one sample, got none")
     picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
     scores, pictures = [], []
-    loader = DataLoader(Transformed(dataset, Resize(model.input_size)), batch_size=batch_size, num_workers=workers)
+    loader = DataLoader(
+        Transformed(dataset, Resize(model.input_size)), batch_size=batch_size, num_workers=workers_for(dataset, workers)
+    )
     training = model.training
     model.eval()
     for batch in tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False):

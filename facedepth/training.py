@@ -17,12 +17,20 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
-from .batches import Transformed, augmentation, bad_data_named, leave_interrupts, to_device, training_batches
-from .checks import InputError
+from .batches import (
+    Transformed,
+    augmentation,
+    bad_data_named,
+    leave_interrupts,
+    to_device,
+    training_batches,
+    workers_for,
+)
+from .checks import InputError, choose_device
 from .config import TrainConfig
 from .evaluation import picture_row, score_batch
 from .figures import panel
-from .models import DepthNetwork, choose_device, load_model, save_model
+from .models import DepthNetwork, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
     OPTIMISERS,
@@ -52,7 +60,8 @@ def fit(
 
     Args:
         model: from ``create_model`` or ``load_model``.
-        train, val: yield ``Sample`` and have the same ``depth_kind``.
+        train, val: yield ``Sample`` and have the same ``depth_kind``. Those that make samples on a GPU, as
+            ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
         callbacks: each is called with the history after every epoch.
 
     Returns:
@@ -104,8 +113,8 @@ class _Run:
         )
         self.steps_per_epoch = len(self.loader)
         self.val_loader = DataLoader(
-            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size, num_workers=config.workers,
-            worker_init_fn=leave_interrupts,
+            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size,
+            num_workers=workers_for(val, config.workers), worker_init_fn=leave_interrupts,
         )
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
         groups = parameter_groups(model, config.learning_rate, config.encoder_factor)

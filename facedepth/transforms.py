@@ -1,7 +1,8 @@
 """Sample -> Sample: geometric changes that move the camera with the pixels, and changes of light and picture quality.
 
 Depth values never change here, only where they lie: a point of the scene has the same z before and after. Every
-random choice is drawn from torch's global generator, so ``torch.manual_seed`` fixes all of them, in workers too.
+random choice is drawn from torch's global generator of the CPU, so ``torch.manual_seed`` fixes all of them, in workers
+and for samples on a GPU too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def resize_image(image: Tensor, height: int, width: int) -> Tensor:
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
     """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that its centre falls into."""
     check_shapes(mask=(mask, "1 h w"))
-    rows, columns = _nearest(mask.shape[-2], height), _nearest(mask.shape[-1], width)
+    rows, columns = (
+        _nearest(old, new, mask.device) for old, new in zip(mask.shape[-2:], (height, width), strict=True)
+    )
     return mask[:, rows][:, :, columns]
 
 
@@ -57,8 +60,8 @@ def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[
     if 1 in depth.shape[-2:]:  # a single row or column is doubled: cells are 2 x 2
         repeats = [2 if size == 1 else 1 for size in depth.shape[-2:]]
         depth, mask = depth.repeat(1, *repeats), mask.repeat(1, *repeats)
-    top, weight_y = _cells(sizes["h"], height)
-    left, weight_x = _cells(sizes["w"], width)
+    top, weight_y = _cells(sizes["h"], height, depth.device)
+    left, weight_x = _cells(sizes["w"], width, depth.device)
     upper, lower = depth[:, top], depth[:, top + 1]  # (1, height, w)
     upper = torch.lerp(upper[..., left], upper[..., left + 1], weight_x.to(depth))
     lower = torch.lerp(lower[..., left], lower[..., left + 1], weight_x.to(depth))
@@ -67,13 +70,13 @@ def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[
     return torch.where(valid, torch.where(smooth, blended, nearest), 0.0), valid
 
 
-def _nearest(old: int, new: int) -> Tensor:
-    return ((torch.arange(new) + 0.5) * old / new).long().clamp(max=old - 1)
+def _nearest(old: int, new: int, device: torch.device) -> Tensor:
+    return ((torch.arange(new, device=device) + 0.5) * old / new).long().clamp(max=old - 1)
 
 
-def _cells(old: int, new: int) -> tuple[Tensor, Tensor]:
+def _cells(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """For every new pixel: the first of the two old pixels around its centre, and the weight of the second."""
-    centre = ((torch.arange(new) + 0.5) * old / new - 0.5).clamp(0, old - 1)
+    centre = ((torch.arange(new, device=device) + 0.5) * old / new - 0.5).clamp(0, old - 1)
     first = centre.floor().clamp(max=max(old - 2, 0))
     return first.long(), centre - first
 
@@ -223,11 +226,11 @@ class Photometric:
         quality = round(_uniform(95 - 60 * self.strength, 95))
         _, packed = cv2.imencode(".jpg", image_to_uint8(image)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         pixels = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].copy()
-        return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
+        return torch.from_numpy(pixels).to(image.device).permute(2, 0, 1).float().div_(255)
 
     def _noise(self, image: Tensor) -> Tensor:
         sigma = _uniform(0.0, 0.06 * self.strength)
-        return (image + sigma * torch.randn(image.shape)).clamp(0, 1)
+        return (image + sigma * torch.randn(image.shape).to(image)).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from parity import rule
 from torch.testing import assert_close
 
-from facedepth.checks import InputError
-from facedepth.models import MODELS, DepthNetwork, choose_device, create_model, list_models, load_model, save_model
+from facedepth.checks import InputError, choose_device
+from facedepth.models import MODELS, DepthNetwork, create_model, list_models, load_model, save_model
 
 PARITY = Path(__file__).parent / "parity"
 GOLDEN = dict(np.load(PARITY / "attention_unet.golden.npz"))

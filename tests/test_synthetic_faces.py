@@ -16,7 +16,7 @@ from facedepth.checks import InputError
 from facedepth.cli import main
 from facedepth.data import EG3DFaces, split
 from facedepth.layouts import eg3d_path
-from facedepth.synthetic import SyntheticFaces, generate, generating
+from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.faces import one_thread
 from facedepth.synthetic.labels import FACE_RADIUS_M
 
@@ -161,13 +161,13 @@ def test_generating_resumes_and_shards_share_a_folder(tmp_path, samples, monkeyp
     (tmp_path / "parameters/seed0003.json").unlink()  # as if interrupted before the last file
     eg3d_path(tmp_path, "images", "seed0001").unlink()  # done samples are not made again
     written = []
-    write = generating._write
+    write = SyntheticFaces.write
 
-    def noted(root, faces, index):
+    def noted(self, root, index):
         written.append(index)
-        write(root, faces, index)
+        write(self, root, index)
 
-    monkeypatch.setattr(generating, "_write", noted)
+    monkeypatch.setattr(SyntheticFaces, "write", noted)
     manifest = generate(tmp_path, 4, size=SIZE, seed=11)
     assert written == [0, 2, 3]
     assert manifest.read_text().count("\n") == 5
@@ -194,7 +194,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypa
     def full(path, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generating, "write_depth", full)
+    monkeypatch.setattr(storing, "write_depth", full)
     with pytest.raises(InputError, match="disk is full"):
         generate(tmp_path, 1, size=SIZE, seed=11)
     assert not list((tmp_path / "parameters").iterdir())

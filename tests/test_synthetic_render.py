@@ -102,6 +102,17 @@ def test_a_point_under_a_roof_is_dark_and_one_beside_it_is_lit():
         assert scene.lit(points, slanted).tolist() == [True, False]
 
 
+def test_a_point_under_an_edge_sees_half_of_a_wide_lamp():
+    roof, triangles = box(0.4, 0.4, 0.02)
+    angle = torch.arange(64) * 2.4  # a sunflower's pattern over the lamp
+    radius = 0.15 * (torch.arange(64) / 64).sqrt()
+    towards = torch.stack([radius * angle.cos(), radius * angle.sin(), torch.ones(64)], dim=1)
+    towards = torch.nn.functional.normalize(towards, dim=1)
+    for ray_casting in (True, False):
+        scene = Scene(roof + torch.tensor([-0.2, 0, 1.0]), triangles, ray_casting=ray_casting)
+        assert 0.4 < scene.lit(torch.zeros(64, 3), towards).float().mean() < 0.6
+
+
 def test_looking_through_single_points_gives_the_pixel_they_are_the_centre_of():
     size, camera = 40, tilted_camera(40)
     vertices, triangles, _, _ = rotated_box()

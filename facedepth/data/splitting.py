@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import torch
 from torch.utils.data import Dataset, Subset
 
 from ..checks import InputError
@@ -17,6 +18,7 @@ class Part(Subset):
         self.depth_kind: str = dataset.depth_kind
         self.identities: list[str] = [dataset.identities[index] for index in indices]
         self.names: list[str] = [dataset.names[index] for index in indices]
+        self.device: torch.device = getattr(dataset, "device", torch.device("cpu"))
 
 
 def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, Part]:

@@ -2,10 +2,10 @@
 
 from .checkpoint import load_model, save_model
 from .encoder_weights import load_encoder
-from .network import LEAST_SIZE, DepthNetwork, choose_device
+from .network import LEAST_SIZE, DepthNetwork
 from .registry import MODELS, create_model, list_models
 
 __all__ = [
-    "LEAST_SIZE", "MODELS", "DepthNetwork", "choose_device", "create_model", "list_models", "load_encoder",
+    "LEAST_SIZE", "MODELS", "DepthNetwork", "create_model", "list_models", "load_encoder",
     "load_model", "save_model",
 ]

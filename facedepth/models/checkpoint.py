@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, choose_device
 from ..io import atomic_path
 from .converters import convert
 from .downloads import fetch
-from .network import DepthNetwork, choose_device
+from .network import DepthNetwork
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 

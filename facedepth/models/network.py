@@ -67,17 +67,3 @@ class DepthNetwork(nn.Module, ABC):
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-
-
-def choose_device(name: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is the CUDA card where there is one, else the CPU.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None

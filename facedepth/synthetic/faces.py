@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from ..checks import InputError
+from ..checks import InputError, choose_device
 from ..sample import Sample
 from .background import list_photographs
+from .devices import making_on, moved
 from .kit import load_kit
 from .portrait import Person, Portrait, Scenery, draw_person, draw_scenery, make_portrait
+from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
 
@@ -35,11 +38,15 @@ def one_thread() -> Iterator[None]:
 class SyntheticFaces(Dataset):
     """Portraits of people who do not exist, with exact depth.
 
-    Sample i depends on ``seed`` and i alone, bit for bit, whatever process, worker or order it is made in. Depth is
-    z-depth in metres; the world of ``camera`` has x right, y up, z out of the face, its origin between the eyes. The
-    mask ``head`` holds skin, hair, hat, glasses and neck; ``face`` skin and eyes within 95 mm of the nose tip. Depth
-    of see-through things (lenses, single hairs) follows what lies behind; clothes and things held have depth but are
-    not ``head``.
+    Depth is z-depth in metres; the world of ``camera`` has x right, y up, z out of the face, its origin between the
+    eyes. The mask ``head`` holds skin, hair, hat, glasses and neck; ``face`` skin and eyes within 95 mm of the nose
+    tip. Depth of see-through things (lenses, single hairs) follows what lies behind; clothes and things held have
+    depth but are not ``head``.
+
+    Sample i depends on ``seed`` and i alone: on the CPU bit for bit, whatever process, worker or order it is made in.
+    On a GPU the same numbers are drawn, but sums come out in any order and lamps cast shadows from four places of
+    theirs: pictures differ a little, depth by less than 0.1 mm but for single pixels. (Only with
+    ``torch.get_float32_matmul_precision()`` at "highest", as it is by default: else depth may be off by a millimetre.)
 
     Args:
         n: how many samples.
@@ -48,21 +55,28 @@ class SyntheticFaces(Dataset):
         views_per_identity: how many successive samples show the same person, each with another expression, pose,
             light, clothing and background.
         photographs: folder of photographs to blur and use as backgrounds, seven times of ten.
+        device: where samples are made and stay. A GPU serves the main process alone; give a ``DataLoader`` of CPU
+            samples workers instead. "auto" is the GPU where there is one, else the CPU.
+        cache: folder to write samples to the first time they are made, and to read them from after that, bit for bit
+            the same. It is laid out as ``generate`` does, and may be shared by processes. It remembers size, seed and
+            views, but not ``photographs`` and ``device``.
 
     Attributes:
         depth_kind: "metric".
         names: "seed0000", "seed0001", ... as in EG3D's layout.
         identities: one string a sample, the same for the same person.
+        device: where samples are.
 
     Raises:
-        InputError: sizes or counts out of range, no photographs in the folder, the head kit missing or damaged.
+        InputError: sizes or counts out of range, no photographs in the folder, the head kit missing or damaged, no
+            such device, a cache made with other settings.
     """
 
     depth_kind = "metric"
 
     def __init__(
         self, n: int, *, size: int = 256, seed: int = 0, views_per_identity: int = 1,
-        photographs: str | Path | None = None,
+        photographs: str | Path | None = None, device: str | torch.device = "cpu", cache: str | Path | None = None,
     ):
         for name, value, least in (("n", n, 1), ("seed", seed, 0), ("views_per_identity", views_per_identity, 1)):
             if value < least:
@@ -70,12 +84,21 @@ class SyntheticFaces(Dataset):
         if not SMALLEST <= size <= LARGEST:
             raise InputError(f"size: expected {SMALLEST} to {LARGEST} pixels, got {size}")
         self.size, self.seed, self.views_per_identity = size, seed, views_per_identity
+        self.device = choose_device(device)
         self.photographs = Path(photographs) if photographs is not None else None
         if self.photographs is not None:
             list_photographs(self.photographs)
         load_kit()
         self.names = [f"seed{index:04d}" for index in range(n)]
         self.identities = [f"person{index // views_per_identity:04d}" for index in range(n)]
+        self.cache = Path(cache) if cache is not None else None
+        if self.cache is not None:
+            settle(self.cache, self.settings)
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What a folder of samples is made with, and must be made with again."""
+        return {"size": self.size, "seed": self.seed, "views_per_identity": self.views_per_identity}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,20 +109,58 @@ class SyntheticFaces(Dataset):
             return draw_person(self.seed, index // self.views_per_identity), draw_scenery(self.seed, index)
 
     def portrait(self, index: int) -> Portrait:
-        """Sample ``index`` as an 8-bit picture with its labels and camera.
+        """Sample ``index`` as an 8-bit picture with its labels and camera, made now.
 
         Raises:
             IndexError: beyond the end.
+            InputError: called in a worker process, for a GPU.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} of {len(self)} synthetic faces")
-        index %= len(self)
+        index = self._place(index)
+        if self.device.type != "cpu" and get_worker_info() is not None:
+            raise InputError(
+                f"samples on {self.device} are made in the main process alone: load them with num_workers=0, or make "
+                "them with device='cpu'"
+            )
         person, scenery = self.describe(index)
-        with one_thread():
+        with one_thread(), making_on(self.device):
             return make_portrait(person, scenery, self.size, (self.seed, 2, index), self.photographs)
 
     def __getitem__(self, index: int) -> Sample:
-        """A ``Sample`` of ``size`` x ``size`` pixels, made now."""
-        picture, labels, camera = self.portrait(index)
-        image = torch.from_numpy(picture.copy()).permute(2, 0, 1).float().div_(255)
-        return Sample(image, *labels, camera, self.names[index]).check()
+        """A ``Sample`` of ``size`` x ``size`` pixels, made now or read from the cache.
+
+        Raises:
+            InputError: as ``portrait``; a cache that is damaged or cannot be written to.
+        """
+        index = self._place(index)
+        name = self.names[index]
+        if self.cache is None:
+            picture, labels, camera = self.portrait(index)
+            image = torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1).float().div_(255)
+        else:
+            if not is_stored(self.cache, name):
+                self.write(self.cache, index)
+            fov_deg = draw_scenery(self.seed, index).shot.horizontal_fov_deg
+            image, labels, camera = moved(read_stored(self.cache, name, self.size, fov_deg), self.device)
+        return Sample(image, *labels, camera, name).check()
+
+    def batch(self, indices: Sequence[int]) -> Sample:
+        """Several samples at once, their tensors stacked, (B, ...), and their names in a tuple.
+
+        Every face is made by itself, so this takes as long as the samples one by one.
+        """
+        return default_collate([self[index] for index in indices])
+
+    def write(self, root: Path, index: int) -> None:
+        """Make sample ``index`` and write it to a folder that was settled for ``settings`` (see ``storing``).
+
+        Raises:
+            InputError: as ``portrait``; the folder cannot be written to.
+        """
+        portrait, (person, scenery) = self.portrait(index), self.describe(index)
+        description = {"identity": self.identities[index], "person": asdict(person), "scenery": asdict(scenery)}
+        store(root, self.names[index], portrait, description)
+
+    def _place(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} synthetic faces")
+        return index % len(self)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import cached_per_device, on_host
 from .head import head_subdivision
 from .kit import load_kit
 from .noise import SolidNoise, bump, smooth_step
@@ -73,6 +73,12 @@ def beard_region(beard: str, rest: Tensor) -> Tensor:
     return grown.clamp(0, 1)
 
 
+@cached_per_device
+def template_beard(beard: str) -> Tensor:
+    """(V2,) ``beard_region`` on the fine template."""
+    return beard_region(beard, fine_template()[0])
+
+
 def brow_band(look: FacialHairLook, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Place within the brow: share along it from the nose (N,), height over its middle (N,), half its width (N,)."""
     along = (rest[:, 0].abs() - 0.0125) / 0.043
@@ -83,7 +89,7 @@ def brow_band(look: FacialHairLook, rest: Tensor) -> tuple[Tensor, Tensor, Tenso
     return along, rest[:, 2] - middle, half
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def _face_roots() -> tuple[Roots, Roots]:
     """Roots for brows and for beards, off the lips."""
     rest, _ = fine_template()
@@ -97,17 +103,24 @@ def _face_roots() -> tuple[Roots, Roots]:
 
 def grow_brows(look: FacialHairLook, rng: np.random.Generator) -> tuple[Roots, Tensor]:
     """Roots and template points (N, 5, 3) of both eyebrows: upright by the nose, lying outwards beyond."""
-    roots, _ = _face_roots()
-    along, above, half = brow_band(look, roots.rest)
-    draw = torch.from_numpy(rng.random((len(along), 3), dtype=np.float32))
-    inside = smooth_step(1.15, 0.6, above.abs() / half.clamp(min=1e-5)) * (half > 2e-4)
-    kept = draw[:, 0] < inside * look.brow_density * (0.55 + 0.45 * smooth_step(0.0, 0.3, along))
-    roots, along, above, draw = roots.pick(kept), along[kept], above[kept], draw[kept]
+    roots, along, above, draw = _brow_roots(look, rng)
     outwards = torch.sign(roots.rest[:, :1]) * torch.tensor([[1.0, 0, 0]])
     upright = (0.9 - 1.4 * along.clamp(0, 1) - 120 * above)[:, None] * torch.tensor([[0, 0, 1.0]])
-    jitter = 0.25 * torch.from_numpy(rng.standard_normal((len(along), 3), dtype=np.float32))
+    jitter = 0.25 * torch.as_tensor(rng.standard_normal((len(along), 3), dtype=np.float32))
     direction = outwards * (0.35 + 0.8 * along.clamp(0, 1))[:, None] + upright + jitter
     return roots, _lie_down(roots, direction, look.brow_length * (0.6 + 0.5 * draw[:, 1]), steps=5, rise=0.16)
+
+
+@on_host
+def _brow_roots(look: FacialHairLook, rng: np.random.Generator) -> tuple[Roots, Tensor, Tensor, Tensor]:
+    """Roots of the brows, their place along and above the brow (N,), and (N, 3) uniform numbers for each."""
+    roots, _ = _face_roots()
+    along, above, half = brow_band(look, roots.rest)
+    draw = torch.as_tensor(rng.random((len(along), 3), dtype=np.float32))
+    inside = smooth_step(1.15, 0.6, above.abs() / half.clamp(min=1e-5)) * (half > 2e-4)
+    kept = draw[:, 0] < inside * look.brow_density * (0.55 + 0.45 * smooth_step(0.0, 0.3, along))
+    kept = kept.nonzero()[:, 0]
+    return roots.pick(kept), along[kept], above[kept], draw[kept]
 
 
 def _lie_down(roots: Roots, direction: Tensor, length: Tensor, *, steps: int, rise: float) -> Tensor:
@@ -123,24 +136,19 @@ def grow_beard(
     look: FacialHairLook, rng: np.random.Generator, noise: SolidNoise, down: Tensor
 ) -> tuple[Roots, Tensor]:
     """Roots and template points (N, K, 3) of the beard; none for ``beard == "none"``."""
-    _, roots = _face_roots()
-    draw = torch.from_numpy(rng.random((len(roots.rest), 3), dtype=np.float32))
-    patchy = 1 + 0.5 * (1 - look.beard_density) * noise(roots.rest, 110, 2)
-    share = {"stubble": 0.8, "full": 0.65, "goatee": 0.8, "moustache": 0.9, "long": 0.5}.get(look.beard, 0.0)
-    wanted = share * look.beard_density * patchy * beard_region(look.beard, roots.rest)
-    roots, draw = roots.pick(draw[:, 0] < wanted), draw[draw[:, 0] < wanted]
+    roots, draw = _beard_roots(look, rng, noise)
     count = len(draw)
     length = look.beard_length * (0.6 + 0.6 * draw[:, 1]) * (1 - 0.45 * smooth_step(0.66, 0.70, roots.rest[:, 2]))
     sideways = torch.sign(roots.rest[:, :1]) * torch.tensor([[1.0, 0, 0]])
     under_nose = bump(roots.rest[:, 2], 0.672, 0.007)[:, None] * (roots.rest[:, 0].abs() < 0.035)[:, None]
     if look.beard == "stubble":
-        direction = down + 0.4 * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        direction = down + 0.4 * torch.as_tensor(rng.standard_normal((count, 3), dtype=np.float32))
         return roots, _lie_down(roots, direction.expand(count, 3), length, steps=3, rise=0.5)
     steps = 9
     place, heading, points = roots.rest, roots.normal, [roots.rest]
     for step in range(1, steps):
         wish = (1 - 0.7 * under_nose) * down + 0.9 * under_nose * sideways + 0.35 * (1 - step / steps) * roots.normal
-        stray = torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        stray = torch.as_tensor(rng.standard_normal((count, 3), dtype=np.float32))
         wish = wish + (0.15 + 0.7 * look.beard_curl) * stray
         heading = unit(0.5 * heading + 0.5 * unit(wish))
         place = place + heading * (length / (steps - 1))[:, None]
@@ -150,6 +158,18 @@ def grow_beard(
     return roots, torch.stack(points, dim=1)
 
 
+@on_host
+def _beard_roots(look: FacialHairLook, rng: np.random.Generator, noise: SolidNoise) -> tuple[Roots, Tensor]:
+    """Roots of the beard, and (N, 3) uniform numbers for each."""
+    _, roots = _face_roots()
+    draw = torch.as_tensor(rng.random((len(roots.rest), 3), dtype=np.float32))
+    patchy = 1 + 0.5 * (1 - look.beard_density) * noise(roots.rest, 110, 2)
+    share = {"stubble": 0.8, "full": 0.65, "goatee": 0.8, "moustache": 0.9, "long": 0.5}.get(look.beard, 0.0)
+    wanted = share * look.beard_density * patchy * beard_region(look.beard, roots.rest)
+    kept = (draw[:, 0] < wanted).nonzero()[:, 0]
+    return roots.pick(kept), draw[kept]
+
+
 def lash_strands(look: FacialHairLook, vertices: Tensor, rng: np.random.Generator) -> Tensor:
     """(N, 5, 3) eyelashes of the posed head's coarse vertices (V, 3): columns of the kit and strands between them."""
     columns = vertices[load_kit().lashes]  # (C, 5, 3): lower lids left, right, then upper lids
@@ -157,10 +177,10 @@ def lash_strands(look: FacialHairLook, vertices: Tensor, rng: np.random.Generato
     strips = columns.split([lower, lower, upper, upper])
     strands = []
     for strip, between in zip(strips, (3, 3, 6, 6), strict=True):
-        place = torch.from_numpy(rng.uniform(0, len(strip) - 1.001, between * len(strip)).astype(np.float32))
+        place = torch.as_tensor(rng.uniform(0, len(strip) - 1.001, between * len(strip)).astype(np.float32))
         first, share = place.long(), (place % 1)[:, None, None]
         strand = strip[first] * (1 - share) + strip[first + 1] * share
-        reach = look.lash_length * torch.from_numpy(rng.uniform(0.7, 1.1, (len(strand), 1, 1)).astype(np.float32))
+        reach = look.lash_length * torch.as_tensor(rng.uniform(0.7, 1.1, (len(strand), 1, 1)).astype(np.float32))
         strands.append(strand[:, :1] + reach * (strand - strand[:, :1]))
     strands = torch.cat(strands)
-    return strands[torch.from_numpy(rng.random(len(strands))) < look.lash_density]
+    return strands[torch.as_tensor(rng.random(len(strands))) < look.lash_density]

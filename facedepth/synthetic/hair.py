@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import on_host
 from .hair_styles import HairLook
 from .noise import SolidNoise, bump, smooth_step
 from .scalp import Roots, above_hairline, distance_field, scalp_roots
@@ -88,14 +89,8 @@ def grow(
         the roots; points (N, K, 3); how far out they are within the hair, (N, K), 0 at the skin ... 1; and the
         directions away from the body there, (N, K, 3).
     """
-    roots = scalp_roots()
-    chosen = torch.from_numpy(rng.permutation(len(roots.rest))[:count])
-    draw = torch.from_numpy(rng.random((len(chosen), 6), dtype=np.float32))
-    kept = draw[:, 0] < density(look, roots.rest[chosen], noise)
-    if covered is not None:
-        kept &= ~covered[chosen]
-    roots, draw = roots.pick(chosen[kept]), draw[kept]
-    rest, count = roots.rest, int(kept.sum())
+    roots, draw = _growing_roots(look, rng, noise, count, covered)
+    rest, count = roots.rest, len(roots.rest)
     if not count:
         return roots, torch.zeros(0, 2, 3), torch.zeros(0, 2), torch.zeros(0, 2, 3)
     steps = STEPS.get(look.style, 13)
@@ -109,14 +104,16 @@ def grow(
     hug = 0.0 if short else 1.6  # hair far from the body falls back to it
     weight = 0.0 if short or look.comb == "tie" else 0.25 * look.fall if look.comb == "up" else look.fall
     distance, outward = torch.zeros(count), roots.normal  # where strands are, for the next step
+    comb = combing(look, rest, place)
     for step in range(1, steps):
         t = step / (steps - 1)
-        comb = combing(look, rest, place)
+        if look.comb in ("tie", "out"):  # only these change along a strand
+            comb = combing(look, rest, place)
         travelled = (length * t)[:, None]
         fall = weight * (travelled / 0.05).clamp(max=1.0)
         stand = 0.6 * (1 - t) ** 3 + 1.5 * short
         wish = comb * (1 - 0.85 * fall.clamp(max=1)) + stand * roots.normal + 2.5 * fall * down
-        wish = wish + look.frizz * torch.from_numpy(rng.standard_normal((count, 3), dtype=np.float32))
+        wish = wish + look.frizz * torch.as_tensor(rng.standard_normal((count, 3), dtype=np.float32))
         wish = wish - hug * ((distance - lift) / 0.015).clamp(0, 1)[:, None] * outward
         direction = unit(0.5 * direction + 0.5 * unit(wish))
         if look.comb == "tie":
@@ -135,6 +132,21 @@ def grow(
     distance, outward = distance_field(points.flatten(0, 1))
     outness = (distance.view(points.shape[:2]) / max(look.lift, 0.004)).clamp(0, 1)
     return roots, points, outness, outward.view(points.shape)
+
+
+@on_host
+def _growing_roots(
+    look: HairLook, rng: np.random.Generator, noise: SolidNoise, count: int, covered: Tensor | None
+) -> tuple[Roots, Tensor]:
+    """Those of ``count`` random roots that hair grows from, and (N, 6) uniform numbers for each."""
+    roots = scalp_roots()
+    chosen = torch.as_tensor(rng.permutation(len(roots.rest))[:count])
+    draw = torch.as_tensor(rng.random((len(chosen), 6), dtype=np.float32))
+    kept = draw[:, 0] < density(look, roots.rest[chosen], noise)
+    if covered is not None:
+        kept &= ~covered[chosen]
+    kept = kept.nonzero()[:, 0]
+    return roots.pick(chosen[kept]), draw[kept]
 
 
 def _tied(
@@ -178,12 +190,17 @@ def _off_the_face(place: Tensor, rest: Tensor, is_fringe: Tensor, look: HairLook
 def _clumped(points: Tensor, look: HairLook, draw: Tensor, rng: np.random.Generator) -> Tensor:
     """Pull strands towards the nearest of a few leaders, more and more towards the tips."""
     count, steps = points.shape[:2]
-    leaders = torch.from_numpy(rng.permutation(count)[: max(count // (45 if look.style == "locs" else 22), 1)])
-    nearest = torch.cdist(points[:, 0], points[leaders, 0]).argmin(dim=1)
-    leader = points[leaders][nearest]
+    leaders = rng.permutation(count)[: max(count // (45 if look.style == "locs" else 22), 1)]
+    leader = points[_nearest(points[:, 0], torch.as_tensor(leaders))]
     pull = look.clump * torch.linspace(0, 1, steps) ** (0.4 if look.style == "locs" else 0.8)
     pull = pull * (0.5 + 0.5 * draw[:, 4:5]) if look.style != "locs" else pull.expand(count, -1)
     return points + pull[..., None] * (leader - points)
+
+
+@on_host
+def _nearest(places: Tensor, leaders: Tensor) -> Tensor:
+    """(N,) which of the leaders, places by their index, is nearest to each of the places (N, 3)."""
+    return leaders[torch.cdist(places, places[leaders]).argmin(dim=1)]
 
 
 def _finer(points: Tensor, steps: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .clothes import Fabric, draw_fabric
+from .devices import on_host
 from .hair_styles import HairLook
 from .head import to_triangles
 from .model import Piece, PosedBody, shell_piece, template_masks
@@ -58,6 +59,7 @@ def rim_margin(hat: Hat, rest: Tensor) -> Tensor:
     return height - (front + hat.line + slope * (depth + 0.125))
 
 
+@on_host
 def covered_roots(hat: Hat) -> Tensor:
     """(12000,) bool over ``scalp_roots()``: hair that the hat hides."""
     return rim_margin(hat, scalp_roots().rest) > -0.004

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..checks import InputError
+from .devices import cached_per_device, on_host
 from .kit import BONES, MACRO_AGES, MUSCLES, PARENT_OF_BONE, WEIGHTS, HeadKit, load_kit
 
 
@@ -75,10 +76,10 @@ def shape_coefficients(
     unknown = [name for name in wanted if name not in row]
     if unknown:
         raise InputError(f"shapes: the head kit holds no {', '.join(unknown)}; see load_kit().shape_names")
-    coefficients = torch.zeros(len(row))
+    coefficients = [0.0] * len(row)
     for name, value in wanted.items():
-        coefficients[row[name]] += value
-    return coefficients
+        coefficients[row[name]] = value
+    return torch.tensor(coefficients)
 
 
 @lru_cache(maxsize=2)
@@ -103,6 +104,7 @@ def rotation(axis: str, degrees: Tensor | float) -> Tensor:
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
+@on_host
 def pose_rotations(
     *, turn_deg: float = 0.0, nod_deg: float = 0.0, tilt_deg: float = 0.0,
     gaze_deg: tuple[float, float] = (0.0, 0.0), arms_deg: float = 32.0,
@@ -227,7 +229,7 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     return torch.nn.functional.normalize(total, dim=1)
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def head_subdivision() -> Subdivision:
     """The subdivision of the shipped kit's quads."""
     kit = load_kit()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checks import InputError
+from .devices import cached_per_device
 
 KIT_FILE = Path(__file__).with_name("head_kit.npz")
 PARTS = ("skin", "cavity", "left_eye", "right_eye", "tongue", "upper_teeth", "lower_teeth")
@@ -66,7 +66,7 @@ class HeadKit:
     hand_quads: Tensor
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def load_kit(path: Path = KIT_FILE) -> HeadKit:
     """The kit, read once per process (0.3 s).
 

@@ -38,9 +38,7 @@ class Labels(NamedTuple):
 
 def one_of(material: Tensor, names: tuple[str, ...]) -> Tensor:
     """(N,) bool: whether the material (N,), -1 for none, is one of these."""
-    wanted = torch.zeros(len(MATERIAL) + 1, dtype=torch.bool)  # the last one is nothing
-    wanted[[MATERIAL[name] for name in names]] = True
-    return wanted[material]
+    return torch.tensor([name in names for name in MATERIAL] + [False])[material]  # the last one is nothing
 
 
 def make_labels(

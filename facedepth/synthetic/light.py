@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import on_host
 from .vectors import dot, unit
 
 SKIN_WRAP = (0.22, 0.10, 0.06)  # how far light seeps around a terminator, for red, green and blue
@@ -76,6 +77,7 @@ def warmth(kelvin_shift: float) -> np.ndarray:
     return tint / tint.mean()
 
 
+@on_host
 def draw_lighting(rng: np.random.Generator, ambient_rgb: np.ndarray, to_camera: np.ndarray) -> Lighting:
     """Light from soft and frontal to hard, low, backlit and dim.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .devices import cached_per_device, on_host
 from .head import deform, head_subdivision, pose_rotations, shape_coefficients, to_triangles, vertex_normals
 from .kit import BONES, PARTS, load_kit
 from .people import Bearing, Body
@@ -94,7 +94,7 @@ class TemplateMasks(NamedTuple):
     skin_quads: Tensor
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def template_masks() -> TemplateMasks:
     """The kit's masks on the fine template."""
     kit, subdivision = load_kit(), head_subdivision()
@@ -112,7 +112,7 @@ def template_masks() -> TemplateMasks:
     )
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def _landmarks() -> tuple[Tensor, Tensor, Tensor, int]:
     """Scalp vertices (coarse), vertices of the left and the right eye, and the tip of the nose."""
     kit = load_kit()
@@ -130,6 +130,14 @@ def template_eye_centres() -> tuple[Tensor, Tensor]:
     return tuple((template[e].amax(dim=0) + template[e].amin(dim=0)) / 2 for e in (left, right))
 
 
+@on_host  # CUDA has no solver for points that may lie in a plane
+def _affine_map(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear part (3, 3) and offset (3,) that carry points (N, 3) nearest to others, in the sense of least squares."""
+    homogeneous = torch.cat([start, torch.ones(len(start), 1)], dim=1).double()
+    affine = torch.linalg.lstsq(homogeneous, end.double(), driver="gelsd").solution.float()  # (4, 3)
+    return affine[:3].T.contiguous(), affine[3]
+
+
 def pose_body(body: Body, bearing: Bearing) -> PosedBody:
     """Shape, expression and pose applied to the kit."""
     kit = load_kit()
@@ -142,11 +150,10 @@ def pose_body(body: Body, bearing: Bearing) -> PosedBody:
     coarse = coarse[0]
     fine = head_subdivision().refine(coarse)
     scalp, left_eye, right_eye, nose = _landmarks()
-    homogeneous = torch.cat([kit.template[scalp], torch.ones(len(scalp), 1)], dim=1).double()
-    affine = torch.linalg.lstsq(homogeneous, coarse[scalp].double(), driver="gelsd").solution.float()  # (4, 3)
+    linear, offset = _affine_map(kit.template[scalp], coarse[scalp])
     return PosedBody(
         coarse=coarse, vertices=fine, normals=vertex_normals(fine, template_masks().triangles),
-        linear=affine[:3].T.contiguous(), offset=affine[3], turn=turns[0, 1 + BONES.index("head")],
+        linear=linear, offset=offset, turn=turns[0, 1 + BONES.index("head")],
         left_eye=coarse[left_eye].mean(dim=0), right_eye=coarse[right_eye].mean(dim=0), nose_tip=coarse[nose],
     )
 

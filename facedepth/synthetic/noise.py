@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from .devices import CPU
+
 LATTICE = 32
 
 
@@ -17,14 +19,17 @@ class SolidNoise:
         field = torch.from_numpy(rng.standard_normal((4, LATTICE, LATTICE, LATTICE), dtype=np.float32))
         for axis in (1, 2, 3):  # the first slice again behind the last: the field repeats without a seam
             field = torch.cat([field, field.narrow(axis, 0, 1)], dim=axis)
-        self._field = field[None]
+        self._fields = {CPU: field[None]}
 
     def __call__(self, points: Tensor, per_metre: float | Tensor, channel: int | slice = 0) -> Tensor:
         """(N,) values at the points (N, 3), ``per_metre`` lattice cells a metre; (N, C) where channel is a slice."""
+        if points.device not in self._fields:
+            self._fields[points.device] = self._fields[CPU].to(points.device)
+        field = self._fields[points.device]
         place = points * (per_metre / LATTICE)
         grid = ((place - place.floor()) * 2 - 1).view(1, 1, 1, -1, 3)
         wanted = channel if isinstance(channel, slice) else slice(channel, channel + 1)
-        values = torch.nn.functional.grid_sample(self._field[:, wanted], grid, align_corners=True)[0, :, 0, 0].T
+        values = torch.nn.functional.grid_sample(field[:, wanted], grid, align_corners=True)[0, :, 0, 0].T
         return values if isinstance(channel, slice) else values[:, 0]
 
     def slope(self, points: Tensor, per_metre: float, channel: int = 0) -> Tensor:

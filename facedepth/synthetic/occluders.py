@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .clothes import Fabric, draw_fabric
+from .devices import cached_per_device
 from .glasses import eye_frame
 from .head import Subdivision, rotation, to_triangles
 from .kit import load_kit
@@ -60,11 +61,17 @@ def occluder_pieces(occluder: Occluder, posed: PosedBody) -> list[Piece]:
     return [Piece.of(placed @ axes.T + origin, triangles, rest, "hand" if occluder.kind == "hand" else "object")]
 
 
+@cached_per_device
+def _hand_subdivision() -> Subdivision:
+    kit = load_kit()
+    return Subdivision.of(kit.hand_quads, kit.hand_poses.shape[1])
+
+
 def _solid(occluder: Occluder) -> tuple[Tensor, Tensor, Tensor]:
     """Vertices, triangles, and the places that textures are painted by."""
     if occluder.kind == "hand":
         kit = load_kit()
-        subdivision = Subdivision.of(kit.hand_quads, kit.hand_poses.shape[1])
+        subdivision = _hand_subdivision()
         vertices = subdivision.refine(kit.hand_poses[occluder.hand_pose])
         triangles = to_triangles(subdivision.quads)
         if occluder.mirrored:

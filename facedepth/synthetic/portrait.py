@@ -16,7 +16,7 @@ from .background import draw_background
 from .camera_effects import photograph
 from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
 from .eyes import EyeLook, draw_eyes
-from .facial_hair import FacialHairLook, beard_region, draw_facial_hair
+from .facial_hair import FacialHairLook, draw_facial_hair, template_beard
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
 from .hair_styles import HairLook, draw_colour, draw_hair
 from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
@@ -121,8 +121,9 @@ def make_portrait(
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)
-    backdrop = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
-    surroundings = backdrop.mean(dim=0).double().numpy()
+    background = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
+    surroundings = background.mean(dim=0).double().numpy()
+    backdrop = torch.as_tensor(background)
     lighting = draw_lighting(stream(*entropy, 3), surroundings, _to_camera(camera, between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
@@ -136,13 +137,14 @@ def make_portrait(
     linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
 
     material = torch.where(centre.triangle >= 0, mesh.material[centre.triangle.clamp(min=0)], -1)
-    height = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, (centre.triangle >= 0).nonzero()[:, 0])
+    hit = (centre.triangle >= 0).nonzero()[:, 0]
     below = torch.zeros(size * size, dtype=torch.bool)
-    below[centre.triangle >= 0] = height[:, 0] < NECK_BASE_M
+    below[hit] = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, hit)[:, 0] < NECK_BASE_M
     opacity, depth = hair_layer(opacity, depth, size)
     labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
-    metered = labels.face.view(size, size).numpy()
-    picture = photograph(stream(*entropy, 4), (linear / lighting.white() ** 0.8).view(size, size, 3).numpy(), metered)
+    metered = labels.face.view(size, size).cpu().numpy()
+    light = (linear / lighting.white() ** 0.8).view(size, size, 3).cpu().numpy()
+    picture = photograph(stream(*entropy, 4), light, metered)
     return Portrait(picture, labels, exported(camera, between_eyes))
 
 
@@ -158,7 +160,7 @@ def _in_view(mesh: Piece, camera: Camera, size: int) -> Piece:
 
 
 def _to_camera(camera: Camera, between_eyes: Tensor) -> np.ndarray:
-    level = (camera.cam2world[:3, 3] - between_eyes).double().numpy() * [1, 1, 0]
+    level = (camera.cam2world[:3, 3] - between_eyes).double().cpu().numpy() * [1, 1, 0]
     return level / np.linalg.norm(level)
 
 
@@ -187,11 +189,10 @@ def _shade_points(
     masks = template_masks()
     table = torch.zeros(len(mesh.vertices), 4)
     body = len(posed.vertices)
-    rest, _ = fine_template()
     table[:body, :3] = torch.stack([masks.lips, masks.eyelids, masks.ears], dim=1)
     beard = person.facial_hair.beard
     shaved = person.skin.stubble if beard == "none" else 0.0
-    table[:body, 3] = masks.head * (shaved * beard_region("full", rest) + 0.8 * beard_region(beard, rest))
+    table[:body, 3] = masks.head * (shaved * template_beard("full") + 0.8 * template_beard(beard))
     normals = torch.zeros_like(mesh.vertices)
     normals[:body] = posed.normals
     if len(mesh.vertices) > body:

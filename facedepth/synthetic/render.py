@@ -71,15 +71,27 @@ class Scene:
     def lit(self, points: Tensor, towards: Tensor) -> Tensor:
         """(N,) bool: whether light from the unit directions ``towards`` (N, 3) reaches the points (N, 3) unhindered.
 
-        The directions are those to places on one lamp; without ray casting their mean stands for all.
+        The directions are those to places on one lamp; without ray casting the means of its quarters stand for all.
         """
         if self._rays is None:
-            return _lit_by_shadow_map(self.vertices, self.triangles, points, towards.mean(dim=0))
+            return self._lit_by_quarters(points, towards)
         import open3d.core as o3c
 
         rays = torch.cat([points, towards], dim=1).contiguous()
         blocked = self._rays.test_occlusions(o3c.Tensor.from_numpy(rays.numpy()), nthreads=1)
         return ~torch.from_numpy(blocked.numpy())
+
+    def _lit_by_quarters(self, points: Tensor, towards: Tensor) -> Tensor:
+        middle = unit(towards.mean(dim=0))
+        right, up = _across(middle)
+        quarter = (towards @ right > middle @ right).long() + 2 * (towards @ up > middle @ up).long()
+        lit = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+        for part in range(4):
+            chosen = (quarter == part).nonzero()[:, 0]
+            if len(chosen):
+                aim = towards[chosen].mean(dim=0)
+                lit[chosen] = _lit_by_shadow_map(self.vertices, self.triangles, points[chosen], aim)
+        return lit
 
     def _cast(self, camera: Camera, directions: Tensor) -> Hits:
         import open3d.core as o3c
@@ -149,17 +161,22 @@ def rasterize(vertices: Tensor, triangles: Tensor, camera: Camera, height: int, 
     return hits
 
 
+def _across(direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Two unit vectors (3,) perpendicular to a direction (3,) and to each other."""
+    helper = torch.tensor([1.0, 0, 0] if direction[0].abs() < 0.9 else [0, 1.0, 0], device=direction.device)
+    first = unit(torch.linalg.cross(direction, helper))
+    return first, torch.linalg.cross(direction, first)
+
+
 def _lit_by_shadow_map(
     vertices: Tensor, triangles: Tensor, points: Tensor, towards: Tensor, *, size: int = 512, bias_m: float = 2e-3
 ) -> Tensor:
     """The same question without ray casting, for one direction (3,): a depth map seen from a light 20 m away."""
     centre = (points.amin(dim=0) + points.amax(dim=0)) / 2
     radius = (vertices - centre).norm(dim=1).amax()
-    forward = -towards / towards.norm()
-    helper = torch.tensor([1.0, 0, 0] if forward[0].abs() < 0.9 else [0, 1.0, 0], device=points.device)
-    right = unit(torch.linalg.cross(forward, helper))
+    forward = -unit(towards)
     cam2world = torch.eye(4, device=points.device)
-    cam2world[:3, :3] = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=1)
+    cam2world[:3, :3] = torch.stack([*_across(forward), forward], dim=1)
     cam2world[:3, 3] = centre - 20.0 * forward
     camera = Camera.from_focal(float(size / 2 * 20.0 / radius), size, size)
     camera = Camera(camera.K.to(points.device), cam2world)

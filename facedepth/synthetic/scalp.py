@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import cached_per_device, on_host
 from .head import head_subdivision, vertex_normals
 from .kit import DISTANCE_GRID, PARTS, HeadKit, load_kit
 from .vectors import unit
@@ -45,13 +45,14 @@ def angle_from_front(rest: Tensor) -> Tensor:
     return torch.atan2(rest[:, 0].abs(), -(rest[:, 1] + 0.055))
 
 
+@on_host
 def above_hairline(rest: Tensor) -> Tensor:
     """(N,) height in metres of template points above the common hairline."""
     heights = np.interp(angle_from_front(rest).numpy(), np.deg2rad(HAIRLINE_DEG), HAIRLINE_M)
     return rest[:, 2] - torch.from_numpy(heights.astype(np.float32))
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def fine_template() -> tuple[Tensor, Tensor]:
     """(V2, 3) vertices and normals of the template after subdivision."""
     subdivision = head_subdivision()
@@ -79,7 +80,7 @@ def scatter_roots(kit: HeadKit, allowed: Tensor, count: int, seed: int) -> Roots
     return roots._replace(rest=roots.carry(rest), normal=unit(roots.carry(normals)))
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def scalp_roots() -> Roots:
     """Twelve thousand roots on the scalp, generously past the hairline, off the ears."""
     kit = load_kit()
@@ -104,7 +105,7 @@ def _grid_place(points: Tensor) -> Tensor:
     return (points - low) / (high - low) * 2 - 1
 
 
-@lru_cache(maxsize=1)
+@cached_per_device
 def _distance_and_gradient() -> Tensor:
     distance = load_kit().distance  # (Z, Y, X)
     spacing = [(b - a) / (n - 1) for a, b, n in zip(*DISTANCE_GRID, strict=True)]

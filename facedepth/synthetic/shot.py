@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera
+from .devices import on_host
 from .head import rotation
 from .people import clipped_normal
 
-UPRIGHT = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # camera axes in a z-up world, looking along +y
-TO_EXPORT = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # z-up world to x right, y up, z out of the face
+UPRIGHT = ((1.0, 0, 0), (0, 0, 1), (0, -1, 0))  # camera axes in a z-up world, looking along +y
+TO_EXPORT = ((1.0, 0, 0), (0, 0, 1), (0, -1, 0))  # z-up world to x right, y up, z out of the face
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ def draw_shot(rng: np.random.Generator) -> Shot:
     )
 
 
+@on_host
 def place_camera(shot: Shot, between_eyes: Tensor, size: int) -> Camera:
     """The camera in the z-up world, aiming a little behind and below the point between the eyes (3,)."""
-    turn = rotation("z", shot.yaw_deg) @ UPRIGHT @ rotation("x", shot.pitch_deg) @ rotation("z", shot.roll_deg)
+    turn = rotation("z", shot.yaw_deg) @ torch.tensor(UPRIGHT) @ rotation("x", shot.pitch_deg)
+    turn = turn @ rotation("z", shot.roll_deg)
     distance = shot.width_m / 2 / math.tan(math.radians(shot.horizontal_fov_deg) / 2)
     aim = between_eyes + torch.tensor([0.0, 0.02, -0.014])
     back = torch.tensor([shot.shift_m[0], shot.shift_m[1], distance])
@@ -50,9 +53,11 @@ def place_camera(shot: Shot, between_eyes: Tensor, size: int) -> Camera:
     return Camera.from_fov(shot.horizontal_fov_deg, size, size)._replace(cam2world=cam2world)
 
 
+@on_host
 def exported(camera: Camera, origin: Tensor) -> Camera:
     """The same camera in the world that samples state: x right, y up, z out of the face, from ``origin`` (3,)."""
     cam2world = torch.eye(4)
-    cam2world[:3, :3] = TO_EXPORT @ camera.cam2world[:3, :3]
-    cam2world[:3, 3] = TO_EXPORT @ (camera.cam2world[:3, 3] - origin)
+    turn = torch.tensor(TO_EXPORT)
+    cam2world[:3, :3] = turn @ camera.cam2world[:3, :3]
+    cam2world[:3, 3] = turn @ (camera.cam2world[:3, 3] - origin)
     return camera._replace(cam2world=cam2world)

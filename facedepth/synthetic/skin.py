@@ -116,7 +116,7 @@ def skin_surface(
         where = (1.5 * cheeks + 1.3 * nose + 0.4 * forehead + 0.1).clamp(max=1)
         dark = dark + 0.8 * look.freckles * where * smooth_step(0.55, 0.95, noise(rest, 850, 1) + 0.5 * middle)
     dark = dark + _moles(look, rest) * front
-    albedo = torch.from_numpy(base_tone(look)).float() * torch.exp(
+    albedo = torch.tensor(base_tone(look).tolist()) * torch.exp(
         -dark[:, None] * torch.tensor([0.9, 1.15, 1.3]) - blood[:, None].clamp(-0.4, 2.5) * torch.tensor(BLOOD)
         * (1 - 0.45 * look.tone)
     )

@@ -62,9 +62,10 @@ class OpacityMap:
         self._size = ((seen[:, :2].amax(dim=0) + 4 * CELL_M - self._low) / CELL_M).long() + 1
         place = ((seen[:, :2] - self._low) / CELL_M).long()
         cell = place[:, 0] * self._size[1] + place[:, 1]
-        count = int(self._size.prod())
-        front = torch.full((count,), BEYOND_M).scatter_reduce_(0, cell, seen[:, 2], "amin").view(1, 1, *self._size)
-        amount = torch.zeros(count).scatter_add_(0, cell, widths * spacing).view(1, 1, *self._size) / CELL_M**2
+        shape = self._size.tolist()
+        count = shape[0] * shape[1]
+        front = torch.full((count,), BEYOND_M).scatter_reduce_(0, cell, seen[:, 2], "amin").view(1, 1, *shape)
+        amount = torch.zeros(count).scatter_add_(0, cell, widths * spacing).view(1, 1, *shape) / CELL_M**2
         amount = amount.clamp(max=DENSEST)
         front = -max_pool2d(-front, 5, 1, 2)
         there = (front < BEYOND_M).float()

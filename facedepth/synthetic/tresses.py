@@ -80,7 +80,7 @@ def _dress(
     rng: np.random.Generator,
 ) -> Strands:
     count, steps = points.shape[:2]
-    draw = torch.from_numpy(rng.random((count, 3), dtype=np.float32))
+    draw = torch.as_tensor(rng.random((count, 3), dtype=np.float32))
     t = torch.linspace(0, 1, steps)[None, :, None]
     base = torch.tensor(look.colour) * (1 - t) + torch.tensor(look.tip_colour) * t
     grey = (look.grey + (draw[:, :1, None] - 0.5) * 2 * min(look.grey, 0.3)).clamp(0, 1)
@@ -103,7 +103,7 @@ def _plain(
 ) -> Strands:
     """Short hairs of one colour, thinner and lighter towards the tips."""
     count, steps = points.shape[:2]
-    draw = torch.from_numpy(rng.standard_normal((count, 1), dtype=np.float32))
+    draw = torch.as_tensor(rng.standard_normal((count, 1), dtype=np.float32))
     albedo = torch.tensor(colour) * torch.exp(spread * draw)[..., None].expand(count, steps, 1)
     normals = unit(roots.normal @ posed.linear.T)[:, None].expand(count, steps, 3)
     t = torch.linspace(0, 1, steps).expand(count, steps)
