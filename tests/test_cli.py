@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from parity import rule
 from PIL import Image
 
 from facedepth.cli import main
+from facedepth.depth import KINDS
 from facedepth.models import list_models, save_model
 
 VERBS = ("demo", "predict", "train", "evaluate", "rerender", "generate", "models")
@@ -179,8 +181,27 @@ def test_models_lists_every_model(run):
     code, out, _ = run("models")
     assert code == 0
     for name in list_models():
-        assert re.search(rf"^{name}: .*\(\d+\.\d M parameters\)$", out, re.MULTILINE)
+        assert re.search(rf"^{name}: .*\(\d+\.\d M parameters, says ({'|'.join(KINDS)})\)$", out, re.MULTILINE)
     assert out.count("licence:") == out.count("weights:") == len(list_models())
+    large = out[out.index("depth_anything_v2_large") :].split("\ndepth_anything_v2_small")[0]
+    assert "licence: CC-BY-NC-4.0" in large
+    assert "fetched from: https://huggingface.co/depth-anything/Depth-Anything-V2-Large/" in large
+
+
+def test_a_file_is_told_what_it_means(run, refused, tmp_path, sample_root, weights):
+    foreign = tmp_path / "original.pt"
+    torch.save(rule.weights("attention_unet"), foreign)
+    photo, out = sample_root / "images" / "seed0000.png", tmp_path / "out"
+    code, _, err = run("predict", photo, "-o", out, "--model", foreign, "--kind", "relief", "--crop", "none",
+                       "--format", "npy", "--device", "cpu")
+    assert code == 0, err
+    assert json.loads((out / "seed0000_depth.json").read_text())["kind"] == "relief"
+    assert "says itself what its output means" in refused(
+        "predict", photo, "-o", tmp_path / "other", "--model", weights, "--kind", "affine_relief"
+    )
+    message = refused("train", "--data", f"eg3d:{sample_root}", "--model", "attention_unet", "--kind", "relief", "-o",
+                      tmp_path / "run")
+    assert "--kind: only where --model is a file" in message
 
 
 @pytest.mark.parametrize("verb", VERBS)

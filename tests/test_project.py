@@ -1,5 +1,6 @@
 """What stands outside the library: the README's example and the links that follow the project's address."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,24 @@ def test_the_readmes_example_runs(tmp_path):
     subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=170)
     for name in ("report/metrics.csv", "report/pictures.png", "face.glb", "points.ply"):
         assert (tmp_path / "outputs" / name).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_shipped_weights_are_in_what_is_installed(tmp_path):
+    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("facedepth", "assets/weights"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    build = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", tmp_path / "installed"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    script = "import facedepth; print(facedepth.__file__); print(facedepth.load_model('attention_unet').kind)"
+    (tmp_path / "elsewhere").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(tmp_path / "installed" / "facedepth" / "__init__.py"), "relief"]
 
 
 def test_links_follow_the_address(tmp_path):

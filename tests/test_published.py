@@ -10,7 +10,7 @@ import torch
 from parity import rule
 
 from facedepth.checks import InputError
-from facedepth.models import DepthNetwork, create_model, load_model, save_model
+from facedepth.models import MODELS, DepthNetwork, create_model, load_model, save_model
 from facedepth.models.converters import convert
 from facedepth.models.states import load_strictly
 
@@ -77,6 +77,7 @@ def test_published_weights_survive_our_format(published, tmp_path, name):
     path = save_model(load_model(published(name), device="cpu"), tmp_path / "converted.safetensors")
     model = load_model(path, device="cpu")
     assert (model.name, model.kind, model.non_negative) == (name, "affine_inverse", True)
+    assert model.info == {"licence": MODELS[name].licence, "weights": MODELS[name].url}
     assert max(worst_differences(model, name).values()) < 1e-4
 
 

@@ -73,40 +73,41 @@ def load_model(
         InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen; a
             model's weights that cannot be fetched; a ``kind`` told for a checkpoint that says its own.
     """
-    path, info = _find(source)
+    path = _find(source)
     if path.suffix == ".safetensors":
         if kind is not None or non_negative is not None:
             raise InputError(f"{path}: says itself what its output means; kind and non_negative are for other formats")
         model, state = _read_own(path)
     elif path.suffix in (".pt", ".pth"):
         model, state = _read_foreign(path, kind, non_negative)
-        model.info = info
     else:
         raise InputError(f"{path}: expected a .safetensors, .pt or .pth file, got {path.suffix or 'no suffix'}")
     load_strictly(model, state, path, f"the model {model.name!r}")
     return model.to(choose_device(device)).eval()
 
 
-def _find(source: str | Path) -> tuple[Path, dict[str, str]]:
-    """The file, and what is known about it that does not stand in it."""
+def _find(source: str | Path) -> Path:
+    """The file of that name, or of the model of that name."""
     name = str(source)
     if Path(source).is_file():
-        return Path(source), {}
+        return Path(source)
     if name not in MODELS:
         raise InputError(f"{source}: no such checkpoint file, and no model's name")
     entry, shipped = MODELS[name], shipped_weights(name)
     if shipped is not None:
-        return shipped, {}
+        return shipped
     if entry.url is None:
         raise InputError(f"{name}: no such checkpoint file: none is shipped; name a file (weights: {entry.weights})")
-    return fetch(entry.url), {"licence": entry.licence, "weights": entry.url}
+    return fetch(entry.url)
 
 
 def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tuple[DepthNetwork, dict[str, Tensor]]:
     name, options, state = convert(read_pickle(path), path)
-    model = create_model(name, **options)
+    model, entry = create_model(name, **options), MODELS[name]
     if kind is not None:
         model.retarget(kind)
+    elif entry.url is not None:
+        model.info = {"licence": entry.licence, "weights": entry.url}  # what is trained from them is bound by it
     if non_negative not in (None, model.non_negative):
         if "non_negative" not in model.options:
             raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -68,6 +67,8 @@ def fetch(url: str) -> Path:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock of that file; it is released even if the process is killed."""
+    import fcntl  # late: Windows has none, and all but fetching works there
+
     with open(path.with_name(path.name + ".lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

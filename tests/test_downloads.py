@@ -1,0 +1,255 @@
+"""Fetching weights: resumed, checked, once for all, and a clear word when there is no network."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from parity import rule
+
+from facedepth.checks import InputError
+from facedepth.models import MODELS, downloads, load_model
+from facedepth.models.downloads import cache_folder, fetch
+
+CONTENT = bytes(range(256)) * 12_000  # 3 MB
+HALF = len(CONTENT) // 2
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """A server of one file, under any name, that misbehaves as told; it counts what it serves."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.tag, self.ranges, self.kind = CONTENT, '"first"', True, "application/octet-stream"
+        self.cuts: list[int] = []  # after so many bytes of an answer the connection ends, one number an answer
+        self.starts: list[int] = []
+        self.served = 0
+
+    def url(self, name: str = "weights.pt") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server, start = self.server, 0
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if wanted and server.ranges and self.headers.get("If-Range", server.tag) == server.tag:
+            start = int(wanted[1])
+        if start and start >= len(server.content):
+            return self.send_error(416)
+        body = server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", server.kind)
+        if server.tag:
+            self.send_header("ETag", server.tag)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+        self.end_headers()
+        server.starts.append(start)
+        body = body[: server.cuts.pop(0)] if server.cuts else body
+        self.wfile.write(body)
+        server.served += len(body)
+        self.close_connection = True
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[Server]:
+    monkeypatch.setattr(downloads, "_PAUSE_SECONDS", 0.01)
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+    thread.start()
+    yield running
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FACEDEPTH_CACHE", str(folder))
+    return folder
+
+
+def test_fetched_once_with_progress_and_recorded(server, cache, capfd):
+    path = fetch(server.url())
+    assert path == cache / "weights.pt"
+    assert path.read_bytes() == CONTENT
+    shown = capfd.readouterr().err
+    assert "weights.pt: 100%" in shown
+    assert "2.93M/2.93M" in shown
+    assert (cache / "weights.pt.sha256").read_text() == f"{DIGEST}  weights.pt\n"
+    assert fetch(server.url()) == path
+    assert server.served == len(CONTENT)
+    assert sorted(file.name for file in cache.iterdir()) == ["weights.pt", "weights.pt.lock", "weights.pt.sha256"]
+
+
+def test_cut_in_the_middle_it_goes_on(server):
+    server.cuts = [HALF, HALF // 2]
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert server.starts == [0, HALF, HALF + HALF // 2]
+    assert server.served == len(CONTENT)
+
+
+@pytest.mark.parametrize("tag", ['"first"', None, 'W/"weak"'])
+def test_the_next_call_goes_on_where_a_killed_one_stopped(server, cache, monkeypatch, tag):
+    server.tag, server.cuts = tag, [HALF]
+    monkeypatch.setattr(downloads, "_ATTEMPTS", 1)
+    with pytest.raises(InputError, match=rf"\(the connection ended after {HALF} of {len(CONTENT)} bytes\)"):
+        fetch(server.url())
+    assert (cache / "weights.pt.part").stat().st_size == HALF
+    assert not (cache / "weights.pt").exists()
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert server.served == len(CONTENT)
+
+
+def test_no_rest_of_a_file_that_has_changed_meanwhile(server, monkeypatch):
+    server.cuts = [HALF]
+    monkeypatch.setattr(downloads, "_ATTEMPTS", 1)
+    with pytest.raises(InputError):
+        fetch(server.url())
+    server.content, server.tag = CONTENT[::-1], '"second"'
+    assert fetch(server.url()).read_bytes() == CONTENT[::-1]
+    assert server.starts == [0, 0]
+
+
+def test_a_server_that_cannot_resume_starts_again(server):
+    server.ranges, server.cuts = False, [HALF]
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert server.starts == [0, 0]
+    assert server.served == HALF + len(CONTENT)
+
+
+@pytest.mark.parametrize("length", [len(CONTENT), len(CONTENT) + 5])
+def test_a_part_that_is_as_long_as_the_file_or_longer(server, cache, length):
+    cache.mkdir()
+    (cache / "weights.pt.part").write_bytes(bytes(length))
+    assert fetch(server.url()).read_bytes() == CONTENT
+
+
+def test_it_gives_up_when_nothing_more_comes(server):
+    server.cuts = [HALF, 0]
+    with pytest.raises(InputError, match="cannot be fetched"):
+        fetch(server.url())
+    assert server.starts == [0, HALF]
+    assert fetch(server.url()).read_bytes() == CONTENT  # another day
+
+
+def test_hash_in_the_name(server, cache):
+    assert fetch(server.url(f"net-{DIGEST[:8]}.pt")).read_bytes() == CONTENT
+    with pytest.raises(InputError, match=r"net-deadbeef.pt: damaged: its SHA-256 should start with deadbeef") as caught:
+        fetch(server.url("net-deadbeef.pt"))
+    assert DIGEST in str(caught.value)
+    assert not list(cache.glob("net-deadbeef.pt*[!k]"))  # nothing that the next call would take or go on from
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:9] + b"x" + content[10:]])
+def test_a_changed_file_is_refused(server, damage):
+    path = fetch(server.url())
+    path.write_bytes(damage(CONTENT))
+    with pytest.raises(InputError, match=r"weights.pt: not the file that was fetched first: its SHA-256 is") as caught:
+        fetch(server.url())
+    assert DIGEST in str(caught.value)
+    assert server.url() in str(caught.value)
+    path.unlink()
+    assert fetch(server.url()).read_bytes() == CONTENT
+
+
+def test_a_publisher_who_changes_the_file_is_found_out(server):
+    path = fetch(server.url())
+    path.unlink()
+    server.content = CONTENT + b"!"
+    with pytest.raises(InputError, match="if the publisher has changed it, delete both"):
+        fetch(server.url())
+    assert not path.exists()
+    path.with_name("weights.pt.sha256").unlink()
+    assert fetch(server.url()).read_bytes() == CONTENT + b"!"
+
+
+def test_a_file_put_there_by_hand_is_taken(server, cache):
+    cache.mkdir()
+    (cache / "weights.pt").write_bytes(b"mine")
+    assert fetch(server.url()).read_bytes() == b"mine"
+    assert server.served == 0
+
+
+def test_a_page_instead_of_the_file(server, cache):
+    server.kind, server.content = "text/html; charset=utf-8", b"<html>please log in</html>"
+    with pytest.raises(InputError, match=r"a page of text came \(text/html\)"):
+        fetch(server.url())
+    assert not list(cache.glob("*.pt")) + list(cache.glob("*.part"))
+
+
+def test_offline_the_error_names_address_and_place(cache):
+    url = "http://127.0.0.1:9/nowhere.pt"  # nobody listens there
+    with pytest.raises(InputError) as caught:
+        fetch(url)
+    assert url in str(caught.value)
+    assert str(cache / "nowhere.pt") in str(caught.value)
+    assert "refused" in str(caught.value)
+
+
+def test_no_such_file_on_the_server(server, monkeypatch):
+    monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.send_error(404))
+    with pytest.raises(InputError, match=r"weights.pt cannot be fetched \(HTTP Error 404: Not Found\)"):
+        fetch(server.url())
+
+
+def test_several_processes_fetch_it_once(server, cache):
+    script = f"from facedepth.models.downloads import fetch; print(fetch({server.url()!r}))"
+    running = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert {process.communicate(timeout=100)[0].strip() for process in running} == {str(cache / "weights.pt")}
+    assert (cache / "weights.pt").read_bytes() == CONTENT
+    assert server.served == len(CONTENT)
+
+
+def test_several_threads_fetch_it_once(server, cache, capfd):
+    threads = [threading.Thread(target=fetch, args=(server.url(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (cache / "weights.pt").read_bytes() == CONTENT
+    assert server.served == len(CONTENT)
+    assert "waiting" in capfd.readouterr().err
+
+
+def test_the_place(monkeypatch, tmp_path):
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("FACEDEPTH_CACHE")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert cache_folder() == tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def test_a_model_by_name(server, tmp_path, monkeypatch, cache):
+    torch.save(rule.weights("midas_small"), tmp_path / "published.pt")
+    server.content = (tmp_path / "published.pt").read_bytes()
+    entry = MODELS["midas_small"]._replace(url=server.url("midas_v21_small_256.pt"))
+    monkeypatch.setitem(MODELS, "midas_small", entry)
+    model = load_model("midas_small", device="cpu")
+    assert (model.name, model.kind, model.non_negative) == ("midas_small", "affine_inverse", True)
+    assert model.info == {"licence": "MIT", "weights": entry.url}
+    told = load_model("midas_small", kind="affine_relief", device="cpu")
+    assert (told.non_negative, told.info) == (False, {})  # not the publisher's, whatever it is
+    assert server.served == len(server.content)
+    assert load_model(cache / "midas_v21_small_256.pt", device="cpu").name == "midas_small"
+
+
+def test_what_can_be_fetched_says_its_licence_and_its_address():
+    fetched = {name: entry for name, entry in MODELS.items() if entry.url}
+    assert len(fetched) == 6
+    for entry in fetched.values():
+        assert entry.url.startswith("https://")
+        assert entry.url.endswith((".pt", ".pth"))
+        assert entry.licence.split(" ")[0] in ("MIT", "Apache-2.0", "CC-BY-NC-4.0")
