@@ -24,6 +24,9 @@ CROP_WIDTH_M = 0.30
 # (7 % standard deviation), and the middle lies this share of the square above the box's middle (2 %).
 _CROP_PER_BOX = 1.82
 _RAISED = 0.03
+# The square about a head as a network sees it, measured likewise: so many times the root of its area (10 %).
+_CROP_PER_HEAD = 1.49
+_LEAST_HEAD = 0.01  # of the picture's area; less is no head
 
 
 def whole_crop(height: int, width: int) -> Crop:
@@ -47,6 +50,17 @@ def face_crop(image: Tensor) -> Crop:
         )
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
+
+
+def head_crop(head: Tensor) -> Crop | None:
+    """The square that frames a head (1, H, W) bool, about its centre of gravity; None where there is next to none."""
+    check_shapes(head=(head, "1 H W"))
+    _, row, column = head.nonzero().T
+    if len(row) < _LEAST_HEAD * head.numel():
+        return None
+    size = max(1, round(_CROP_PER_HEAD * math.sqrt(len(row))))
+    centre_x, centre_y = float(column.float().mean()) + 0.5, float(row.float().mean()) + 0.5
+    return Crop(round(centre_x - size / 2), round(centre_y - size / 2), size)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:

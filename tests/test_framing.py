@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from facedepth.camera import Crop, pixel_grid
 from facedepth.checks import InputError
-from facedepth.framing import cut, face_crop, paste, whole_crop
+from facedepth.framing import cut, face_crop, head_crop, paste, whole_crop
 from facedepth.io import read_image
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
@@ -160,6 +160,18 @@ def test_no_face(photo):
     height, width = photo.shape[-2:]
     with pytest.raises(InputError, match=rf"no face found in the picture \({width} x {height}\); give its square your"):
         face_crop(photo)
+
+
+def test_the_square_about_a_head_goes_by_its_area_and_middle():
+    head = torch.zeros(1, 100, 200, dtype=torch.bool)
+    head[0, 20:60, 110:150] = True  # 40 x 40, its middle at (130, 40)
+    crop = head_crop(head)
+    assert crop.size == 60
+    assert centre(crop) == (130, 40)
+    assert head_crop(torch.zeros_like(head)) is None
+    head[:] = False
+    head[0, 5:10, 5:10] = True
+    assert head_crop(head) is None
 
 
 def test_without_the_detector_the_error_names_the_extra():
