@@ -91,9 +91,10 @@ def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models
             scores.setdefault(method, []).append(score(guess, sample))
     for name, model in loaded.items():
         small = EG3DFaces(faces.root, size=model.input_size, depth_kind="metric", skip_bad=True)
+        rows = {row["name"]: row for row in evaluate(model, small).scores}
         scores[f"{name}, evaluate on whole pictures"] = [
-            {"rmse_mm": 1000 * row["rmse"], "mad_deg": row["mad_deg"], "covered_pct": 100.0, "scale": np.nan}
-            for row in evaluate(model, small).scores
+            {"rmse_mm": 1000 * rows[picture]["rmse"], "mad_deg": rows[picture]["mad_deg"], "covered_pct": 100.0,
+             "scale": np.nan} for picture in faces.names
         ]
     return scores
 

@@ -22,7 +22,10 @@ from facedepth.synthetic.scalp import above_hairline, fine_template
 from . import surfaces
 from .scans import Scan, read_scan
 
-KIT, SOURCES = "kit", ("kit", "james", "template", "soma")
+KIT, SOURCES = "kit", ("kit", "james", "template")
+TO_MIDDLE = torch.tensor([0.0, 0.012, 0.0])
+"""From the front of an eyeball to its middle."""
+BROWN = (0.10, 0.055, 0.028)
 HAIRLIKE = "hat"  # opaque sculpted hair counts as head and not as face, which is what the kit's material "hat" says
 
 
@@ -175,10 +178,9 @@ def _scan_head(
     if scan.photo is not None and finish == "skin":
         # the photographed skin, tinted towards the tone drawn
         painted = scan.photo * (painted.mean(dim=0) / scan.photo.mean(dim=0)) ** 0.8
-    centres = template_eye_centres()
-    for centre in centres if scan.photo is None or finish != "skin" else ():
-        near = scan.in_eye(centre)
-        painted[near] = surfaces.eye_colour(scan.vertices[near] - scan.eye_middle(centre), (0.10, 0.055, 0.028))
+    if scan.photo is None or finish != "skin":
+        for seen, middle in zip(scan.in_eye, scan.eyes, strict=True):
+            painted[seen] = surfaces.eye_colour(scan.vertices[seen] - scan.vertices[middle] - TO_MIDDLE, BROWN)
     material = torch.full((len(scan.triangles),), MATERIAL["skin"])
     material[(scan.is_hair[scan.triangles]).all(dim=1)] = MATERIAL[HAIRLIKE]
     part = Part(vertices, scan.vertices, painted.clamp(0.01, 0.9), scan.triangles, material, "skin")

@@ -71,7 +71,7 @@ def _sky(rng: np.random.Generator) -> np.ndarray:
     clouds = cv2.GaussianBlur(rng.normal(0, 4, (HEIGHT, WIDTH)), (0, 0), 7)[..., None]
     sky = np.array([0.75, 0.85, 1.0]) * (1 - up) + np.array([0.25, 0.45, 0.9]) * up
     sky = sky + (1 - sky) * np.clip(clouds, 0, 1)
-    ground = rng.uniform(0.05, 0.4) * rng.uniform(0.6, 1.0, 3)
+    ground = rng.uniform(0.05, 0.4) * rng.uniform(0.85, 1.0, 3)
     picture = np.where(elevation[..., None] > 0, sky, ground)
     if rng.random() < 0.6:
         sun, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.15, 1.1)

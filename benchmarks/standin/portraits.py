@@ -33,7 +33,8 @@ from .light import draw_environment
 from .pathtrace import opaque_surface, read_radiance, trace
 from .sources import environments
 
-ROTA = (KIT, "james", KIT, "template", KIT, "soma", KIT, KIT, "james", KIT)  # where the geometry comes from, in turn
+ROTA = (KIT, "james", KIT, "template", KIT, "template", KIT, KIT, "james", "james")
+"""Where the geometry comes from, in turn."""
 HEAD_HEIGHT_M = 0.245
 HAIR_UNDER_HAT_M = 0.004
 SAMPLES = 16

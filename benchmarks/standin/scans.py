@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import trimesh
+from matplotlib.path import Path as MplPath
 from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -18,7 +20,6 @@ from facedepth.synthetic.model import template_masks
 from facedepth.synthetic.scalp import above_hairline, fine_template
 
 NEIGHBOURS, REACH_M = 24, 0.012
-EYE_RADIUS_M = 0.0135
 
 
 class Scan(NamedTuple):
@@ -27,7 +28,8 @@ class Scan(NamedTuple):
     Attributes:
         vertices: (V, 3), triangles: (T, 3); photo: (V, 3) linear RGB or None.
         is_hair: (V,) bool.
-        nose, eyes: vertices nearest to the tip of the nose and to the middles of left and right eye.
+        nose: vertex at its tip; eyes: vertices nearest to the middles of left and right eye.
+        in_eye: (2, V) bool, what shows of the left and of the right eyeball.
         neighbours, weights: (V, NEIGHBOURS) skin vertices of the fine template and their weights.
     """
 
@@ -38,7 +40,7 @@ class Scan(NamedTuple):
     is_hair: Tensor
     nose: int
     eyes: tuple[int, int]
-    eye_parts: Tensor
+    in_eye: Tensor
     neighbours: Tensor
     weights: Tensor
 
@@ -46,21 +48,14 @@ class Scan(NamedTuple):
         """Values (V2, C) on the fine template, smoothly, to (V, C)."""
         return (values[self.neighbours] * self.weights[..., None]).sum(dim=1)
 
-    def in_eye(self, centre: Tensor) -> Tensor:
-        """(V,) bool: vertices of the eyeball on the side of ``centre``, a point of the template."""
-        return self.eye_parts & (self.vertices[:, 0] * centre[0] > 0)
 
-    def eye_middle(self, centre: Tensor) -> Tensor:
-        """(3,) middle of that eyeball."""
-        ball = self.vertices[self.in_eye(centre)]
-        return (ball.amax(dim=0) + ball.amin(dim=0)) / 2 if len(ball) else centre
-
-
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=2)
 def read_scan(name: str, cache: Path) -> Scan:
-    """One of "james", "template" and "soma" from the folder of sources."""
-    mesh, landmarks = {"james": _james, "template": _template, "soma": _soma}[name](cache)
-    vertices = _overlay(np.asarray(mesh.vertices), *landmarks)
+    """"james" or "template" from the folder of sources."""
+    mesh, eye_width_m = {"james": _james, "template": _template}[name](cache)
+    landmarks = _landmarks(cache / f"{name}.ljson")
+    place = _overlay(landmarks, eye_width_m)
+    vertices = place(np.asarray(mesh.vertices))
     photo = mesh.metadata.get("photo")
     points = torch.from_numpy(vertices).float()
     rest, _ = fine_template()
@@ -68,12 +63,17 @@ def read_scan(name: str, cache: Path) -> Scan:
     apart, near = cKDTree(rest[skin].numpy()).query(vertices, NEIGHBOURS)
     weight = np.exp(-0.5 * ((apart - apart[:, :1]) / REACH_M) ** 2)
     tip = int(np.where((abs(vertices[:, 0]) < 0.02) & (abs(vertices[:, 2] - 0.69) < 0.03), vertices[:, 1], 9).argmin())
-    eyes = tuple(int(np.linalg.norm(vertices - [x, -0.136, 0.7284], axis=1).argmin()) for x in (0.0308, -0.0308))
+    outlines = [place(outline) for outline in (landmarks["left_eye"], landmarks["right_eye"])]
+    eyes = tuple(int(np.linalg.norm(vertices - outline.mean(axis=0), axis=1).argmin()) for outline in outlines)
+    in_eye = np.stack([
+        (vertices[:, 1] < -0.09) & MplPath(outline[:, [0, 2]]).contains_points(vertices[:, [0, 2]])
+        for outline in outlines
+    ])
     hair = (above_hairline(points) > -0.004) if name == "james" else torch.zeros(len(points), dtype=torch.bool)
     return Scan(
         name, points, torch.from_numpy(np.asarray(mesh.faces).astype(np.int64)),
         None if photo is None else torch.from_numpy(photo).float(), hair, tip, eyes,
-        torch.from_numpy(mesh.metadata.get("eyes", np.zeros(len(vertices), bool))), skin[torch.from_numpy(near)],
+        torch.from_numpy(in_eye), skin[torch.from_numpy(near)],
         torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float(),
     )
 
@@ -84,18 +84,25 @@ TEMPLATE_LANDMARKS = np.array(  # outer corners of right and left eye, tip of th
 )
 
 
-def _overlay(vertices: np.ndarray, landmarks: np.ndarray, eye_width_m: float) -> np.ndarray:
-    """Rotated and shifted onto the template by landmarks, scaled so that the eyes' outer corners are this far apart."""
-    scale = eye_width_m / np.linalg.norm(landmarks[0] - landmarks[1])
-    source, target = landmarks * scale, TEMPLATE_LANDMARKS
-    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-    u, _, vt = np.linalg.svd(a.T @ b)
+def _overlay(landmarks: dict[str, np.ndarray], eye_width_m: float) -> Callable[[np.ndarray], np.ndarray]:
+    """How points (N, 3) of a scan get onto the template: turned and shifted so that the landmarks fall together.
+
+    The scale makes the eyes' outer corners ``eye_width_m`` apart.
+    """
+    left, right, nose, mouth, jaw = (landmarks[name] for name in ("left_eye", "right_eye", "nose", "mouth", "jaw"))
+    points = np.array([
+        right[right[:, 0].argmin()], left[left[:, 0].argmax()], nose[nose[:, 2].argmax()],
+        mouth[mouth[:, 0].argmin()], mouth[mouth[:, 0].argmax()], jaw[jaw[:, 1].argmin()],
+    ])
+    scale = eye_width_m / np.linalg.norm(points[0] - points[1])
+    middle, target = points.mean(axis=0), TEMPLATE_LANDMARKS.mean(axis=0)
+    u, _, vt = np.linalg.svd((points - middle).T @ (TEMPLATE_LANDMARKS - target))
     turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
-    return (vertices * scale - source.mean(axis=0)) @ turn + target.mean(axis=0)
+    return lambda vertices: (vertices - middle) * scale @ turn + target
 
 
-def _james(cache: Path) -> tuple[trimesh.Trimesh, tuple]:
-    """A scanned man with a photographed skin; the mesh of 13,000 triangles is smoothed by Loop's subdivision."""
+def _james(cache: Path) -> tuple[trimesh.Trimesh, float]:
+    """A scanned man with a photographed skin, smoothed by Loop's subdivision; and the width of his eyes in metres."""
     mesh = trimesh.load(cache / "james.obj", process=False, force="mesh")
     picture = np.asarray(Image.open(cache / "james.jpg").convert("RGB"), np.float32) / 255
     height, width = picture.shape[:2]
@@ -112,8 +119,7 @@ def _james(cache: Path) -> tuple[trimesh.Trimesh, tuple]:
     column = np.clip(uv[:, 0] * width, 0, width - 1).astype(int)
     row = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(int)
     smooth.metadata["photo"] = picture[row, column] ** 2.2
-    points = _landmark_file(cache / "james.ljson")
-    return smooth, (points, 0.090)
+    return smooth, 0.090
 
 
 def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
@@ -127,27 +133,10 @@ def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
     mesh.vertices = vertices
 
 
-def _template(cache: Path) -> tuple[trimesh.Trimesh, tuple]:
-    """The mean of 200 scanned faces."""
+def _template(cache: Path) -> tuple[trimesh.Trimesh, float]:
+    """The mean of 200 scanned faces, open at the crown and the back; and the width of its eyes in metres."""
     mesh = trimesh.load(cache / "template.ply", process=False)
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), (_landmark_file(cache / "template.ljson"), 0.092)
-
-
-def _soma(cache: Path) -> tuple[trimesh.Trimesh, tuple]:
-    """The head of a mean body of scanned people, smoothed."""
-    mesh = trimesh.load(cache / "base_body.obj", process=False, force="mesh")
-    height = mesh.vertices[:, 1]
-    mesh.update_faces((height[mesh.faces] > height.max() - 0.30).all(axis=1))
-    pieces = mesh.split(only_watertight=False)
-    smooth = [piece.subdivide_loop(2) for piece in pieces]
-    joined = trimesh.util.concatenate(smooth)
-    are_eyes = [len(piece.vertices) < 100 for piece in pieces]
-    joined.metadata["eyes"] = np.repeat(are_eyes, [len(piece.vertices) for piece in smooth])
-    landmarks = np.array(
-        [[-0.045, 0.664, 0.177], [0.045, 0.664, 0.177], [0, 0.6268, 0.2221], [-0.024, 0.593, 0.194],
-         [0.024, 0.593, 0.194], [0, 0.552, 0.196]]
-    )
-    return joined, (landmarks, 0.091)
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), 0.092
 
 
 def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -163,17 +152,12 @@ def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.
     return found["points"].numpy(), corners, np.stack([1 - u - v, u, v], axis=1)
 
 
-def _landmark_file(path: Path) -> np.ndarray:
-    """(6, 3) landmarks in the order of TEMPLATE_LANDMARKS from 68 in iBUG's order, by the groups' names."""
+def _landmarks(path: Path) -> dict[str, np.ndarray]:
+    """Landmarks (N, 3) in iBUG's order by the names of their groups; the subject's left eye is at greater x."""
     group = json.loads(path.read_text())["groups"]["LJSON"]
     points = np.array(group["landmarks"]["points"], np.float64)
     named = {label["label"]: points[label["mask"]] for label in group["labels"]}
-    eyes = [named.get(name, named.get(short)) for name, short in (("left_eye", "leye"), ("right_eye", "reye"))]
-    eye_points = np.concatenate(eyes)
-    # x grows to the picture's right, that is to the subject's left
-    mouth, chin, nose = named["mouth"], named.get("jaw", named.get("chin")), named["nose"]
-    lowest = chin[chin[:, 1].argmin()]
-    return np.array([
-        eye_points[eye_points[:, 0].argmin()], eye_points[eye_points[:, 0].argmax()], nose[nose[:, 2].argmax()],
-        mouth[mouth[:, 0].argmin()], mouth[mouth[:, 0].argmax()], lowest,
-    ])
+    spelt = {"left_eye": "leye", "right_eye": "reye", "jaw": "chin", "nose": "nose", "mouth": "mouth"}
+    found = {name: named.get(name, named.get(short)) for name, short in spelt.items()}
+    eyes = sorted((found["left_eye"], found["right_eye"]), key=lambda eye: eye[:, 0].mean())
+    return found | {"right_eye": eyes[0], "left_eye": eyes[1]}

