@@ -84,7 +84,7 @@ def brows(rest: Tensor, noise: SolidNoise) -> Tensor:
     """(N,) share of painted eyebrow."""
     side = rest[:, 0].abs()
     arch = 0.7465 + 0.006 * torch.sin(((side - 0.012) / 0.045).clamp(0, 1) * 2.3)
-    band = bump(rest[:, 2] + 0.0008 * noise(rest, 900, 3), 0, 1) * 0 + bump(rest[:, 2] - arch, 0, 0.0038)
+    band = bump(rest[:, 2] - arch, 0, 0.0038)
     reach = smooth_step(0.008, 0.016, side) * smooth_step(0.056, 0.044, side)
     return (band * reach * (0.9 + 0.5 * noise(rest, 900, 3))).clamp(0, 1) * smooth_step(-0.06, -0.09, rest[:, 1])
 
