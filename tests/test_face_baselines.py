@@ -23,11 +23,13 @@ def ball(radius_px: float = 24.0) -> Sample:
 
 def test_the_truth_up_to_scale_and_shift_scores_perfectly():
     sample = ball()
-    found = scoring.score(scoring.Guess(3 * sample.depth + 5, sample.mask), sample)
+    found = scoring.score(scoring.Guess(3 * sample.depth + 5, sample.mask, has_scale=True), sample)
     assert found["rmse_mm"] == pytest.approx(0, abs=0.02)
     assert found["mad_deg"] < 0.3
     assert found["covered_pct"] == 100
     assert found["scale"] == pytest.approx(1 / 3, rel=1e-3)
+    spread = sample.depth[sample.mask].std(correction=0)
+    assert found["unscaled_mm"] == pytest.approx(2000 * float(spread), rel=1e-3)
 
 
 def test_a_plane_scores_the_spread_of_the_truth():
@@ -39,7 +41,7 @@ def test_a_plane_scores_the_spread_of_the_truth():
 
 def test_a_swapped_near_and_far_is_not_put_right():
     sample = ball()
-    assert scoring.score(scoring.Guess(-sample.depth, sample.mask), sample)["scale"] == 0
+    assert scoring.score(scoring.Guess(-sample.depth, sample.mask, has_scale=True), sample)["scale"] == 0
 
 
 def test_only_what_is_covered_counts():
@@ -81,6 +83,8 @@ def test_the_mean_face_lies_where_its_landmarks_are():
     sample = Sample(torch.zeros(3, SIZE, SIZE), torch.ones(1, SIZE, SIZE), *(everything,) * 3, camera, "x")
     guess = methods.mean_face(sample, landmarks)
     assert float(guess.depth[0, SIZE // 2, SIZE // 2]) == pytest.approx(1, abs=0.004)
+    frontal = methods.frontal_mean_face(sample, landmarks)
+    assert (guess.covered == frontal.covered).float().mean() > 0.98
     assert 0.1 < float(guess.covered.float().mean()) < 0.9
 
 
@@ -121,7 +125,7 @@ def test_groups_and_tables():
     assert found[("light", "photographed")] == [0]
     assert found[("hat", "yes")] == [1]
     assert ("age", "old") not in found
-    row = {"rmse_mm": 4.0, "mad_deg": 10.0, "covered_pct": 90.0, "scale": 1.0}
+    row = {"rmse_mm": 4.0, "mad_deg": 10.0, "covered_pct": 90.0, "scale": 1.0, "unscaled_mm": np.nan}
     scores = {"ours": [row, row | {"rmse_mm": 6.0}, row | {"rmse_mm": np.nan}]}
-    assert "| ours | 2 of 3 | 90 % | 5.0 (4.0 ... 6.0) | 10.0 (10.0 ... 10.0) | 1.00 |" in scoring.table(scores)
+    assert "| ours | 2 of 3 | 90 % | 5.0 (4.0 ... 6.0) | 10.0 (10.0 ... 10.0) | 1.00 |  |" in scoring.table(scores)
     assert "| source: james | 1 | 6.0 / 10.0 |" in scoring.breakdown(scores, manifest, ["a", "b", "unlisted"])

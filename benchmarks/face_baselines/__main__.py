@@ -25,7 +25,7 @@ from facedepth.io import atomic_path
 from facedepth.models import load_model
 
 from . import methods
-from .scoring import breakdown, score, table
+from .scoring import SCORES, breakdown, score, table
 
 Scores = dict[str, list[dict[str, float]]]
 
@@ -83,6 +83,7 @@ def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models
         if landmarks is not None:
             points = landmarks.get(sample.name)
             said["mean face, posed by MediaPipe's landmarks"] = methods.mean_face(sample, points)
+            said["mean face, frontal, placed by MediaPipe's landmarks"] = methods.frontal_mean_face(sample, points)
             said["MediaPipe face mesh"] = methods.face_mesh(sample, points, triangles)
         for name, model in loaded.items():
             said[f"{name}, predict"] = methods.network(model, sample, "face")
@@ -93,8 +94,9 @@ def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models
         small = EG3DFaces(faces.root, size=model.input_size, depth_kind="metric", skip_bad=True)
         rows = {row["name"]: row for row in evaluate(model, small).scores}
         scores[f"{name}, evaluate on whole pictures"] = [
-            {"rmse_mm": 1000 * rows[picture]["rmse"], "mad_deg": rows[picture]["mad_deg"], "covered_pct": 100.0,
-             "scale": np.nan} for picture in faces.names
+            dict.fromkeys(SCORES, np.nan) | {
+                "rmse_mm": 1000 * rows[picture]["rmse"], "mad_deg": rows[picture]["mad_deg"], "covered_pct": 100.0,
+            } for picture in faces.names
         ]
     return scores
 
@@ -113,9 +115,9 @@ def _write(out: Path, scores: Scores, manifest: dict[str, dict[str, str]], names
         temporary.write_text("\n\n".join(parts) + "\n")
     with atomic_path(out / "scores.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "method", "rmse_mm", "mad_deg", "covered_pct", "scale"])
+        writer.writerow(["name", "method", *SCORES])
         for method, rows in scores.items():
-            writer.writerows([name, method, *row.values()] for name, row in zip(names, rows, strict=True))
+            writer.writerows([name, method, *(row[column] for column in SCORES)] for name, row in zip(names, rows, strict=True))
 
 
 if __name__ == "__main__":

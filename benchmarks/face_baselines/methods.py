@@ -21,6 +21,7 @@ from facedepth.synthetic.model import pose_body, template_masks
 from facedepth.synthetic.people import Bearing, Body
 from facedepth.synthetic.render import Scene
 from facedepth.synthetic.scalp import fine_template
+from facedepth.synthetic.shot import UPRIGHT
 
 from .scoring import Guess
 
@@ -64,10 +65,27 @@ def mean_face(sample: Sample, landmarks: np.ndarray | None) -> Guess | None:
     vertices, triangles, points = mean_person()
     intrinsics = sample.camera.K.double().numpy()
     found, turn, move = cv2.solvePnP(points, seen, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
-    if not found:
+    return _seen(sample, vertices, triangles, cv2.Rodrigues(turn)[0], move[:, 0]) if found else None
+
+
+def frontal_mean_face(sample: Sample, landmarks: np.ndarray | None) -> Guess | None:
+    """The mean face upright and looking straight ahead, as large as MediaPipe's six points and in their middle."""
+    if landmarks is None:
         return None
-    world = torch.from_numpy(cv2.Rodrigues(turn)[0]).float(), torch.from_numpy(move).float()
-    placed = vertices @ world[0].T + world[1][:, 0]
+    seen = landmarks[list(LANDMARKS), :2] * np.array(sample.depth.shape[-1:-3:-1])
+    vertices, triangles, points = mean_person()
+    turn = UPRIGHT.T.double().numpy()
+    flat = points @ turn.T
+    spread = [values - values.mean(axis=0) for values in (seen, flat[:, :2])]
+    away = float(sample.camera.K[0, 0]) * np.sqrt((spread[1] ** 2).sum() / (spread[0] ** 2).sum())
+    ray = np.linalg.inv(sample.camera.K.double().numpy()) @ [*seen.mean(axis=0), 1]
+    return _seen(sample, vertices, triangles, turn, away * ray - flat.mean(axis=0))
+
+
+def _seen(sample: Sample, vertices: Tensor, triangles: Tensor, turn: np.ndarray, move: np.ndarray) -> Guess:
+    """A mesh turned (3, 3) and moved (3,) into the camera's frame, as the sample's camera sees it."""
+    height, width = sample.depth.shape[-2:]
+    placed = vertices @ torch.from_numpy(turn).float().T + torch.from_numpy(move).float()
     camera = sample.camera._replace(cam2world=torch.eye(4))
     depth = Scene(placed, triangles).look(camera, height, width).depth.view(1, height, width)
     return Guess(depth, depth > 0)
@@ -121,5 +139,6 @@ def network(model: DepthNetwork, sample: Sample, crop: str | Crop) -> Guess | No
     if not prediction.mask.any():
         return None
     width_m = prediction.crop.size * float(sample.depth[sample.face].median() / sample.camera.K[0, 0])
-    known = {"crop_width_m": width_m} if prediction.kind == "relief" else {}
-    return Guess(prediction.depth(**known), prediction.mask)
+    has_scale = prediction.kind == "relief"
+    depth = prediction.depth(**({"crop_width_m": width_m} if has_scale else {}))
+    return Guess(depth, prediction.mask, has_scale)

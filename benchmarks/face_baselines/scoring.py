@@ -14,22 +14,30 @@ from facedepth.metrics import mad_deg, normal_angles_deg, rmse
 from facedepth.sample import Sample
 
 RESAMPLES = 2000
+SCORES = ("rmse_mm", "mad_deg", "covered_pct", "scale", "unscaled_mm")
 
 
 class Guess(NamedTuple):
-    """What a method says of one picture: z-depth (1, H, W) up to scale and shift, and where it says anything."""
+    """What a method says of one picture.
+
+    Attributes:
+        depth: (1, H, W) z-depth up to scale and shift; metres where ``has_scale``.
+        covered: (1, H, W) bool, where it says anything.
+    """
 
     depth: Tensor
     covered: Tensor
+    has_scale: bool = False
 
 
 def score(guess: Guess | None, sample: Sample) -> dict[str, float]:
     """Scale and shift fitted on the covered part of the face, then ``rmse_mm`` and ``mad_deg`` there.
 
-    ``covered_pct`` is that part's share of the face, ``scale`` the factor that was fitted. A picture without a guess
-    has no scores and covers nothing.
+    ``covered_pct`` is that part's share of the face. A guess that has a scale has two scores more: ``scale``, the
+    factor that was fitted, and ``unscaled_mm``, the RMSE with the shift alone fitted. A picture without a guess has no
+    scores and covers nothing.
     """
-    nothing = {"rmse_mm": np.nan, "mad_deg": np.nan, "covered_pct": 0.0, "scale": np.nan}
+    nothing = dict.fromkeys(SCORES, np.nan) | {"covered_pct": 0.0}
     if guess is None:
         return nothing
     face = sample.face & sample.mask
@@ -40,9 +48,11 @@ def score(guess: Guess | None, sample: Sample) -> dict[str, float]:
     aligned = torch.where(guess.covered, scale * guess.depth + shift, 0.0)[None]
     true, camera = sample.depth[None], sample.camera
     angles_deg = normal_angles_deg(aligned, true, camera)
+    error = (guess.depth - sample.depth)[region]
     return {
         "rmse_mm": 1000 * float(rmse(aligned, true, region[None])), "mad_deg": float(mad_deg(angles_deg, region[None])),
-        "covered_pct": 100 * float(region.sum() / face.sum()), "scale": float(scale),
+        "covered_pct": 100 * float(region.sum() / face.sum()), "scale": float(scale) if guess.has_scale else np.nan,
+        "unscaled_mm": 1000 * float(error.std(correction=0)) if guess.has_scale else np.nan,
     }
 
 
@@ -83,13 +93,14 @@ def groups(manifest: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> d
 
 def table(scores: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Markdown: a row a method, means with their confidence intervals."""
-    lines = ["| method | pictures | covered | RMSE, mm | normals, degrees | scale |", "|---|---|---|---|---|---|"]
+    titles = ("method", "pictures", "covered", "RMSE, mm", "normals, degrees", "scale", "RMSE unscaled, mm")
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for method, rows in scores.items():
         known = [row for row in rows if np.isfinite(row["rmse_mm"])]
         lines.append(
             f"| {method} | {len(known)} of {len(rows)} | {_mean(known, 'covered_pct'):.0f} % "
             f"| {_with_interval(rows, 'rmse_mm')} | {_with_interval(rows, 'mad_deg')} "
-            f"| {np.median([row['scale'] for row in known]) if known else np.nan:.2f} |"
+            f"| {_median(known, 'scale')} | {_median(known, 'unscaled_mm')} |"
         )
     return "\n".join(lines)
 
@@ -110,6 +121,11 @@ def breakdown(
 
 def _mean(rows: Sequence[Mapping[str, float]], column: str) -> float:
     return interval([row[column] for row in rows])[0]
+
+
+def _median(rows: Sequence[Mapping[str, float]], column: str) -> str:
+    values = [row[column] for row in rows if np.isfinite(row[column])]
+    return f"{np.median(values):.2f}" if values else ""
 
 
 def _with_interval(rows: Sequence[Mapping[str, float]], column: str) -> str:
