@@ -117,7 +117,8 @@ def _write(out: Path, scores: Scores, manifest: dict[str, dict[str, str]], names
         writer = csv.writer(file)
         writer.writerow(["name", "method", *SCORES])
         for method, rows in scores.items():
-            writer.writerows([name, method, *(row[column] for column in SCORES)] for name, row in zip(names, rows, strict=True))
+            for name, row in zip(names, rows, strict=True):
+                writer.writerow([name, method, *(row[column] for column in SCORES)])
 
 
 if __name__ == "__main__":
