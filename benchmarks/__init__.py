@@ -1,6 +1,7 @@
 """Claims with numbers: each script measures one against a baseline, in the same run. ``python -m benchmarks``.
 
 A script has a function ``main() -> list[Row]`` and may be run by itself: ``python -m benchmarks.depth_to_mesh``.
+How near the networks' depth is to the truth, and on what, README.md in this folder says.
 """
 
 from __future__ import annotations

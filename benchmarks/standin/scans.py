@@ -1,0 +1,163 @@
+"""Other people's heads, read from the sources and laid over the kit's template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import trimesh
+from matplotlib.path import Path as MplPath
+from PIL import Image
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from facedepth.synthetic.model import template_masks
+from facedepth.synthetic.scalp import above_hairline, fine_template
+
+NEIGHBOURS, REACH_M = 24, 0.012
+
+
+class Scan(NamedTuple):
+    """A head over the kit's template.
+
+    Attributes:
+        vertices: (V, 3), triangles: (T, 3); photo: (V, 3) linear RGB or None.
+        is_hair: (V,) bool.
+        nose: vertex at its tip; eyes: vertices nearest to the middles of left and right eye.
+        in_eye: (2, V) bool, what shows of the left and of the right eyeball.
+        neighbours, weights: (V, NEIGHBOURS) skin vertices of the fine template and their weights.
+    """
+
+    name: str
+    vertices: Tensor
+    triangles: Tensor
+    photo: Tensor | None
+    is_hair: Tensor
+    nose: int
+    eyes: tuple[int, int]
+    in_eye: Tensor
+    neighbours: Tensor
+    weights: Tensor
+
+    def carry(self, values: Tensor) -> Tensor:
+        """Values (V2, C) on the fine template, smoothly, to (V, C)."""
+        return (values[self.neighbours] * self.weights[..., None]).sum(dim=1)
+
+
+@lru_cache(maxsize=2)
+def read_scan(name: str, cache: Path) -> Scan:
+    """"james" or "template" from the folder of sources."""
+    mesh, eye_width_m = {"james": _james, "template": _template}[name](cache)
+    landmarks = _landmarks(cache / f"{name}.ljson")
+    place = _overlay(landmarks, eye_width_m)
+    vertices = place(np.asarray(mesh.vertices))
+    photo = mesh.metadata.get("photo")
+    points = torch.from_numpy(vertices).float()
+    rest, _ = fine_template()
+    skin = template_masks().skin_quads.unique()
+    apart, near = cKDTree(rest[skin].numpy()).query(vertices, NEIGHBOURS)
+    weight = np.exp(-0.5 * ((apart - apart[:, :1]) / REACH_M) ** 2)
+    tip = int(np.where((abs(vertices[:, 0]) < 0.02) & (abs(vertices[:, 2] - 0.69) < 0.03), vertices[:, 1], 9).argmin())
+    outlines = [place(outline) for outline in (landmarks["left_eye"], landmarks["right_eye"])]
+    eyes = tuple(int(np.linalg.norm(vertices - outline.mean(axis=0), axis=1).argmin()) for outline in outlines)
+    in_eye = np.stack([
+        (vertices[:, 1] < -0.09) & MplPath(outline[:, [0, 2]]).contains_points(vertices[:, [0, 2]])
+        for outline in outlines
+    ])
+    hair = (above_hairline(points) > -0.004) if name == "james" else torch.zeros(len(points), dtype=torch.bool)
+    return Scan(
+        name, points, torch.from_numpy(np.asarray(mesh.faces).astype(np.int64)),
+        None if photo is None else torch.from_numpy(photo).float(), hair, tip, eyes,
+        torch.from_numpy(in_eye), skin[torch.from_numpy(near)],
+        torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float(),
+    )
+
+
+TEMPLATE_LANDMARKS = np.array(  # outer corners of right and left eye, tip of the nose, corners of the mouth, chin
+    [[-0.046, -0.118, 0.7275], [0.046, -0.118, 0.7275], [0, -0.168, 0.691], [-0.025, -0.138, 0.661],
+     [0.025, -0.138, 0.661], [0, -0.142, 0.617]]
+)
+
+
+def _overlay(landmarks: dict[str, np.ndarray], eye_width_m: float) -> Callable[[np.ndarray], np.ndarray]:
+    """How points (N, 3) of a scan get onto the template: turned and shifted so that the landmarks fall together.
+
+    The scale makes the eyes' outer corners ``eye_width_m`` apart.
+    """
+    left, right, nose, mouth, jaw = (landmarks[name] for name in ("left_eye", "right_eye", "nose", "mouth", "jaw"))
+    points = np.array([
+        right[right[:, 0].argmin()], left[left[:, 0].argmax()], nose[nose[:, 2].argmax()],
+        mouth[mouth[:, 0].argmin()], mouth[mouth[:, 0].argmax()], jaw[jaw[:, 1].argmin()],
+    ])
+    scale = eye_width_m / np.linalg.norm(points[0] - points[1])
+    middle, target = points.mean(axis=0), TEMPLATE_LANDMARKS.mean(axis=0)
+    u, _, vt = np.linalg.svd((points - middle).T @ (TEMPLATE_LANDMARKS - target))
+    turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return lambda vertices: (vertices - middle) * scale @ turn + target
+
+
+def _james(cache: Path) -> tuple[trimesh.Trimesh, float]:
+    """A scanned man with a photographed skin, smoothed by Loop's subdivision; and the width of his eyes in metres."""
+    mesh = trimesh.load(cache / "james.obj", process=False, force="mesh")
+    picture = np.asarray(Image.open(cache / "james.jpg").convert("RGB"), np.float32) / 255
+    height, width = picture.shape[:2]
+    merged = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True, merge_tex=True, merge_norm=True)
+    body = max(merged.split(only_watertight=False), key=lambda piece: len(piece.faces))
+    _smooth_off_face(body)
+    smooth = body.subdivide_loop(2)
+    near, _, _ = _closest(body, np.asarray(smooth.vertices))
+    frayed = np.linalg.norm(near - smooth.vertices, axis=1) > 1.5  # mm: the ragged border grows spikes
+    smooth.update_faces(~frayed[smooth.faces].any(axis=1))
+    smooth = max(smooth.split(only_watertight=False), key=lambda piece: len(piece.faces))
+    _, corners, weights = _closest(mesh, np.asarray(smooth.vertices))
+    uv = (np.asarray(mesh.visual.uv)[corners] * weights[..., None]).sum(axis=1)
+    column = np.clip(uv[:, 0] * width, 0, width - 1).astype(int)
+    row = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(int)
+    smooth.metadata["photo"] = picture[row, column] ** 2.2
+    return smooth, 0.090
+
+
+def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
+    """Draw vertices that are not on the face to their neighbours' middle: hair and collar were scanned as spikes."""
+    x, y, _ = np.asarray(mesh.vertices).T
+    off_face = np.clip((np.hypot((x + 22) / 78, (y + 20) / 105) - 0.95) / 0.15, 0, 1)[:, None]
+    matrix = trimesh.smoothing.laplacian_calculation(mesh, equal_weight=True)
+    vertices = np.asarray(mesh.vertices)
+    for _ in range(15):
+        vertices = vertices + 0.6 * off_face * (matrix @ vertices - vertices)
+    mesh.vertices = vertices
+
+
+def _template(cache: Path) -> tuple[trimesh.Trimesh, float]:
+    """The mean of 200 scanned faces, open at the crown and the back; and the width of its eyes in metres."""
+    mesh = trimesh.load(cache / "template.ply", process=False)
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), 0.092
+
+
+def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest place on a mesh: points (N, 3), corners (N, 3) and their weights (N, 3)."""
+    import open3d as o3d
+
+    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+    vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32)
+    scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(faces))
+    found = scene.compute_closest_points(o3d.core.Tensor(points.astype(np.float32)), nthreads=1)
+    u, v = found["primitive_uvs"].numpy().T
+    corners = faces[found["primitive_ids"].numpy()].astype(np.int64)
+    return found["points"].numpy(), corners, np.stack([1 - u - v, u, v], axis=1)
+
+
+def _landmarks(path: Path) -> dict[str, np.ndarray]:
+    """Landmarks (N, 3) in iBUG's order by the names of their groups; the subject's left eye is at greater x."""
+    group = json.loads(path.read_text())["groups"]["LJSON"]
+    points = np.array(group["landmarks"]["points"], np.float64)
+    named = {label["label"]: points[label["mask"]] for label in group["labels"]}
+    spelt = {"left_eye": "leye", "right_eye": "reye", "jaw": "chin", "nose": "nose", "mouth": "mouth"}
+    found = {name: named.get(name, named.get(short)) for name, short in spelt.items()}
+    eyes = sorted((found["left_eye"], found["right_eye"]), key=lambda eye: eye[:, 0].mean())
+    return found | {"right_eye": eyes[0], "left_eye": eyes[1]}

@@ -1,0 +1,105 @@
+"""The path-traced set: geometry and labels agree, wrinkles are in the depth, files are what the data set reads."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.standin import __main__ as command
+from benchmarks.standin import light, portraits, surfaces
+from benchmarks.standin.heads import KIT, draw_bearing, draw_body, make_head
+from benchmarks.standin.pathtrace import trace
+from facedepth.data import EG3DFaces
+from facedepth.synthetic.clothes import draw_clothing
+from facedepth.synthetic.noise import SolidNoise
+from facedepth.synthetic.shot import Shot, exported, place_camera
+
+SIZE = 96
+NO_CACHE = Path("unused")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A bald head of the kit and a camera in front of it."""
+    rng = np.random.default_rng(0)
+    person = draw_body(rng), draw_bearing(rng), draw_clothing(rng)
+    head = make_head(KIT, *person, "bald", "skin", 0.3, (0.02, 0.01, 0.01), NO_CACHE, rng)
+    shot = Shot(yaw_deg=0, pitch_deg=0, roll_deg=0, horizontal_fov_deg=20, width_m=0.4, shift_m=(0.03, -0.02))
+    return head, place_camera(shot, head.between_eyes, SIZE)
+
+
+def test_depth_at_the_tip_of_the_nose_is_its_distance(scene):
+    head, camera = scene
+    labels = portraits._labels(head, [], camera, SIZE)
+    tip = (head.nose_tip - camera.cam2world[:3, 3]) @ camera.cam2world[:3, :3]
+    column, row = (camera.K @ (tip / tip[2]))[:2].long()
+    assert float(labels.depth[0, row, column]) == pytest.approx(float(tip[2]), abs=0.003)
+    assert bool(labels.face[0, row, column])
+    apart = (camera.unproject(labels.depth) - tip[:, None, None]).norm(dim=0)
+    assert float(apart[labels.face[0]].max()) <= 0.0951
+    assert not (labels.face & ~labels.head).any()
+
+
+def test_creases_are_cut_into_the_surface():
+    rng = np.random.default_rng(1)
+    across = torch.tensor([[x, -0.14, z] for x in np.linspace(0.015, 0.04, 40) for z in (0.664, 0.68)]).float()
+    old = [surfaces.carve(across, 1.0, SolidNoise(np.random.default_rng(5)), rng) for _ in range(8)]
+    young = [surfaces.carve(across, 0.0, SolidNoise(np.random.default_rng(5)), rng) for _ in range(8)]
+    assert torch.stack(old).amin() < torch.stack(young).amin() - 0.0003
+
+
+def test_distance_to_a_line():
+    apart, along = surfaces._to_line(torch.tensor([[1.0, 1.0], [3.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+    assert apart.tolist() == [1, 1]
+    assert along.tolist() == [0.5, 1]
+
+
+@pytest.mark.parametrize("kind", ["_studio", "_window", "_sky"])
+def test_environments_shine_from_everywhere(kind):
+    picture = getattr(light, kind)(np.random.default_rng(2))
+    assert picture.shape == (light.HEIGHT, light.WIDTH, 3)
+    assert picture.min() >= 0
+    assert picture.max() > 2 * np.median(picture)
+
+
+def test_exposure_follows_the_face():
+    linear = np.full((32, 32, 3), 0.2, np.float32)
+    face = np.zeros((32, 32), bool)
+    face[8:24, 8:24] = True
+    once, brighter = (portraits.develop(np.random.default_rng(3), gain * linear, face).mean() for gain in (1, 10))
+    assert once < brighter < 2 * once
+
+
+def test_what_is_written_is_read_back(scene, tmp_path, monkeypatch):
+    head, camera = scene
+    labels = portraits._labels(head, [], camera, SIZE)
+    picture = np.full((SIZE, SIZE, 3), 99, np.uint8)
+    made = portraits.Portrait(picture, labels, exported(camera, head.between_eyes), {"source": KIT})
+    calls = []
+    monkeypatch.setattr(command, "make_portrait", lambda *arguments: calls.append(arguments) or made)
+    for _ in range(2):  # the second time it is there
+        command._write(tmp_path, 0, 7, SIZE, NO_CACHE)
+    assert len(calls) == 1
+    with command._write_manifest(tmp_path).open() as file:
+        assert list(csv.DictReader(file)) == [{"name": "head0007", "identity": "head0007", "source": KIT}]
+    sample = EG3DFaces(tmp_path, size=SIZE)[0]
+    torch.testing.assert_close(sample.depth, labels.depth)
+    assert torch.equal(sample.face, labels.face)
+    torch.testing.assert_close(sample.camera.K, camera.K)
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("mitsuba", "pyoidn"))), reason="needs the extra [bench]: Mitsuba, pyoidn"
+)
+def test_what_is_traced_lies_where_depth_says(scene):
+    head, camera = scene
+    environment = np.zeros((8, 16, 3))
+    environment[:, :] = 1.0
+    parts = [part._replace(colour=torch.full_like(part.colour, 0.05)) for part in head.parts]  # dark before white
+    linear = trace(parts, [], environment, 0.0, camera, SIZE, samples=16, seed=0, gloss=1.0)
+    seen = linear.mean(axis=2) < 0.6
+    mask = portraits._labels(head, [], camera, SIZE).mask[0].numpy()
+    assert (seen != mask).mean() < 0.01
