@@ -10,9 +10,9 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 from .camera import Camera, Crop
 from .checks import InputError
 from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
-from .evaluation import Report, evaluate
+from .evaluation import Report, evaluate, score_table
 from .mesh import Mesh, PointCloud
-from .models import create_model, list_models, load_encoder, load_model, save_model
+from .models import add_head_mask, create_model, list_models, load_encoder, load_model, save_model
 from .objectives import LossWeights
 from .prediction import Prediction, predict
 from .sample import Sample
@@ -22,7 +22,8 @@ from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_tr
 
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
-    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "copy_to_local_disk",
-    "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder", "load_model", "predict",
-    "rerender", "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
+    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask",
+    "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder",
+    "load_model", "predict", "rerender", "save_model", "score_table", "show", "show_mesh", "show_samples",
+    "show_training", "split",
 ]

@@ -66,14 +66,21 @@ def _parser() -> argparse.ArgumentParser:
 
     train = verb(
         "train", _train, "train or fine-tune a model",
-        "facedepth train --data eg3d:data/eg3d --model attention_unet -o runs/unet --set epochs=10 --set batch_size=32",
+        "facedepth train --data eg3d:data/eg3d --model dpt_large --finetune --head-mask -o runs/dpt "
+        "--set learns=lora+decoder --set batch_size=4",
     )
     _add_data(train)
-    train.add_argument("--model", required=True, help="a model's name, or a checkpoint to go on from")
+    train.add_argument("--model", required=True,
+                       help="a model's name, which starts from random weights (with --finetune from its shipped or "
+                       "published ones, where there are some), or a checkpoint to go on from")
     train.add_argument("--encoder", metavar="FILE", help="ImageNet weights to start a new model's encoder from")
     _add_kind(train)
     train.add_argument("-o", "--out", required=True, help="the run's folder")
-    train.add_argument("--finetune", action="store_true", help="start from the settings of TrainConfig.finetune()")
+    train.add_argument("--finetune", action="store_true",
+                       help="start from the settings of TrainConfig.finetune(), and a model's name from its weights: "
+                       "fetched once, see `facedepth models`")
+    train.add_argument("--head-mask", action="store_true",
+                       help="teach a model that says nothing but depth, as MiDaS, the outline of the head too")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     train.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
@@ -174,7 +181,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .data import split
-    from .models import create_model, list_models, load_encoder, load_model
+    from .models import add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
     from .training import TrainConfig, fit
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
@@ -182,21 +189,24 @@ def _train(options: argparse.Namespace) -> None:
     make_config = TrainConfig.finetune if options.finetune else TrainConfig
     config = make_config(out=options.out, resume=options.resume, **settings)
     model_options = _assignments(options.option, None)
-    new = options.model in list_models()
+    named = options.model in list_models()
+    new = named and not (options.finetune and has_weights(options.model))
+    if model_options and not new:
+        raise InputError("--option: only where a model starts from random weights; trained ones bring their options")
+    if options.kind and named:
+        raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
+    if options.encoder and not new:
+        raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     try:
         model = create_model(options.model, **model_options) if new else load_model(options.model, kind=options.kind)
     except TypeError as error:
         raise InputError(f"--option: {error}") from None
-    if model_options and not new:
-        raise InputError("--option: only where --model is a model's name; a checkpoint brings its own options")
-    if options.kind and new:
-        raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
-    if options.encoder and not new:
-        raise InputError("--encoder: only where --model is a model's name; a checkpoint brings its own encoder")
     if options.encoder:
         load_encoder(model, options.encoder)
+    if options.head_mask:
+        add_head_mask(model)
     data = _data(options, config.input_size or model.input_size)
-    if new and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
+    if named and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
         config = replace(config, target_kind="affine_relief")  # all that such data can teach
     train, val = split(data, val=options.val, seed=config.seed)
     fit(model, train, val, config)

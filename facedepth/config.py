@@ -10,7 +10,7 @@ from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
 
 # What may differ when a run goes on: where and how fast it runs, not what it computes.
-_FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s")
+_FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradient_checkpointing")
 
 AMP = ("cuda", "always", "never")
 
@@ -35,6 +35,8 @@ class TrainConfig:
         learns: "all"; "decoder" (all but the encoder); "lora" (small adapters of the encoder's attention alone, for
             transformers too large to train whole, see ``facedepth.adapters``); or "lora+decoder".
         lora_rank: of those adapters.
+        gradient_checkpointing: compute a transformer's blocks once more in the backward pass, for much less memory and
+            a third more time.
         encoder_factor: share of the learning rate at which the network's encoder learns; pretrained ones want less.
         frozen_epochs: for so many epochs at first the encoder does not learn at all.
         optimiser: "adamw" or "adam".
@@ -64,6 +66,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     learns: str = "all"
     lora_rank: int = 8
+    gradient_checkpointing: bool = False
     encoder_factor: float = 1.0
     frozen_epochs: int = 0
     optimiser: str = "adamw"

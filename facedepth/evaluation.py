@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -87,6 +88,37 @@ class Report:
         with atomic_path(paths[-1]) as temporary:
             self.figure().savefig(temporary)
         return paths
+
+
+def score_table(reports: Mapping[str, Report]) -> str:
+    """The means of several reports side by side, as a Markdown table: a row for each, a column for each score that
+    all of them have.
+
+    Args:
+        reports: by the name that is to stand in the table; made on the same pictures, the same way.
+
+    Raises:
+        InputError: no report, or reports that cannot be compared.
+    """
+    if not reports:
+        raise InputError("reports: expected at least one, got none")
+    ways = {
+        tuple(report.settings[key] for key in ("depth_kind", "region", "align"))
+        + tuple(row["name"] for row in report.scores) for report in reports.values()
+    }
+    if len(ways) > 1:
+        raise InputError("reports: expected the same pictures, region and alignment in each; evaluate them anew")
+    means = [report.means for report in reports.values()]
+    names = [name for name in means[0] if all(name in row for row in means)]
+    header = ["", *(f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}" for name in names)]
+    body = [[title, *(f"{row[name]:.4g}" for name in names)] for title, row in zip(reports, means, strict=True)]
+    widths = [max(len(line[column]) for line in [header, *body]) for column in range(len(header))]
+    aligned = [
+        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        for line in [header, *body]
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [aligned[0], rule, *aligned[1:]])
 
 
 @torch.inference_mode()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from .checks import InputError
+
 OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 SCHEDULES = ("cosine", "plateau")
 
@@ -45,6 +47,18 @@ def parameter_groups(model: nn.Module, learning_rate: float, encoder_factor: flo
     inside = set(map(id, encoder))
     rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
     return [{"params": encoder, "lr": encoder_factor * learning_rate}, {"params": rest}]
+
+
+def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
+    """Whether the transformer's blocks are computed once more in the backward pass, to keep less in memory until then.
+
+    Raises:
+        InputError: it is wanted of a network without a transformer.
+    """
+    if hasattr(model.encoder, "gradient_checkpointing"):
+        model.encoder.gradient_checkpointing = wanted
+    elif wanted:
+        raise InputError("gradient_checkpointing: only for networks with a transformer, such as dpt_large")
 
 
 @contextmanager

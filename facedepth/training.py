@@ -38,6 +38,7 @@ from .optimisation import (
     frozen_encoder,
     make_schedule,
     parameter_groups,
+    set_gradient_checkpointing,
     warmed_average,
 )
 from .runs import RunFolder
@@ -100,6 +101,7 @@ class _Run:
             "val_samples": len(val), "val_people": _fingerprint(val.identities),
         }
         self.device = choose_device(config.device)
+        set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
             add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
         self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)

@@ -10,6 +10,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "colab_notebooks").glob("*.ipynb"))
+RUNS = {"unet_depthmap_training": "unet", "midas_depthmap_training": "midas"}
+"""The folder in runs/ that each notebook trains in."""
 
 
 @pytest.mark.slow
@@ -22,13 +24,15 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(tmp_path)}}).execute()
     for name in ("best.safetensors", "history.csv"):
-        assert (tmp_path / "runs" / "unet" / name).is_file()
+        assert (tmp_path / "runs" / RUNS[path.stem] / name).is_file()
     assert (tmp_path / "outputs" / "face.zip").stat().st_size > 10_000
     pictures = [
         output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
         if "image/png" in output.get("data", {})
     ]
     assert len(pictures) >= 4
+    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    assert ("untrained network" in text) == (path.stem == "midas_depthmap_training")
     save_to = os.environ.get("FACEDEPTH_KEEP_NOTEBOOKS")
     if save_to:
         nbformat.write(notebook, Path(save_to) / path.name)

@@ -20,7 +20,10 @@ from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8
 from facedepth.models import DepthNetwork, create_model
-from facedepth.prediction import DEFAULT_FOV_DEG, HEAD_DEPTH_M, Prediction, _without_specks, predict
+from facedepth.photos import DEFAULT_FOV_DEG
+from facedepth.prediction import FACE_DEPTH_M, Prediction, _without_specks, predict
+from facedepth.sample import Sample
+from facedepth.synthetic import SyntheticFaces
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 EXIF_IFD, FOCAL_35MM, ORIENTATION = 0x8769, 0xA405, 0x0112
@@ -295,7 +298,7 @@ def test_larger_values_are_nearer(kind):
     along_axis = (found.depth() * axis_factor(found.camera, HEIGHT, WIDTH, MIDDLE))[found.mask]
     order = values[found.mask].argsort()
     assert (along_axis[order].diff() <= 1e-6).all()
-    assert along_axis[order[0]] > along_axis[order[-1]] + 0.05
+    assert along_axis[order[0]] > along_axis[order[-1]] + 0.04
 
 
 def true_depth() -> Tensor:
@@ -348,10 +351,6 @@ def test_the_affine_kinds_reach_from_near_to_far():
         found = prediction(values, kind, crop)
         depth = found.depth(near_m=0.5, far_m=0.8)[found.mask]
         assert_close((depth.min().item(), depth.max().item()), (0.5, 0.8), atol=1e-3, rtol=0)
-        default = found.depth()[found.mask]
-        distance = CROP_WIDTH_M * 70 / 60
-        assert_close(default.min().item(), distance - HEAD_DEPTH_M / 2, atol=1e-3, rtol=0)
-        assert_close(default.max().item(), distance + HEAD_DEPTH_M / 2, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("crop", [MIDDLE, EDGE])
@@ -376,6 +375,66 @@ def test_affine_relief_is_linear_in_depth_and_affine_inverse_in_its_inverse():
     assert middle == pytest.approx({"affine_relief": 1.5, "affine_inverse": 4 / 3}, abs=1e-4)
 
 
+@pytest.fixture(scope="module")
+def people() -> list[tuple[Sample, Tensor]]:
+    """Synthetic people, and their depth along the axis with a wall 0.8 m behind them."""
+    faces = SyntheticFaces(6, size=96, seed=5)
+    samples = [faces[index] for index in range(len(faces))]
+    along_axis = [sample.depth * axis_factor(sample.camera, 96, 96) for sample in samples]
+    walls = [axis[sample.head].median() + 0.8 for sample, axis in zip(samples, along_axis, strict=True)]
+    return [
+        (sample, torch.where(sample.head, axis, wall))
+        for sample, axis, wall in zip(samples, along_axis, walls, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("outlined", [True, False])
+@pytest.mark.parametrize("kind", ["affine_relief", "affine_inverse"])
+def test_a_face_of_unknown_scale_comes_out_neither_flat_nor_stretched(people, kind, outlined):
+    """Whether the network tells head from wall or not, and whatever its unit."""
+    ratios = []
+    for sample, along_axis in people:
+        focal_px = sample.camera.K[0, 0].item()
+        true_width = along_axis[sample.head].median().item() * 96 / focal_px
+        values = 5 - 300 * along_axis if kind == "affine_relief" else 700 / along_axis - 2
+        mask = sample.head if outlined else torch.ones_like(sample.head)
+        camera = Camera.from_focal(focal_px, 96, 96)
+        found = Prediction(sample.image, values, mask, camera, kind, Crop(0, 0, 96), 96, "someone")
+        depth, face = found.depth(crop_width_m=true_width), sample.face
+        assert (depth[mask] > 0).all()
+        ratios.append((depth[face].std() / sample.depth[face].std()).item())
+        assert 0.4 < ratios[-1] < 2.5
+        assert abs(depth[face].median() - sample.depth[face].median()) < 0.05
+    assert 0.67 < np.median(ratios) < 1.5
+
+
+def test_what_lies_far_behind_a_face_of_unknown_scale_stays_within_twice_its_distance():
+    values = torch.zeros(1, 60, 60)
+    values[:, 10:50, 15:45] = 1 + 0.1 * rand(1, 40, 30)
+    for kind in ("affine_relief", "affine_inverse"):
+        found = prediction(values, kind, Crop(0, 0, 60))
+        depth = found.depth()
+        z0 = CROP_WIDTH_M * 70 / 60
+        assert_close((depth * axis_factor(found.camera, 60, 60))[0, 0, 0].item(), 2 * z0)
+        assert z0 - 2 * FACE_DEPTH_M < depth[0, 20:40, 20:40].min() < z0 < depth[0, 20:40, 20:40].max() + 0.05
+
+
+@pytest.mark.parametrize("ends", [{}, {"near_m": 0.3, "far_m": 0.5}])
+@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
+def test_z_scale_stretches_the_depth_along_the_axis_about_z0(kind, ends):
+    if kind == "relief" and ends:
+        return
+    found = prediction(-0.1 * true_depth(), kind, EDGE)
+    middle = 0.4 if ends else CROP_WIDTH_M * 70 / EDGE.size
+    factor = axis_factor(found.camera, HEIGHT, WIDTH, EDGE)
+    offset, doubled = ((factor * found.depth(z_scale=scale, **ends) - middle)[found.mask] for scale in (1.0, 2.0))
+    assert offset.max() - offset.min() > 0.005
+    assert_close(doubled, 2 * offset, atol=1e-5, rtol=0)
+    steep = found.mesh(z_scale=2.0, max_angle_deg=89.9, **ends).vertices
+    for scaled in (steep, found.points(z_scale=2.0, **ends).points):
+        np.testing.assert_allclose(-scaled[:, 2], found.depth(z_scale=2.0, **ends)[found.mask], atol=1e-5)
+
+
 def test_values_outside_the_mask_do_not_set_the_range():
     values = rand(1, HEIGHT, WIDTH)
     mask = rand(1, HEIGHT, WIDTH, seed=1) > 0.2
@@ -389,12 +448,17 @@ def test_depth_that_cannot_be():
     with pytest.raises(InputError, match="near_m, far_m: a relief has its own proportions; scale it with crop_width_m"):
         relief.depth(near_m=0.5)
     affine = prediction(rand(1, HEIGHT, WIDTH), "affine_relief", MIDDLE)
-    for near_m, far_m in ((0.8, 0.5), (0.5, 0.5), (-1, 0.5), (0, 1)):
+    for near_m, far_m in ((0.8, 0.5), (0.5, 0.5), (-1, 0.5), (0, 1), (0.5, None), (None, 0.5)):
         with pytest.raises(InputError, match="near_m, far_m: expected 0 < near_m < far_m, got"):
             affine.depth(near_m=near_m, far_m=far_m)
     nobody = prediction(rand(1, HEIGHT, WIDTH), "relief", MIDDLE, mask=torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool))
     with pytest.raises(InputError, match="me: the network sees no head in this picture; is the face upright"):
         nobody.depth()
+    for z_scale in (0, -1, float("nan")):
+        with pytest.raises(InputError, match="z_scale: expected above 0, got"):
+            relief.depth(z_scale=z_scale)
+    with pytest.raises(InputError, match="the affine_relief reaches the camera; give a smaller"):
+        affine.depth(near_m=0.1, far_m=0.5, z_scale=3)
     # 1 - r size / f: with f = 70 and 48 pixels a relief of 1.5 lies behind the camera.
     with pytest.raises(InputError, match="me: the relief reaches the camera; give a smaller horizontal_fov_deg"):
         prediction(torch.full((1, HEIGHT, WIDTH), 1.5), "relief", MIDDLE).depth()

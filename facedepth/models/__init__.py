@@ -1,11 +1,12 @@
 """Networks, and the checkpoint files they are kept in."""
 
 from .checkpoint import load_model, save_model
+from .decoder import add_head_mask
 from .encoder_weights import load_encoder
 from .network import LEAST_SIZE, DepthNetwork
-from .registry import MODELS, create_model, list_models
+from .registry import MODELS, create_model, has_weights, list_models
 
 __all__ = [
-    "LEAST_SIZE", "MODELS", "DepthNetwork", "create_model", "list_models", "load_encoder",
-    "load_model", "save_model",
+    "LEAST_SIZE", "MODELS", "DepthNetwork", "add_head_mask", "create_model", "has_weights", "list_models",
+    "load_encoder", "load_model", "save_model",
 ]

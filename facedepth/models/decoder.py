@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..checks import InputError
+from .network import DepthNetwork
 
 
 class FusionDecoder(nn.Module):
@@ -86,3 +90,25 @@ class DepthHead(nn.Module):
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         features = F.interpolate(self.narrow(features), size, mode="bilinear", align_corners=self.align_corners)
         return self.out(F.relu(self.smooth(features)))  # (B, 1 or 2, *size)
+
+
+@torch.no_grad()
+def add_head_mask(model: DepthNetwork) -> None:
+    """Give a network that says nothing but depth a second output, the logits of the head, in place.
+
+    The depth stays what it was. Until training has taught it otherwise (data with head masks do), the second output
+    takes every pixel for head. A network that has it already stays as it is.
+
+    Raises:
+        InputError: a network without a ``DepthHead``: it has to be created with head_mask=True.
+    """
+    if model.options.get("head_mask"):
+        return
+    head = getattr(model, "head", None)
+    if not isinstance(head, DepthHead):
+        raise InputError(f"{model.name}: no head mask can be added; create the model with head_mask=True")
+    depth_only = head.out
+    head.out = nn.Conv2d(depth_only.in_channels, 2, 1).to(depth_only.weight)
+    head.out.weight.copy_(torch.cat([depth_only.weight, torch.zeros_like(depth_only.weight)]))
+    head.out.bias.copy_(torch.cat([depth_only.bias, torch.ones_like(depth_only.bias)]))
+    model.options = model.options | {"head_mask": True}

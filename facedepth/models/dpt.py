@@ -69,7 +69,6 @@ class DPT(DepthNetwork):
         features: channels of the decoder.
         head_mask: give a second output channel, the logits of the head.
         non_negative: cut the values off at 0, as inverse depth is.
-        gradient_checkpointing: compute the transformer's blocks once more in the backward pass, for less memory.
         kind: what the first output says, one of ``facedepth.depth.KINDS``.
         input_size: side of the square picture it is trained at. Pictures of any size are taken: one whose sides are no
             multiples of the patch is resampled to the nearest that are, and the output back.
@@ -78,7 +77,7 @@ class DPT(DepthNetwork):
 
     def __init__(
         self, *, backbone: str, features: int, head_mask: bool = False, non_negative: bool = True,
-        gradient_checkpointing: bool = False, kind: str = "affine_inverse", input_size: int = 384,
+        kind: str = "affine_inverse", input_size: int = 384,
         mean: tuple[float, float, float] = (0.5, 0.5, 0.5), std: tuple[float, float, float] = (0.5, 0.5, 0.5),
     ) -> None:
         super().__init__(kind=kind, input_size=input_size, mean=mean, std=std, non_negative=non_negative)
@@ -88,7 +87,7 @@ class DPT(DepthNetwork):
             raise InputError(f"DPT: expected features >= 2, got {features}")
         row = BACKBONES[backbone]
         self.patch = row.patch
-        self.encoder = TransformerEncoder(row, gradient_checkpointing=gradient_checkpointing)
+        self.encoder = TransformerEncoder(row)
         self.reassemble = nn.ModuleList(
             Reassemble(self.encoder.width, row.channels[level], level=level, readout=row.readout)
             for level in range(4 - len(row.blocks), 4)
@@ -106,9 +105,13 @@ class DPT(DepthNetwork):
 
 
 class TransformerEncoder(nn.Module):
-    """timm's transformer, taken apart: only its modules and parameters are used, none of its forward functions."""
+    """timm's transformer, taken apart: only its modules and parameters are used, none of its forward functions.
 
-    def __init__(self, row: Backbone, *, gradient_checkpointing: bool) -> None:
+    Attributes:
+        gradient_checkpointing: compute the blocks once more in the backward pass, for less memory.
+    """
+
+    def __init__(self, row: Backbone) -> None:
         super().__init__()
         import timm  # late: it takes a second
 
@@ -122,7 +125,7 @@ class TransformerEncoder(nn.Module):
         self.width = self.position.shape[-1]
         self.outputs = row.blocks
         self.resize_position = _RESIZE_POSITION[row.resize_position]
-        self.gradient_checkpointing = gradient_checkpointing
+        self.gradient_checkpointing = False
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Levels (B, C, h, w) of the ResNet, if there is one; tokens (B, 1 + h * w, width), the class token first."""

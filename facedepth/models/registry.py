@@ -164,6 +164,11 @@ def shipped_weights(name: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def has_weights(name: str) -> bool:
+    """Whether ``load_model`` knows weights of the model of that name: shipped ones, or an address to fetch from."""
+    return name in MODELS and (MODELS[name].url is not None or shipped_weights(name) is not None)
+
+
 def list_models() -> list[str]:
     """Names that ``create_model`` knows."""
     return sorted(MODELS)

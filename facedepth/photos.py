@@ -1,0 +1,87 @@
+"""A photo in whatever form it comes: read, its square chosen, its focal length found."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .camera import Crop
+from .checks import InputError, check_shapes
+from .framing import face_crop, whole_crop
+from .io import focal_from_exif, image_from_pil, read_image, refuse_tiny
+
+DEFAULT_FOV_DEG = 20.0
+"""Horizontal field of view taken for a face crop when neither the caller nor the photo's EXIF says it."""
+
+Photo = str | Path | np.ndarray | Image.Image | Tensor
+
+
+def read_photo(photo: Photo) -> Tensor:
+    """The photo as (3, H, W) RGB in [0, 1].
+
+    Raises:
+        InputError: unreadable, of another shape or range, or below 16 pixels a side.
+    """
+    if isinstance(photo, (str, Path)):
+        image = read_image(photo)
+    elif isinstance(photo, Image.Image):
+        image = image_from_pil(photo)
+    else:
+        image = _from_array(photo)
+    return refuse_tiny(image, photo if isinstance(photo, (str, Path)) else "photo")
+
+
+def _from_array(photo: np.ndarray | Tensor) -> Tensor:
+    if isinstance(photo, Tensor):
+        check_shapes(photo=(photo, "3 H W"))
+        image, known = photo.detach().float().cpu(), photo.is_floating_point()
+    elif photo.dtype == np.uint8 and (photo.ndim == 2 or photo.shape[2:] in ((3,), (4,))):
+        return image_from_pil(Image.fromarray(photo))
+    else:
+        known = photo.dtype == np.uint16 or np.issubdtype(photo.dtype, np.floating)
+        image = torch.from_numpy(photo.astype(np.float32) / (65535 if photo.dtype == np.uint16 else 1))
+        if image.ndim == 2:
+            image = image[..., None].expand(-1, -1, 3)
+        check_shapes(photo=(image, "H W 3"))
+        image = image.permute(2, 0, 1).contiguous()
+    if not known or not ((image >= 0) & (image <= 1)).all():
+        raise InputError(
+            f"photo: expected uint8, uint16 or float from 0 to 1, got {photo.dtype} from {float(image.min()):g} to "
+            f"{float(image.max()):g}"
+        )
+    return image
+
+
+def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
+    """The square that a network is to see: of the "face", of the whole picture ("none"), or as told.
+
+    Raises:
+        InputError: no face found (naming the photo), or no such way to crop.
+    """
+    if crop == "none":
+        return whole_crop(*image.shape[-2:])
+    if crop == "face":
+        try:
+            return face_crop(image)
+        except InputError as error:
+            raise InputError(f"{photo}: {error}" if isinstance(photo, (str, Path)) else str(error)) from None
+    if isinstance(crop, str) or len(crop) != 3 or crop[2] < 1:
+        raise InputError(f"crop: expected 'face', 'none' or (left, top, size), got {crop!r}")
+    return Crop(*crop)
+
+
+def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None) -> float:
+    """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default."""
+    if horizontal_fov_deg is None and isinstance(photo, (str, Path)):
+        from_exif = focal_from_exif(photo)
+        if from_exif is not None:
+            return from_exif
+    fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
+    if not 0 < fov_deg < 180:
+        raise InputError(f"horizontal_fov_deg: expected between 0 and 180 degrees, got {fov_deg}")
+    return crop.size / 2 / math.tan(math.radians(fov_deg) / 2)
