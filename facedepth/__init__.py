@@ -11,6 +11,7 @@ from .camera import Camera, Crop
 from .checks import InputError
 from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate
+from .films import turntable
 from .mesh import Mesh, PointCloud
 from .models import create_model, list_models, load_encoder, load_model, save_model
 from .objectives import LossWeights
@@ -25,4 +26,5 @@ __all__ = [
     "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "copy_to_local_disk",
     "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder", "load_model", "predict",
     "rerender", "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
+    "turntable",
 ]
