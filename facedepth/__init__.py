@@ -9,6 +9,7 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 
 from .camera import Camera, Crop
 from .checks import InputError
+from .comparison import compare
 from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate
 from .films import turntable
@@ -23,8 +24,8 @@ from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_tr
 
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
-    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "copy_to_local_disk",
-    "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder", "load_model", "predict",
-    "rerender", "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
+    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "compare",
+    "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder",
+    "load_model", "predict", "rerender", "save_model", "show", "show_mesh", "show_samples", "show_training", "split",
     "turntable",
 ]

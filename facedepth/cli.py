@@ -184,9 +184,9 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _turntable(options: argparse.Namespace) -> None:
+    from .films import refuse_film, turntable
     from .models import load_model
     from .prediction import predict
-    from .films import refuse_film, turntable
 
     refuse_film(options.out, options.overwrite)  # before the work
     face = predict(load_model(options.model, kind=options.kind), options.photo)

@@ -11,9 +11,9 @@ from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.cli import main
 from facedepth.figures import MeshScene
+from facedepth.films import _orbit, turntable
 from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
-from facedepth.films import _orbit, turntable
 
 
 @pytest.fixture(scope="module")
