@@ -9,8 +9,10 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 
 from .camera import Camera, Crop
 from .checks import InputError
+from .comparison import compare
 from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate, score_table
+from .films import turntable
 from .mesh import Mesh, PointCloud
 from .models import add_head_mask, create_model, list_models, load_encoder, load_model, save_model
 from .objectives import LossWeights
@@ -22,8 +24,8 @@ from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_tr
 
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
-    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask",
+    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask", "compare",
     "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder",
     "load_model", "predict", "rerender", "save_model", "score_table", "show", "show_mesh", "show_samples",
-    "show_training", "split",
+    "show_training", "split", "turntable",
 ]

@@ -64,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 
+    turntable = verb(
+        "turntable", _turntable, "a film of the face in a photo, turning to both sides",
+        "facedepth turntable me.jpg -o outputs/me.mp4",
+    )
+    turntable.add_argument("photo", metavar="IMAGE", help="a picture")
+    turntable.add_argument("-o", "--out", required=True, metavar="FILE", help="an .mp4 or a .gif")
+    _add_model(turntable)
+    turntable.add_argument("--size", type=int, default=480, help="pixels a side (default: %(default)s)")
+    turntable.add_argument("--clay", action="store_true", help="without the photo on it, to see the shape alone")
+    turntable.add_argument("--overwrite", action="store_true", help="replace a film that is already there")
+
     train = verb(
         "train", _train, "train or fine-tune a model",
         "facedepth train --data eg3d:data/eg3d --model dpt_large --finetune --head-mask -o runs/dpt "
@@ -177,6 +188,17 @@ def _predict(options: argparse.Namespace) -> None:
         print(f"{photo} -> {', '.join(str(path) for path in written)}")
     if failed:
         raise InputError("\n  ".join([f"{len(failed)} of {len(photos)} pictures failed:", *failed]))
+
+
+def _turntable(options: argparse.Namespace) -> None:
+    from .films import refuse_film, turntable
+    from .models import load_model
+    from .prediction import predict
+
+    refuse_film(options.out, options.overwrite)  # before the work
+    face = predict(load_model(options.model, kind=options.kind), options.photo)
+    film = turntable(face, options.out, size=options.size, textured=not options.clay, overwrite=options.overwrite)
+    print(f"{options.photo} -> {film}")
 
 
 def _train(options: argparse.Namespace) -> None:

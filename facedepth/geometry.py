@@ -96,7 +96,7 @@ def depth_to_points(depth: Tensor, camera: Camera, mask: Tensor, image: Tensor) 
 
 def depth_to_mesh(
     depth: Tensor, camera: Camera, mask: Tensor, image: Tensor | None = None, *,
-    max_angle_deg: float = 82.0, max_triangles: int = 1_000_000,
+    max_angle_deg: float = 82.0, max_triangles: int = 1_000_000, greatest_hole: float = 0.0, outline_px: float = 0.0,
 ) -> Mesh:
     """Triangulate the pixel grid of a depth map.
 
@@ -113,6 +113,10 @@ def depth_to_mesh(
             footprint z / f, so that it means the same at any size and in any unit.
         max_triangles: budget; above it every second, third, ... pixel is used. The texture keeps
             its size, up to 4096 pixels a side.
+        greatest_hole: a steep place that the surface encloses is kept, not left out, where it is no larger than this
+            share of the mask: the ear before the hair, which tears a hole otherwise.
+        outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
+            falls away steeply draws out to long teeth. See ``smooth_outline``.
 
     Raises:
         InputError: shapes that differ, or values that are not finite and above 0 inside the mask.
@@ -129,7 +133,7 @@ def depth_to_mesh(
     stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
     while True:
         z, valid = (grid[0, ::stride, ::stride].cpu().numpy() for grid in (depth, mask))
-        faces = _triangulate(z, valid, max_step * stride)
+        faces = _triangulate(z, valid, max_step * stride, int(greatest_hole * valid.sum()))
         if len(faces) <= max_triangles:
             break
         stride += 1  # the mask's own pattern fell in with the stride
@@ -140,12 +144,34 @@ def depth_to_mesh(
     row, column = np.divmod(np.flatnonzero(used), z.shape[1])
     # The centre of the kept pixel in the full picture, whatever the stride.
     u, v = (column * stride + 0.5).astype(np.float32), (row * stride + 0.5).astype(np.float32)
-    return Mesh(
+    mesh = Mesh(
         vertices=_unproject(u, v, z.ravel()[used], camera) * OPENCV_TO_OPENGL,
         faces=number[faces],
         uv=np.stack([u / width, 1 - v / height], axis=1),
         texture=None if image is None else _texture(image),
     )
+    # Each round widens the reach as a step of diffusion does: by the root of half a vertex squared.
+    return smooth_outline(mesh, rounds=math.ceil(2 * (outline_px / stride) ** 2))
+
+
+def smooth_outline(mesh: Mesh, *, rounds: int) -> Mesh:
+    """The mesh with its border drawn smooth: each border vertex goes half the way to the middle of its two neighbours
+    along the border, ``rounds`` times, and its place on the texture goes with it. The inside stays as it is.
+    """
+    if rounds == 0 or len(mesh.faces) == 0:
+        return mesh
+    count = len(mesh.vertices)
+    edges = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
+    keys, uses = np.unique(edges[:, 0] * count + edges[:, 1], return_counts=True)
+    border = np.stack(np.divmod(keys[uses == 1], count), axis=1)  # a border edge has a triangle on one side alone
+    ends = np.concatenate([border, border[:, ::-1]])  # (E, 2): a vertex, its neighbour
+    ends = ends[np.bincount(border.ravel(), minlength=count)[ends[:, 0]] == 2]  # where borders touch, all stays
+    ends = ends[ends[:, 0].argsort(kind="stable")]
+    moved, first, second = ends[::2, 0], ends[::2, 1], ends[1::2, 1]
+    places = np.concatenate([mesh.vertices, mesh.uv], axis=1)  # (V, 5)
+    for _ in range(rounds):
+        places[moved] = 0.5 * places[moved] + 0.25 * (places[first] + places[second])
+    return Mesh(places[:, :3].copy(), mesh.faces, places[:, 3:].copy(), mesh.texture)
 
 
 def _texture(image: Tensor) -> np.ndarray:
@@ -161,8 +187,9 @@ def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> n
     return np.stack([u, v, np.ones_like(u)], axis=1) @ inverse.T * z[:, None]
 
 
-def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float) -> np.ndarray:
-    """(F, 3) indices into the (h, w) grid. ``max_relative_step``: greatest |dz| / z from one pixel to the next."""
+def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float, greatest_hole: int) -> np.ndarray:
+    """(F, 3) indices into the (h, w) grid. ``max_relative_step``: greatest |dz| / z from one pixel to the next;
+    ``greatest_hole``: how many squares a hole may have to be closed again."""
     flat = np.where(valid, z, 1).astype(np.float32)
 
     def joined(first: tuple, second: tuple) -> np.ndarray:
@@ -173,6 +200,10 @@ def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float) -> 
     left, right = np.s_[:, :-1], np.s_[:, 1:]
     across, down = joined(left, right), joined(upper, lower)  # (h, w-1), (h-1, w)
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
+    if greatest_hole:
+        holes = _small_holes(top & bottom & at_left & at_right, valid, greatest_hole)
+        for edges in (top, bottom, at_left, at_right):  # views: an edge is joined for the squares on both its sides
+            edges |= holes
 
     #  a - b      split a-d: (a, c, d), (a, d, b)
     #  |   |      split b-c: (a, c, b), (b, c, d)
@@ -194,3 +225,16 @@ def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float) -> 
         (split_bc & at_right & bottom, (b, c, d)),
     )
     return np.concatenate([index[keep][:, None] + np.array(corners, np.int32) for keep, corners in triangles])
+
+
+def _small_holes(whole: np.ndarray, valid: np.ndarray, greatest: int) -> np.ndarray:
+    """(h-1, w-1) bool: squares of holes that ``whole`` squares enclose, of at most ``greatest`` squares, all valid."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((~whole).astype(np.uint8), connectivity=8)
+    inside = valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:] & valid[1:, 1:]
+    open_ended = np.zeros(count, bool)
+    open_ended[pieces[~inside]] = True
+    for side in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        open_ended[side] = True
+    small = (stats[:, cv2.CC_STAT_AREA] <= greatest) & ~open_ended
+    small[0] = False  # the whole squares themselves
+    return small[pieces]

@@ -141,7 +141,8 @@ class Prediction:
         if cut_m is not None:
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
-            depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles
+            depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
+            greatest_hole=0.005, outline_px=1.5 * max(1.0, self.crop.size / self.network_size),
         )
 
     def points(

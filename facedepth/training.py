@@ -27,8 +27,8 @@ from .batches import (
     workers_for,
 )
 from .checks import InputError, choose_device
+from .comparison import picture_row
 from .config import TrainConfig
-from .evaluation import picture_row, score_batch
 from .figures import panel
 from .models import DepthNetwork, load_model, save_model
 from .objectives import Objective
@@ -43,6 +43,7 @@ from .optimisation import (
 )
 from .runs import RunFolder
 from .sample import Sample
+from .scoring import score_batch
 from .transforms import Resize
 
 

@@ -190,6 +190,7 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
     samples = Listed([faces[0], faces[1]._replace(face=torch.zeros_like(faces[1].face))], "metric")
     report = evaluate(oracle(samples, "relief", noise=0.1), samples)
     assert report.scores[1]["abs_rel"] != report.scores[1]["abs_rel"]  # NaN
+    assert [*report.best, *report.worst] == [0]
     assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
 
 
@@ -197,6 +198,31 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
 def report(exact_faces):
     faces = Part(exact_faces, [2, 0, 1])
     return evaluate(oracle(faces, "relief", noise=0.3), faces, shown=2)
+
+
+def test_a_data_set_without_a_face_is_a_report_without_numbers(faces):
+    samples = Listed([faces[1]._replace(face=torch.zeros_like(faces[1].face))], "metric")
+    report = evaluate(oracle(samples, "relief"), samples)
+    assert report.means["rmse"] != report.means["rmse"]
+    assert "no picture has this score" in report.page()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_pictures_of_the_best_and_the_worst_are_kept(exact_faces, batch_size):
+    """A network that is right but for one picture, where it is a little wrong, and one, where it is very wrong."""
+    model = oracle(exact_faces, "relief", noise=0.02)
+    model.answers[1] += 0.02 * torch.randn(model.answers[1].shape, generator=torch.Generator().manual_seed(1))
+    model.answers[3] += 0.10 * torch.randn(model.answers[3].shape, generator=torch.Generator().manual_seed(2))
+    report = evaluate(model, exact_faces, batch_size=batch_size)
+    rmse = [row["rmse"] for row in report.scores]
+    assert list(report.worst) == [3, 1]
+    assert list(report.best) == sorted((0, 2), key=rmse.__getitem__)
+    for place, pictures in (report.best | report.worst).items():
+        assert next(iter(pictures)) == report.scores[place]["name"]
+    few = evaluate(model, exact_faces, batch_size=batch_size, extremes=1)
+    assert (list(few.worst), list(few.best)) == ([3], [min(range(4), key=rmse.__getitem__)])
+    none = evaluate(model, exact_faces, extremes=0, shown=1)
+    assert (none.worst, none.best) == ({}, {})
 
 
 def test_text_of_a_report(report):
@@ -217,7 +243,9 @@ def test_pictures_of_a_report(report, exact_faces):
     assert len(report.pictures) == 2  # evenly spread: the first and the last
     assert [next(iter(row)) for row in report.pictures] == ["seed0002", "seed0001"]
     for row in report.pictures:
-        assert [title.split(",")[0] for title in row][1:] == ["truth", "prediction", "error"]
+        assert [title.split(",")[0] for title in row][1:] == [
+            "truth", "prediction", "error", "true normals", "normals"
+        ]
         assert all(picture.shape == (64, 64, 3) and picture.dtype.name == "uint8" for picture in row.values())
     first = list(report.pictures[0].values())
     assert abs(first[0] / 255 - exact_faces[2].image.permute(1, 2, 0).numpy()).max() < 0.003
@@ -225,7 +253,9 @@ def test_pictures_of_a_report(report, exact_faces):
 
 def test_a_report_is_saved_whole(report, tmp_path):
     written = report.save(tmp_path / "new" / "scores")
-    assert [path.name for path in written] == ["metrics.csv", "summary.json", "summary.txt", "pictures.png"]
+    assert [path.name for path in written] == [
+        "metrics.csv", "summary.json", "summary.txt", "report.html", "pictures.png"
+    ]
     assert sorted((tmp_path / "new" / "scores").iterdir()) == sorted(written)
     with open(written[0], newline="") as file:
         rows = list(csv.DictReader(file))
@@ -238,7 +268,8 @@ def test_a_report_is_saved_whole(report, tmp_path):
     assert expected.items() <= summary["settings"].items()
     assert {"facedepth", "torch", "python", "align", "input_size"} <= summary["settings"].keys()
     assert written[2].read_text() == f"{report}\n"
-    assert Image.open(written[3]).size[0] > 500
+    assert written[3].read_text() == report.page()
+    assert Image.open(written[4]).size[0] > 500
 
 
 def test_a_report_is_not_overwritten_unasked(report, tmp_path):

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "geometry", "losses", "metrics", "detection", "framing",
-    "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation",
+    "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films", "batches",
+    "scoring", "comparison", "report_page", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
 APART = ("data", "synthetic", "models")

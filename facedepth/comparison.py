@@ -1,0 +1,136 @@
+"""Predictions beside the truth: one sample's pictures in a row, and several models side by side on one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from .checks import InputError
+from .figures import colour_depth, colour_error, colour_normals, panel
+from .framing import whole_crop
+from .io import image_to_uint8
+from .models import DepthNetwork
+from .prediction import Prediction, predict
+from .sample import Sample
+from .scoring import MAIN_SCORE, check_choices, score_batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def picture_row(batch: Sample, aligned: Tensor, depth_kind: str, row: int) -> dict[str, np.ndarray]:
+    """Input, truth, prediction and error of one sample, on the truth's colour scale; of metric depth the normals too.
+
+    Args:
+        batch: a batch of samples of the given ``depth_kind``.
+        aligned: (B, 1, H, W) as ``score_batch`` gives it.
+        row: which sample of the batch.
+    """
+    sample = _one_of(batch, row)
+    true, mask = sample.depth, sample.mask
+    pred = _as_depth(aligned[row].cpu(), depth_kind)
+    near, far = _range(sample)
+    greatest = 0.25 * (far - near)
+    pictures = {
+        sample.name: image_to_uint8(sample.image),
+        "truth": colour_depth(true, mask, near=near, far=far),
+        "prediction": colour_depth(pred, mask, near=near, far=far),
+        f"error, bright = {greatest:.2g}": colour_error((pred - true).abs(), mask, greatest=greatest),
+    }
+    if depth_kind == "metric":
+        pictures["true normals"] = colour_normals(true, sample.camera, mask)
+        pictures["normals"] = colour_normals(pred, sample.camera, mask)
+    return pictures
+
+
+def compare(
+    models: Sequence[DepthNetwork | Prediction] | Mapping[str, DepthNetwork | Prediction], sample: Sample, *,
+    depth_kind: str = "metric", region: str = "face", align: str = "scale_shift",
+) -> Figure:
+    """Models side by side on one sample: depth, error and normals beside the truth, each on one scale for all.
+
+    Args:
+        models: networks, or what they predicted of this very picture (``predict(..., crop="none")``); a mapping gives
+            them names of your own.
+        sample: of a data set with this ``depth_kind``.
+        region, align: where and how they are scored, see ``evaluate``.
+
+    Raises:
+        InputError: no model, a prediction of another picture, or a model and data that cannot be compared.
+    """
+    check_choices(region, align)
+    named = models if isinstance(models, Mapping) else _named(models)
+    if not named:
+        raise InputError("models: expected at least one model or prediction, got none")
+    batch = default_collate([sample.check()])
+    main, near_far = MAIN_SCORE[depth_kind], _range(sample)
+    depths, scores = {}, {}
+    for name, model in named.items():
+        prediction = _whole_prediction(name, model, sample)
+        aligned, columns = score_batch(
+            prediction.values[None], prediction.kind, batch, depth_kind, region=region, align=align
+        )
+        depths[name] = _as_depth(aligned[0], depth_kind)
+        scores[name] = {key: float(column[0]) for key, column in columns.items()}
+    errors = {name: (depth - sample.depth).abs() for name, depth in depths.items()}
+    area = sample.mask & getattr(sample, region)
+    area = area if area.any() else sample.mask
+    greatest = max(float(error[area].nan_to_num().quantile(0.98)) for error in errors.values())
+
+    colours = {"near": near_far[0], "far": near_far[1]}
+    top = {"truth": colour_depth(sample.depth, sample.mask, **colours)}
+    middle = {sample.name: image_to_uint8(sample.image)}
+    bottom = {"true normals": colour_normals(sample.depth, sample.camera, sample.mask)}
+    for name, depth in depths.items():
+        angle = f", normals {scores[name]['mad_deg']:.3g}°" if depth_kind == "metric" else ""
+        top[f"{name}\n{main} {scores[name][main]:.3g}{angle}"] = colour_depth(depth, sample.mask, **colours)
+        middle[f"error of {name}"] = colour_error(errors[name], sample.mask, greatest=greatest)
+        bottom[f"normals of {name}"] = colour_normals(depth, sample.camera, sample.mask)
+    rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
+    return panel(rows, note=f"near is warm; error: dark is 0, bright {greatest:.2g} and more; scored on: {region}")
+
+
+def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwork | Prediction]:
+    """Each under its model's name, and where that is not known or there twice, with its place in the list."""
+    names = [getattr(model, "name", "") if isinstance(model, DepthNetwork) else "prediction" for model in models]
+    return {
+        name if names.count(name) == 1 else f"{name} {place}": model
+        for place, (name, model) in enumerate(zip(names, models, strict=True), start=1)
+    }
+
+
+def _whole_prediction(name: str, model: DepthNetwork | Prediction, sample: Sample) -> Prediction:
+    """What a model says of the whole picture, at the sample's size."""
+    height, width = sample.depth.shape[-2:]
+    if not isinstance(model, Prediction):
+        fov_deg = sample.camera.horizontal_fov_deg(width)
+        return predict(model, sample.image, crop="none", horizontal_fov_deg=fov_deg)
+    if model.values.shape != sample.depth.shape or model.crop != whole_crop(height, width):
+        raise InputError(
+            f"{name}: expected a prediction of the whole picture {sample.name!r} ({width} x {height} pixels), got "
+            f"{tuple(model.values.shape)} of {tuple(model.crop)}; predict(model, sample.image, crop='none') makes one"
+        )
+    return model
+
+
+def _one_of(batch: Sample, row: int) -> Sample:
+    """One sample of a batch, on the CPU."""
+    tensors = [values[row].cpu() for values in batch[:5]]
+    camera = type(batch.camera)(*(values[row].cpu() for values in batch.camera))
+    return Sample(*tensors, camera, str(batch.name[row]))
+
+
+def _as_depth(aligned: Tensor, depth_kind: str) -> Tensor:
+    """What ``score_batch`` aligned, as the data's depth: of affine data it aligns pictures in [-1, 1]."""
+    return (1 - aligned) / 2 if depth_kind == "affine" else aligned
+
+
+def _range(sample: Sample) -> tuple[float, float]:
+    """The nearest and the farthest depth of the head, or where there is none of what has depth."""
+    head = sample.mask & sample.head
+    seen = sample.depth[head if head.any() else sample.mask]
+    return float(seen.quantile(0.01)), float(seen.quantile(0.99))

@@ -1,0 +1,10 @@
+"""Still pictures: coloured depth, panels, error maps, curves, and a mesh seen from any side."""
+
+from .maps import colour_depth, colour_error, colour_normals
+from .panels import curves, panel, sample_row, training_figure
+from .rendering import MeshScene, mesh_views, render_mesh
+
+__all__ = [
+    "MeshScene", "colour_depth", "colour_error", "colour_normals", "curves", "mesh_views", "panel", "render_mesh",
+    "sample_row", "training_figure",
+]

@@ -1,0 +1,99 @@
+"""Figures: pictures in a grid, the curves of a training, and both together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..io import image_to_uint8
+from ..sample import Sample
+from .maps import colour_depth, colour_normals
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, FigureBase
+
+
+def panel(rows: Sequence[Mapping[str, np.ndarray]], *, row_titles: Sequence[str] = (), note: str = "") -> Figure:
+    """A grid of pictures: a row for each mapping from title to (H, W, 3) uint8."""
+    columns = max((len(row) for row in rows), default=0)
+    if not columns:
+        return _nothing_to_show()
+    figure = _new_figure(2.4 * columns, 2.5 * len(rows) + 0.3)
+    _draw_panel(figure, rows, columns, row_titles)
+    if note:
+        figure.supxlabel(note, fontsize=8, color="0.35")
+    return figure
+
+
+def sample_row(sample: Sample, depth_kind: str) -> dict[str, np.ndarray]:
+    """Image and depth of a sample, for ``panel``; and the normals where the depth is metric."""
+    row = {sample.name: image_to_uint8(sample.image), "depth": colour_depth(sample.depth, sample.mask)}
+    if depth_kind == "metric":
+        row["normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
+    return row
+
+
+def curves(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
+    """Columns of a history (one mapping an epoch, each with "epoch") as curves; the axis is logarithmic."""
+    figure = _new_figure(6, 3.2)
+    _draw_curves(figure, history, names)
+    return figure
+
+
+def training_figure(
+    history: Sequence[Mapping[str, float]], names: Sequence[str], pictures: Sequence[Mapping[str, np.ndarray]]
+) -> Figure:
+    """How a training stands: its ``curves`` on the left, its validation pictures as in ``panel`` on the right."""
+    columns = max((len(row) for row in pictures), default=0)
+    if not columns:
+        return curves(history, names)
+    figure = _new_figure(5 + 1.3 * columns, max(3.2, 1.45 * len(pictures)))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 1.3 * columns))
+    _draw_curves(left, history, names)
+    _draw_panel(right, pictures, columns, ())
+    return figure
+
+
+def _draw_panel(
+    figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], columns: int, row_titles: Sequence[str]
+) -> None:
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (row_axes, row) in enumerate(zip(axes, rows, strict=True)):
+        for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
+            axis.imshow(picture)
+            axis.set_title(title, fontsize=9)
+        if index < len(row_titles):
+            row_axes[0].text(
+                -0.04, 0.5, row_titles[index], rotation=90, va="center", ha="right", fontsize=9,
+                transform=row_axes[0].transAxes,
+            )
+
+
+def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
+    axis = figure.subplots()
+    for name in names:
+        points = [(row["epoch"], row[name]) for row in history if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axis.set(xlabel="epoch", yscale="log")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3, which="both")
+    if axis.lines:
+        axis.legend(frameon=False)
+
+
+def _nothing_to_show() -> Figure:
+    figure = _new_figure(4, 1)
+    figure.text(0.5, 0.5, "nothing to show", ha="center", va="center", color="0.35")
+    return figure
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """A figure of its own, outside pyplot: nothing to close, nothing shown twice in a notebook."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")

@@ -1,0 +1,134 @@
+"""A film of a face that turns: there and back, rendered without a display or a graphics card."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .checks import InputError
+from .figures import MeshScene
+from .figures.rendering import STUDIO
+from .io import atomic_path, refuse_existing
+from .mesh import Mesh
+from .prediction import Prediction
+
+FILM_SUFFIXES = (".mp4", ".gif")
+_GREATEST_YAW_DEG = 80.0
+_GIF_TIMES = 100  # a GIF counts time in hundredths of a second
+
+
+def turntable(
+    subject: Prediction | Mesh, path: str | Path, *, size: int = 480, seconds: float = 4.0, frames_per_s: int = 25,
+    yaw_deg: float = 40.0, pitch_deg: float = 8.0, textured: bool = True, overwrite: bool = False,
+) -> Path:
+    """Write a film in which a face turns to both sides and back, slow where it changes its way; it plays in a loop.
+
+    Args:
+        subject: a prediction, or a mesh.
+        path: ``.mp4`` (H.264 with imageio-ffmpeg, which browsers play, else OpenCV's MPEG-4) or ``.gif``.
+        size: pixels a side; an odd size is made even for an .mp4.
+        seconds, frames_per_s: of one turn there and back.
+        yaw_deg: how far to each side, at most 80: a photo shows no back of a head. The eye also rises and sinks by
+            ``pitch_deg``, which shows the shape of brow and chin.
+        textured: with the photo on it, or as clay.
+
+    Raises:
+        InputError: an unknown suffix, a mesh without a triangle, a number that makes no film, or a file in the way.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    refuse_film(path, overwrite)
+    if not 0 <= yaw_deg <= _GREATEST_YAW_DEG:
+        raise InputError(f"yaw_deg: expected 0 to {_GREATEST_YAW_DEG:g} (a photo shows no back), got {yaw_deg:g}")
+    count = round(seconds * frames_per_s)
+    if count < 2 or size < 16:
+        raise InputError(f"expected at least 2 frames of at least 16 pixels, got {count} of {size}")
+    mesh = subject.mesh() if isinstance(subject, Prediction) else subject
+    scene = MeshScene(mesh)
+    if not len(scene.faces):
+        raise InputError(f"{path}: the mesh has no triangle; is the mask empty, or the depth not finite?")
+    if suffix == ".mp4":
+        size += size % 2  # yuv420p halves the colours' sides
+    background = (STUDIO[0], STUDIO[0]) if suffix == ".gif" else STUDIO  # 256 colours make rings of a gradient
+    frames = (
+        scene.render(yaw_deg=yaw, pitch_deg=pitch, size=size, textured=textured, background=background)
+        for yaw, pitch in _orbit(count, yaw_deg, pitch_deg)
+    )
+    shown = tqdm(frames, total=count, desc=path.name, unit="frame", leave=False)
+    write = {".gif": _write_gif, ".mp4": _write_h264 if has_h264() else _write_mpeg4}[suffix]
+    with atomic_path(path) as temporary:
+        write(temporary, shown, size, frames_per_s)
+    return path
+
+
+def refuse_film(path: str | Path, overwrite: bool) -> None:
+    """Guard the place of a film.
+
+    Raises:
+        InputError: another suffix than a film's, or a file in the way, unless ``overwrite``.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FILM_SUFFIXES:
+        raise InputError(f"{path}: expected one of {', '.join(FILM_SUFFIXES)}, got {path.suffix or 'no suffix'}")
+    refuse_existing([path], overwrite)
+
+
+def has_h264() -> bool:
+    """Whether imageio-ffmpeg, which brings an encoder of the films that browsers play, is installed."""
+    return importlib.util.find_spec("imageio_ffmpeg") is not None
+
+
+def _orbit(count: int, yaw_deg: float, pitch_deg: float) -> Iterator[tuple[float, float]]:
+    """Yaw and pitch of each frame. The last one is a step before the first: no frame shows twice in a loop."""
+    for frame in range(count):
+        turn = 2 * math.pi * frame / count
+        # A sine eases in and out at both ends; a pitch at half a turn's phase makes the eye's path a slim ellipse.
+        yield yaw_deg * math.sin(turn), pitch_deg * math.cos(turn)
+
+
+def _write_h264(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_s: int) -> None:
+    import imageio_ffmpeg
+
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (size, size), fps=frames_per_s, codec="libx264", pix_fmt_out="yuv420p", macro_block_size=2,
+        quality=None, output_params=["-crf", "18", "-movflags", "+faststart"], ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    try:
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame))
+    finally:
+        writer.close()
+
+
+def _write_mpeg4(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_s: int) -> None:
+    tqdm.write(f"{path.suffix}: MPEG-4, which browsers do not play; for H.264: pip install imageio-ffmpeg")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_s, (size, size))
+    try:
+        if not writer.isOpened():
+            raise InputError("this OpenCV writes no .mp4; pip install imageio-ffmpeg, or write a .gif")
+        for frame in frames:
+            writer.write(frame[..., ::-1])
+    finally:
+        writer.release()
+
+
+def _write_gif(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_s: int) -> None:
+    """One palette for all frames, without dithering: a still background stays still, and the file small."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    sides = Image.new("RGB", (3 * size, size))
+    for place in range(3):  # the views that differ most have every colour there is
+        sides.paste(pictures[place * len(pictures) // 4], (place * size, 0))
+    palette = sides.quantize(256, method=Image.Quantize.MEDIANCUT)
+    indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    indexed[0].save(
+        path, save_all=True, append_images=indexed[1:], duration=round(_GIF_TIMES / frames_per_s) * 10, loop=0,
+        optimize=False,
+    )

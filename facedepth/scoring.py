@@ -1,0 +1,81 @@
+"""Bring what a network said to the truth's scale, and score it, a batch at a time."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .checks import InputError
+from .depth import axis_factor, fit_scale_shift, invert_depth, masked_median, relief_to_depth
+from .metrics import depth_scores, picture_l1, to_picture
+from .sample import Sample
+
+ALIGNMENTS = ("scale_shift", "none")
+REGIONS = ("face", "head", "mask")
+
+MAIN_SCORE = {"metric": "rmse", "affine": "picture_l1"}
+"""By a data set's depth_kind: the score that its pictures are ranked by. Less is better."""
+
+
+def check_choices(region: str, align: str) -> None:
+    """Refuse a region or an alignment that there is not.
+
+    Raises:
+        InputError: naming those that there are.
+    """
+    if region not in REGIONS or align not in ALIGNMENTS:
+        raise InputError(
+            f"region: one of {', '.join(REGIONS)}, got {region!r}; align: one of {', '.join(ALIGNMENTS)}, got {align!r}"
+        )
+
+
+def score_batch(
+    values: Tensor, kind: str, batch: Sample, depth_kind: str, *, region: str, align: str
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Align what a network said of a batch, and score it.
+
+    Args:
+        values: (B, 1, H, W) of the given kind.
+        batch: a batch of samples of the given ``depth_kind``.
+
+    Returns:
+        What was scored, (B, 1, H, W): z-depth, or for affine data the picture in [-1, 1]; and (B,) scores by name.
+    """
+    area = getattr(batch, region) & batch.mask
+    if depth_kind == "affine":
+        aligned = _align_picture(values, kind, 1 - 2 * batch.depth, area, align)
+        return aligned, {"picture_l1": picture_l1(aligned, 1 - 2 * batch.depth, area)}
+    aligned = align_depth(values, kind, batch, area, align)
+    scores = depth_scores(aligned, batch.depth, area, batch.camera)
+    if kind == "affine_relief":
+        along_axis = batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:])
+        true_picture = to_picture(along_axis, batch.mask)
+        scores["picture_l1"] = picture_l1(_align_picture(values, kind, true_picture, area, align), true_picture, area)
+    return aligned, scores
+
+
+def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: str) -> Tensor:
+    """z-depth (B, 1, H, W) of what a network said, brought to the truth's scale and shift in the space predicted.
+
+    Raises:
+        InputError: an affine kind without alignment, which has no scale to compare.
+    """
+    factor = axis_factor(batch.camera, *values.shape[-2:])
+    true_axis = batch.depth * factor
+    if align == "none":
+        if kind != "relief":
+            raise InputError(f"align: a model of kind {kind!r} knows no scale; evaluate it with align='scale_shift'")
+        return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera)
+    # The target, too, is larger where nearer: a network that has near and far swapped must not be put right here.
+    nearness = invert_depth(true_axis) if kind == "affine_inverse" else -true_axis
+    scale, shift = fit_scale_shift(values, nearness, area, least_scale=0)
+    fitted = scale * values + shift
+    return (invert_depth(fitted) if kind == "affine_inverse" else -fitted) / factor
+
+
+def _align_picture(values: Tensor, kind: str, true_picture: Tensor, area: Tensor, align: str) -> Tensor:
+    if align == "none":
+        if kind != "affine_relief":
+            raise InputError(f"align: a model of kind {kind!r} makes no picture in [-1, 1]; use align='scale_shift'")
+        return values
+    scale, shift = fit_scale_shift(values, true_picture, area, least_scale=0)
+    return scale * values + shift

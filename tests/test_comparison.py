@@ -1,0 +1,81 @@
+"""Models side by side: one scale for all, scores in the titles, the truth beside them."""
+
+import numpy as np
+import pytest
+import torch
+
+from facedepth.checks import InputError
+from facedepth.comparison import compare
+from facedepth.evaluation import evaluate
+from facedepth.prediction import predict
+
+
+def pictures(figure) -> dict[str, np.ndarray]:
+    return {axis.get_title(): np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images}
+
+
+@pytest.fixture(scope="module")
+def two(tiny_model):
+    return [tiny_model(kind="relief", input_size=64), tiny_model(seed=1, kind="affine_inverse", input_size=32)]
+
+
+def test_each_has_depth_error_and_normals_beside_the_truth(exact_faces, two):
+    figure = compare(two, exact_faces[0])
+    shown = pictures(figure)
+    assert len(shown) == 9
+    assert [title.split("\n")[0] for title in shown] == [
+        "truth", "attention_unet 1", "attention_unet 2",
+        "seed0000", "error of attention_unet 1", "error of attention_unet 2",
+        "true normals", "normals of attention_unet 1", "normals of attention_unet 2",
+    ]
+    assert "scored on: face" in figure.get_supxlabel()
+
+
+def test_the_title_says_the_score_of_evaluate(exact_faces, two):
+    class First(list):
+        depth_kind = "metric"
+
+    score = evaluate(two[0], First([exact_faces[0]])).scores[0]
+    title = list(pictures(compare({"mine": two[0]}, exact_faces[0])))[1]
+    assert title == f"mine\nrmse {score['rmse']:.3g}, normals {score['mad_deg']:.3g}°"
+
+
+def test_errors_are_on_one_scale(exact_faces, two):
+    """Beside a much worse one, a prediction's error is darker than alone."""
+    sample = exact_faces[0]
+    good = predict(two[0], sample.image, crop="none", horizontal_fov_deg=sample.camera.horizontal_fov_deg(64))
+    truth = torch.where(sample.mask, -sample.depth, -sample.depth.max())
+    ripple = 0.001 * torch.sin(torch.arange(64.0) * 2)
+    good = good.__class__(**vars(good) | {"values": truth + ripple, "kind": "affine_relief"})
+    bad = good.__class__(**vars(good) | {"values": truth + 100 * ripple})
+    alone = pictures(compare({"good": good}, sample))["error of good"]
+    both = pictures(compare({"good": good, "bad": bad}, sample))
+    seen = sample.face[0].numpy()
+    brightness = [picture[seen].astype(int).sum(axis=1).mean() for picture in (alone, both["error of good"])]
+    assert brightness[1] < 0.3 * brightness[0]
+    assert both["error of bad"][seen].mean() > 5 * both["error of good"][seen].mean()
+
+
+def test_affine_data_have_no_normals(affine_faces, tiny_model):
+    shown = pictures(compare([tiny_model()], affine_faces[0], depth_kind="affine", region="mask"))
+    assert len(shown) == 4
+    assert "picture_l1" in list(shown)[1]
+
+
+def test_what_cannot_be_compared_is_refused_in_words(exact_faces, two):
+    sample = exact_faces[0]
+    with pytest.raises(InputError, match="expected at least one model"):
+        compare([], sample)
+    with pytest.raises(InputError, match="no valid depth pixel"):
+        compare(two, sample._replace(mask=torch.zeros_like(sample.mask)))
+    elsewhere = predict(two[0], sample.image, crop=(8, 8, 40))
+    with pytest.raises(InputError, match=r"prediction: expected a prediction of the whole picture 'seed0000'"):
+        compare([elsewhere], sample)
+
+
+def test_a_sample_without_a_face_or_a_prediction_that_is_not_finite_is_a_picture(exact_faces, two):
+    sample = exact_faces[0]
+    assert len(pictures(compare(two[:1], sample._replace(face=torch.zeros_like(sample.face))))) == 6
+    broken = predict(two[0], sample.image, crop="none")
+    broken = broken.__class__(**vars(broken) | {"values": torch.full((1, 64, 64), torch.nan)})
+    assert len(pictures(compare([broken], sample))) == 6
