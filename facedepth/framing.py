@@ -35,19 +35,18 @@ def whole_crop(height: int, width: int) -> Crop:
     return Crop((width - size) // 2, (height - size) // 2, size)
 
 
-def face_crop(image: Tensor) -> Crop:
-    """The square that frames the largest face of a photo (3, H, W) in [0, 1]; see ``facedepth.detection``.
+def face_crop(image: Tensor) -> Crop | None:
+    """The square that frames the largest face of a photo (3, H, W) in [0, 1], None where no face is seen.
+
+    See ``facedepth.detection``.
 
     Raises:
-        InputError: no face found, or the extra that brings the detector is missing.
+        InputError: the extra that brings the detector is missing.
     """
-    height, width = check_shapes(image=(image, "3 H W")).values()
+    check_shapes(image=(image, "3 H W"))
     box = find_face(image_to_uint8(image))
     if box is None:
-        raise InputError(
-            f"no face found in the picture ({width} x {height}); give its square yourself, crop=(left, top, size), "
-            "or use the whole picture with crop='none' (--crop none)"
-        )
+        return None
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,8 @@ ones, in the middle of a framed crop. The median of 60 synthetic heads from 0.24
 _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, in crop widths
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES))
+
+_GREATEST_HOLE = 0.005  # of the head's area: what is torn between an ear and the hair is closed
 
 @dataclass(frozen=True)
 class Prediction:
@@ -123,8 +126,8 @@ class Prediction:
 
     def mesh(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
-        z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, max_angle_deg: float = 82.0,
-        max_triangles: int = 1_000_000,
+        z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, outline_px: float = 1.5,
+        max_angle_deg: float = 82.0, max_triangles: int = 1_000_000,
     ) -> Mesh:
         """A textured mesh of the head.
 
@@ -132,17 +135,18 @@ class Prediction:
             crop_width_m, near_m, far_m, z_scale: scale, see ``depth``.
             cut_m: leave out what lies farther than this behind the nearest point.
             smooth_px: strength of the edge-preserving smoothing, in pixels of the network; 0 for none.
+            outline_px: how far the mesh's border is smoothed, in pixels of the network; 0 leaves the pixels' steps.
             max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
-        mask = self.mask
+        mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
         if smooth_px > 0:
-            depth = smooth_depth(depth, mask, sigma_px=smooth_px * max(1.0, self.crop.size / self.network_size))
+            depth = smooth_depth(depth, mask, sigma_px=smooth_px * photo_px)
         if cut_m is not None:
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
             depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
-            greatest_hole=0.005, outline_px=1.5 * max(1.0, self.crop.size / self.network_size),
+            greatest_hole=_GREATEST_HOLE, outline_px=outline_px * photo_px,
         )
 
     def points(
@@ -214,13 +218,14 @@ def predict(
         model: from ``load_model`` or ``fit``; runs on the device it is on.
         photo: a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, uint16 or float in [0, 1], a tensor
             (3, H, W) in [0, 1]; or a list of these.
-        crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
+        crop: "face" finds the largest face, with a detector, or where that sees none with the network itself; "none"
+            takes the whole picture; or a square (left, top, size) in pixels.
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
             where there is one, else it is taken to be 20 degrees.
         batch_size: how many photos of a list go through the network at once.
 
     Raises:
-        InputError: an unreadable photo, one below 16 pixels a side, no face found.
+        InputError: an unreadable photo, one below 16 pixels a side, nobody found.
     """
     if isinstance(photo, (list, tuple)):
         starts = range(0, len(photo), batch_size)
@@ -235,12 +240,10 @@ def _predict_batch(
 ) -> list[Prediction]:
     """``start`` is the place of the first photo in the caller's list: photos without a file are named by theirs."""
     images = [read_photo(photo) for photo in photos]
-    crops = [choose_crop(image, crop, photo) for image, photo in zip(images, photos, strict=True)]
-    size, device = model.input_size, model.mean.device
-    batch = torch.stack([cut(image, square, size) for image, square in zip(images, crops, strict=True)])
-    training = model.training
-    answers = model.eval()(batch.to(device)).float().cpu()  # (B, 1 or 2, size, size)
-    model.train(training)
+    see_head = partial(_see_head, model)
+    crops = [choose_crop(image, crop, photo, see_head) for image, photo in zip(images, photos, strict=True)]
+    size = model.input_size
+    answers = _ask(model, torch.stack([cut(image, square, size) for image, square in zip(images, crops, strict=True)]))
 
     predictions = []
     for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
@@ -257,6 +260,20 @@ def _predict_batch(
             )
         )
     return predictions
+
+
+def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
+    """(B, 3, S, S) to what the network says, (B, 1 or 2, S, S), on the CPU."""
+    training = model.training
+    answers = model.eval()(pictures.to(model.mean.device)).float().cpu()
+    model.train(training)
+    return answers
+
+
+def _see_head(model: DepthNetwork, picture: Tensor) -> Tensor | None:
+    """The head (1, S, S) that the network sees in a picture (3, S, S), None where it tells none."""
+    answer = _ask(model, picture[None])[0]
+    return _without_specks(answer[1:] > 0) if len(answer) == 2 else None
 
 
 def _without_specks(mask: Tensor) -> Tensor:

@@ -237,6 +237,23 @@ def test_a_photo_without_a_face_is_named(unet, tmp_path):
         predict(unet, tmp_path / "wall.png")
 
 
+def test_where_the_detector_sees_no_face_the_network_is_asked():
+    photo = torch.full((3, 100, 160), 0.1)
+    photo[1] = 0.8
+    photo[1, :, 120:] = photo[1, :, :80] = 0.1  # green from 80 to 120: what this network takes for the head
+    found = predict(RedIsNear(), photo)
+    left, top, size = found.crop
+    assert size == pytest.approx(1.49 * math.sqrt(40 * 160), abs=4)  # the square that holds the photo repeats its edges
+    assert (left + size / 2, top + size / 2) == pytest.approx((100, 50), abs=2)
+    assert found.mask[0, 40:60, 90:110].all()
+
+
+def test_where_the_network_sees_no_head_either_the_photo_is_named(tmp_path):
+    Image.new("RGB", (90, 60), (200, 20, 20)).save(tmp_path / "wall.png")
+    with pytest.raises(InputError, match=r"wall.png: no face found in the picture \(90 x 60\)"):
+        predict(RedIsNear(), tmp_path / "wall.png")
+
+
 @pytest.mark.parametrize("crop", ["head", (1, 2), (0, 0, 0), (0, 0, 10, 10)])
 def test_crops_that_are_none(unet, crop):
     with pytest.raises(InputError, match=r"crop: expected 'face', 'none' or \(left, top, size\), got"):
@@ -430,7 +447,7 @@ def test_z_scale_stretches_the_depth_along_the_axis_about_z0(kind, ends):
     offset, doubled = ((factor * found.depth(z_scale=scale, **ends) - middle)[found.mask] for scale in (1.0, 2.0))
     assert offset.max() - offset.min() > 0.005
     assert_close(doubled, 2 * offset, atol=1e-5, rtol=0)
-    steep = found.mesh(z_scale=2.0, max_angle_deg=89.9, **ends).vertices
+    steep = found.mesh(z_scale=2.0, max_angle_deg=89.9, outline_px=0.0, **ends).vertices
     for scaled in (steep, found.points(z_scale=2.0, **ends).points):
         np.testing.assert_allclose(-scaled[:, 2], found.depth(z_scale=2.0, **ends)[found.mask], atol=1e-5)
 
@@ -469,7 +486,7 @@ def test_depth_that_cannot_be():
 
 def test_the_mesh_is_the_depths_with_the_photo_on_it():
     found = prediction(0.1 * true_depth(), "relief", MIDDLE)
-    mesh, depth = found.mesh(), found.depth()
+    mesh, depth = found.mesh(outline_px=0.0), found.depth()
     pixels = mesh.vertices * [1, -1, -1] @ found.camera.K.numpy().T
     column, row = np.floor(pixels[:, :2] / pixels[:, 2:]).astype(int).T
     assert len(mesh.vertices) == 48 * 48
@@ -501,8 +518,17 @@ def test_the_mesh_keeps_its_budget():
 
 def test_points_are_the_meshs_vertices():
     found = prediction(0.1 * true_depth(), "relief", MIDDLE)
-    np.testing.assert_allclose(found.points().points, found.mesh().vertices, atol=1e-6)
-    assert (found.points().colours == found.mesh().vertex_colours()).all()
+    mesh = found.mesh(outline_px=0.0)
+    np.testing.assert_allclose(found.points().points, mesh.vertices, atol=1e-6)
+    assert (found.points().colours == mesh.vertex_colours()).all()
+
+
+def test_the_outline_of_the_mesh_is_smooth_and_its_inside_stays():
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    stepped, smooth = found.mesh(outline_px=0.0), found.mesh()
+    moved = (stepped.vertices != smooth.vertices).any(axis=1)
+    assert 4 <= moved.sum() <= 4 * 48
+    assert (stepped.faces == smooth.faces).all()
 
 
 # --- files
