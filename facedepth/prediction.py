@@ -31,6 +31,7 @@ from .io import (
     write_image,
 )
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
+from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork
 
 DEFAULT_FOV_DEG = 20.0
@@ -39,7 +40,7 @@ DEFAULT_FOV_DEG = 20.0
 HEAD_DEPTH_M = 0.16
 """How far the seen half of a head reaches from the nose back: the range given to values of unknown scale."""
 
-FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES))
+FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
@@ -135,7 +136,8 @@ class Prediction:
         self, folder: str | Path, *, formats: Sequence[str] = ("npy", "png", "glb"), overwrite: bool = False
     ) -> list[Path]:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
-        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, and ``<name>_depth.json`` with the camera and the crop.
+        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (the mesh as a page to turn it in any browser), and
+        ``<name>_depth.json`` with the camera and the crop.
 
         Returns:
             The files written.
@@ -149,7 +151,8 @@ class Prediction:
         meshes = [folder / f"{self.name}.{ending}" for ending in formats if f".{ending}" in MESH_SUFFIXES]
         array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
         written = [facts] + [path for path in (array, picture) if path.suffix[1:] in formats]
-        refuse_existing(written + meshes, overwrite)
+        pages = [folder / f"{self.name}.html"] if "html" in formats else []
+        refuse_existing(written + meshes + pages, overwrite)
 
         with atomic_path(facts) as temporary:
             temporary.write_text(json.dumps(self._facts(), indent=2) + "\n")
@@ -160,6 +163,9 @@ class Prediction:
         mesh = self.mesh() if meshes else None
         for path in meshes:
             written += mesh.save(path, overwrite=overwrite)
+        for path in pages:
+            whole = self.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
+            written.append(save_mesh_page(path, whole, overwrite=overwrite))
         return written
 
     def _facts(self) -> dict:

@@ -12,7 +12,6 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from ..checks import InputError
 from ..mesh import Mesh
 
 _STEPS = 65535  # positions and uv are 16-bit integers
@@ -28,10 +27,7 @@ def pack_mesh(mesh: Mesh, title: str) -> dict:
     Raises:
         InputError: no triangle, or a vertex that is not finite.
     """
-    if len(mesh.faces) == 0:
-        raise InputError("the mesh has no triangle; is the mask empty, or max_angle_deg too small?")
-    if not np.isfinite(mesh.vertices).all():
-        raise InputError("the mesh has vertices that are not finite (NaN or infinite)")
+    mesh.check()
     low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
     extent = np.maximum(high - low, 1e-12)
     texture, uv = _used_texture(mesh)

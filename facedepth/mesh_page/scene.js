@@ -61,7 +61,7 @@ const FRAGMENT_SHADER = `
       float wrapped = max((dot(n, light) + 0.2) / 1.2, 0.0);
       float gloss = pow(max(dot(n, normalize(light + eye)), 0.0), 28.0);
       float rim = pow(1.0 - max(dot(n, eye), 0.0), 3.0);
-      colour = linear(vec3(0.87, 0.80, 0.74)) * (ambient + 0.95 * wrapped * wrapped) + 0.08 * gloss + 0.06 * rim;
+      colour = linear(vec3(0.87, 0.80, 0.74)) * (ambient + 0.88 * wrapped * wrapped) + 0.08 * gloss + 0.06 * rim;
     } else if (colouring == 2) {
       gl_FragColor = vec4(0.5 + 0.5 * n, 1.0);
       return;
@@ -205,7 +205,7 @@ class Stage {
   // How far the camera stands when the whole mesh, of radius 1, fits into the lesser side of a pane.
   fitDistance() {
     const { width, height } = this.areas()[0] ?? { width: 1, height: 1 };
-    const fit = 0.82 / Math.sin((this.camera.fov * Math.PI) / 360);
+    const fit = 0.9 / Math.sin((this.camera.fov * Math.PI) / 360);
     return fit * Math.max(1, (0.86 * height) / width);
   }
 
