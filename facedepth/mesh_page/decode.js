@@ -3,6 +3,7 @@
 
 const JUMP_LEAST_DEG = 45; // flatter triangles are always shown
 const JUMP_STEPS_PER_DEG = 4;
+const BRIDGE_DEG = 82; // steeper triangles bridge a depth jump: facedepth.geometry's default
 
 async function inflate(base64) {
   if (typeof DecompressionStream === "undefined") {
@@ -15,16 +16,14 @@ async function inflate(base64) {
 
 // Columns of integers, each as its differences with their bytes apart: first all low bytes, then the next ones.
 function readColumns(bytes, start, columns, count, width) {
-  const Integers = width === 2 ? Uint16Array : Uint32Array;
   return Array.from({ length: columns }, (_, column) => {
-    const values = new Integers(count);
-    const plane = start + column * count * width;
-    let value = 0;
-    for (let i = 0; i < count; i++) {
-      for (let byte = 0; byte < width; byte++) value += bytes[plane + byte * count + i] * 2 ** (8 * byte);
-      values[i] = value; // wraps around, as the writer's differences do
-      value = values[i];
+    const differences = new Uint32Array(count);
+    for (let byte = 0; byte < width; byte++) {
+      const plane = start + (column * width + byte) * count;
+      for (let i = 0; i < count; i++) differences[i] |= bytes[plane + i] << (8 * byte);
     }
+    const values = width === 2 ? new Uint16Array(count) : new Uint32Array(count);
+    for (let i = 0, value = 0; i < count; i++) values[i] = value = (value + differences[i]) >>> 0; // wraps, as written
     return values;
   });
 }
@@ -97,28 +96,30 @@ function sortByAngle(indices, angles) {
 // where a vertex has no others.
 function vertexNormals(positions, indices, angles) {
   const normals = new Float32Array(positions.length);
-  const has = new Uint8Array(positions.length / 3);
-  for (const bridging of [false, true]) {
-    const waiting = bridging ? Uint8Array.from(has, (flag) => 1 - flag) : null;
+  const rests = new Uint8Array(positions.length / 3); // on flat triangles: 1, on bridging ones: 2
+  for (const kind of [1, 2]) {
     for (let t = 0; t < angles.length; t++) {
-      if (angles[t] > 82 !== bridging) continue;
-      const [a, b, c] = [3 * indices[3 * t], 3 * indices[3 * t + 1], 3 * indices[3 * t + 2]];
-      const ux = positions[b] - positions[a], uy = positions[b + 1] - positions[a + 1];
-      const uz = positions[b + 2] - positions[a + 2], vx = positions[c] - positions[a];
-      const vy = positions[c + 1] - positions[a + 1], vz = positions[c + 2] - positions[a + 2];
+      if (angles[t] > BRIDGE_DEG !== (kind === 2)) continue;
+      const a = 3 * indices[3 * t], b = 3 * indices[3 * t + 1], c = 3 * indices[3 * t + 2];
+      const ux = positions[b] - positions[a], vx = positions[c] - positions[a];
+      const uy = positions[b + 1] - positions[a + 1], vy = positions[c + 1] - positions[a + 1];
+      const uz = positions[b + 2] - positions[a + 2], vz = positions[c + 2] - positions[a + 2];
       const nx = uy * vz - uz * vy, ny = uz * vx - ux * vz, nz = ux * vy - uy * vx;
-      for (const vertex of [a, b, c]) {
-        if (waiting && !waiting[vertex / 3]) continue;
-        has[vertex / 3] = 1;
-        normals[vertex] += nx;
-        normals[vertex + 1] += ny;
-        normals[vertex + 2] += nz;
+      for (let corner = 0; corner < 3; corner++) {
+        const vertex = indices[3 * t + corner];
+        if (rests[vertex] !== kind && rests[vertex] !== 0) continue;
+        rests[vertex] = kind;
+        normals[3 * vertex] += nx;
+        normals[3 * vertex + 1] += ny;
+        normals[3 * vertex + 2] += nz;
       }
     }
   }
   for (let i = 0; i < normals.length; i += 3) {
-    const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
-    for (let axis = 0; axis < 3; axis++) normals[i + axis] /= length;
+    const length = Math.sqrt(normals[i] ** 2 + normals[i + 1] ** 2 + normals[i + 2] ** 2) || 1;
+    normals[i] /= length;
+    normals[i + 1] /= length;
+    normals[i + 2] /= length;
   }
   return normals;
 }
@@ -126,7 +127,11 @@ function vertexNormals(positions, indices, angles) {
 // The angle of the flattest triangle at each vertex: points vanish with their last triangle.
 function leastAngles(indices, angles, count) {
   const least = new Float32Array(count).fill(90.1);
-  for (let i = 0; i < indices.length; i++) least[indices[i]] = Math.min(least[indices[i]], angles[(i / 3) | 0]);
+  for (let t = 0; t < angles.length; t++) {
+    for (let corner = 3 * t; corner < 3 * t + 3; corner++) {
+      if (angles[t] < least[indices[corner]]) least[indices[corner]] = angles[t];
+    }
+  }
   return least;
 }
 

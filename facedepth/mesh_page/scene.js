@@ -1,6 +1,7 @@
 // What is drawn: one pane a mesh, all with the same camera, light and settings.
 "use strict";
 
+const BAR_PX = 34; // of the buttons over the top of the picture
 const COLOURINGS = ["photo", "clay", "normals", "depth"];
 
 const VERTEX_SHADER = `
@@ -27,6 +28,7 @@ const FRAGMENT_SHADER = `
   uniform vec3 light;
   uniform int colouring;
   uniform bool asPoints, asWires;
+  uniform float wireOpacity;
   varying vec3 vNormal, vToEye;
   varying vec2 vUv;
   varying float vNearness;
@@ -50,7 +52,7 @@ const FRAGMENT_SHADER = `
     float lambert = max(dot(n, light), 0.0);
     vec3 colour;
     if (asWires) {
-      gl_FragColor = vec4(0.05, 0.06, 0.08, 0.55);
+      gl_FragColor = vec4(0.04, 0.05, 0.07, wireOpacity);
       return;
     } else if (back) {
       colour = linear(vec3(0.42, 0.46, 0.54)) * (0.25 + 0.75 * lambert);
@@ -86,6 +88,7 @@ class Pane {
     this.uniforms = {
       photo: { value: photo }, light: { value: light }, colouring: { value: 1 }, jumpDeg: { value: 90 },
       farZ: { value: this.frame.farZ }, nearZ: { value: this.frame.nearZ }, pointSize: { value: 2 },
+      wireOpacity: { value: 0.5 },
     };
     const material = (extra, options) => new three.ShaderMaterial({
       vertexShader: VERTEX_SHADER, fragmentShader: FRAGMENT_SHADER, side: three.DoubleSide,
@@ -119,6 +122,13 @@ class Pane {
     this.uniforms.jumpDeg.value = settings.jumpDeg;
     const colouring = settings.colouring === "photo" && !this.photo ? "clay" : settings.colouring;
     this.uniforms.colouring.value = COLOURINGS.indexOf(colouring);
+  }
+
+  // Points leave gaps, and wires leave the surface to be seen, as soon as there are pixels for it.
+  fitToPixels(radiusPx) {
+    const spacing = (2.2 * radiusPx) / Math.sqrt(this.mesh.indices.length / 6); // from one vertex to the next
+    this.uniforms.pointSize.value = Math.max(1, Math.min(9, 0.55 * spacing));
+    this.uniforms.wireOpacity.value = Math.max(0.12, Math.min(0.7, spacing / 12));
   }
 
   // The triangles shown, with the relief as shown, in the mesh's own axes and unit: a binary glTF file.
@@ -156,6 +166,7 @@ class Stage {
     this.light = new three.Vector3(0, 0, 1);
     this.panes = [];
     this.frames = 0;
+    this.turning = null; // since when, in milliseconds
     this.onFrame = () => {};
     new ResizeObserver(() => this.redraw()).observe(canvas);
   }
@@ -165,10 +176,20 @@ class Stage {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null;
       this.draw();
+      if (this.turning !== null) this.turn();
       this.controls.update(); // asks for another one while it moves
       this.frames++;
       this.onFrame();
     });
+  }
+
+  // To and fro by a third of a right angle: a face has no back. Whoever drags meanwhile turns it from there.
+  turn() {
+    const sway = (time) => 30 * Math.sin((time - this.turning) / 1500);
+    const now = performance.now();
+    const where = this.where();
+    this.place({ ...where, azimuth: where.azimuth + sway(now) - sway(this.turnedAt) });
+    this.turnedAt = now;
   }
 
   // Side by side, or one above the other where the page is narrow.
@@ -190,14 +211,16 @@ class Stage {
       renderer.setSize(width, height, false);
     }
     renderer.setScissorTest(true);
+    const distance = camera.position.length();
+    [camera.near, camera.far] = [Math.max(0.01, distance - 6), distance + 12];
     this.areas().forEach(({ left, top, width: w, height: h }, i) => {
       camera.aspect = w / h;
-      camera.updateProjectionMatrix();
+      camera.setViewOffset(w, h, 0, top ? 0 : -BAR_PX / 2, w, h);
       renderer.setViewport(left, height - top - h, w, h);
       renderer.setScissor(left, height - top - h, w, h);
       renderer.setClearColor(0, 0);
       if (!this.panes[i]) return renderer.clear();
-      this.panes[i].uniforms.pointSize.value = (2.2 * ratio * h) / 600 * (this.fitDistance() / camera.position.length());
+      this.panes[i].fitToPixels((ratio * h) / (2 * distance * Math.tan((camera.fov * Math.PI) / 360)));
       renderer.render(this.panes[i].scene, camera);
     });
   }
@@ -215,8 +238,6 @@ class Stage {
     const distance = this.fitDistance() / zoom;
     this.camera.position.set(Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e))
       .multiplyScalar(distance).add(this.controls.target);
-    this.camera.near = 0.01;
-    this.camera.far = 2 * distance + 100;
     this.controls.update();
     this.redraw();
   }
@@ -237,7 +258,9 @@ class Stage {
       this.camera.fov = settings.fovDeg;
       this.place(kept);
     }
-    this.controls.autoRotate = settings.turning;
+    if (settings.turning !== (this.turning !== null)) {
+      this.turning = this.turnedAt = settings.turning ? performance.now() : null;
+    }
     for (const pane of this.panes) pane?.apply(settings);
     this.redraw();
   }
