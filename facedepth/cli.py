@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     demo = verb(
-        "demo", _demo, "the shipped weights on a photo: depth, meshes and pictures of a face in 3D",
+        "demo", _demo, "the shipped weights on a photo: depth, meshes, pictures and a page of a face in 3D",
         "facedepth demo -o outputs/demo",
     )
     demo.add_argument("-o", "--out", default="outputs/demo", help="folder to write to (default: %(default)s)")
@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--crop", choices=("face", "none"), default="face",
                          help="find the face, or take the whole picture (default: %(default)s)")
     predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
-    predict.add_argument("--format", default="npy,png,glb", help="some of npy,png,obj,ply,glb (default: %(default)s)")
+    predict.add_argument("--format", default="npy,png,glb",
+                         help="some of npy,png,obj,ply,glb, and html, a page to turn the mesh in (default: %(default)s)")
     predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 

@@ -20,7 +20,7 @@ SAMPLE_SET = REPOSITORY / "data" / "sample"
 
 
 def run_demo(out: str | Path) -> Path:
-    """Predict a photo with the shipped Attention-UNet, score it on the sample faces, write depth, meshes, pictures.
+    """Predict a photo with the shipped Attention-UNet, score it on the sample faces, write depth, meshes, pictures, a page.
 
     Args:
         out: folder; the files of an earlier demo there are replaced, others are not touched.
@@ -39,11 +39,11 @@ def run_demo(out: str | Path) -> Path:
     report = evaluate(model, EG3DFaces(SAMPLE_SET))
     print(f"{report}\n")
     face = predict(model, PHOTO)
-    written = face.save(out, formats=("npy", "png", "glb", "obj", "ply"), overwrite=True)
+    written = face.save(out, formats=("npy", "png", "glb", "obj", "ply", "html"), overwrite=True)
     written += report.save(out / "scores", overwrite=True)
     picture = _picture(face, out / "face.png")
     print("written:", *(f"  {path}" for path in written), sep="\n")
-    print(f"look at {picture}; open {out / face.name}.glb in any 3D viewer")
+    print(f"look at {picture}; open {out / face.name}.html in a browser, the .glb in any 3D viewer")
     return picture
 
 

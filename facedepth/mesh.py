@@ -33,6 +33,18 @@ class Mesh:
     uv: np.ndarray
     texture: np.ndarray | None = None
 
+    def check(self) -> Mesh:
+        """This mesh, once it has a triangle and its vertices are finite.
+
+        Raises:
+            InputError: saying what is wrong.
+        """
+        if len(self.faces) == 0:
+            raise InputError("the mesh has no triangle; is the mask empty, or max_angle_deg too small?")
+        if not np.isfinite(self.vertices).all():
+            raise InputError("the mesh has vertices that are not finite (NaN or infinite); mask those pixels out")
+        return self
+
     def vertex_colours(self) -> np.ndarray:
         """(V, 3) uint8, the texture's pixel at each vertex; mid-grey without a texture."""
         if self.texture is None:
@@ -75,13 +87,15 @@ class Mesh:
             The files written; for an .obj the .mtl and the texture's .png too.
 
         Raises:
-            InputError: unknown suffix, an empty mesh, or a file in the way.
+            InputError: unknown suffix, an empty mesh, vertices that are not finite, or a file in the way.
         """
         path = Path(path)
         if path.suffix.lower() not in MESH_SUFFIXES:
             raise InputError(f"{path}: expected one of {', '.join(MESH_SUFFIXES)}, got {path.suffix or 'no suffix'}")
-        if len(self.faces) == 0:
-            raise InputError(f"{path}: the mesh has no triangle; is the mask empty, or max_angle_deg too small?")
+        try:
+            self.check()
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         files = self._encode(path)
         refuse_existing(list(files), overwrite)
         for target, content in files.items():

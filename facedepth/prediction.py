@@ -21,6 +21,7 @@ from .framing import CROP_WIDTH_M, cut, paste
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .io import atomic_path, refuse_existing, write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
+from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork
 from .photos import Photo, choose_crop, focal_px, read_photo
 
@@ -31,7 +32,7 @@ ones, in the middle of a framed crop. The median of 60 synthetic heads from 0.24
 
 _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, in crop widths
 
-FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES))
+FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 
 _GREATEST_HOLE = 0.005  # of the head's area: what is torn between an ear and the hair is closed
 
@@ -161,7 +162,8 @@ class Prediction:
         self, folder: str | Path, *, formats: Sequence[str] = ("npy", "png", "glb"), overwrite: bool = False
     ) -> list[Path]:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
-        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, and ``<name>_depth.json`` with the camera and the crop.
+        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (the mesh as a page to turn it in any browser), and
+        ``<name>_depth.json`` with the camera and the crop.
 
         Returns:
             The files written.
@@ -175,7 +177,8 @@ class Prediction:
         meshes = [folder / f"{self.name}.{ending}" for ending in formats if f".{ending}" in MESH_SUFFIXES]
         array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
         written = [facts] + [path for path in (array, picture) if path.suffix[1:] in formats]
-        refuse_existing(written + meshes, overwrite)
+        pages = [folder / f"{self.name}.html"] if "html" in formats else []
+        refuse_existing(written + meshes + pages, overwrite)
 
         with atomic_path(facts) as temporary:
             temporary.write_text(json.dumps(self._facts(), indent=2) + "\n")
@@ -186,6 +189,9 @@ class Prediction:
         mesh = self.mesh() if meshes else None
         for path in meshes:
             written += mesh.save(path, overwrite=overwrite)
+        for path in pages:
+            whole = self.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
+            written.append(save_mesh_page(path, whole, overwrite=overwrite))
         return written
 
     def _facts(self) -> dict:

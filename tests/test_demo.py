@@ -11,7 +11,7 @@ def test_the_demo_writes_a_face_in_3d_again_and_again(tmp_path, capsys):
         picture = demo.run_demo(tmp_path)
         (tmp_path / "mine.txt").write_text("kept")
     names = {path.suffix for path in tmp_path.iterdir()}
-    assert {".glb", ".obj", ".ply", ".npy", ".png"} <= names
+    assert {".glb", ".obj", ".ply", ".npy", ".png", ".html"} <= names
     assert picture.stat().st_size > 50_000
     assert (tmp_path / "scores" / "metrics.csv").is_file()
     assert (tmp_path / "mine.txt").read_text() == "kept"

@@ -575,7 +575,7 @@ def test_nothing_is_overwritten_unless_told(tmp_path, in_the_way):
 
 def test_unknown_formats(tmp_path):
     found = prediction(0.1 * true_depth(), "relief", MIDDLE)
-    with pytest.raises(InputError, match="formats: expected some of npy, png, glb, obj, ply, got exr, stl"):
+    with pytest.raises(InputError, match="formats: expected some of npy, png, glb, obj, ply, html, got exr, stl"):
         found.save(tmp_path, formats=("npy", "stl", "exr"))
     with pytest.raises(InputError, match="got none"):
         found.save(tmp_path, formats=())

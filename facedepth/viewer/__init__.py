@@ -1,0 +1,8 @@
+"""What notebooks show: still pictures, sliders over a depth map, a mesh to turn, and a button to upload a photo."""
+
+from .explorer import explore
+from .iframe import show_mesh
+from .stills import show, show_samples, show_training
+from .upload import PhotoUpload
+
+__all__ = ["PhotoUpload", "explore", "show", "show_mesh", "show_samples", "show_training"]

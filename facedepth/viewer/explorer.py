@@ -1,0 +1,128 @@
+"""Sliders over a depth map: standard ipywidgets (7 as on Colab, or 8) around one picture that is redrawn in place."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import cv2
+import torch
+from torch.nn import functional as F
+
+from ..camera import Crop
+from ..checks import InputError
+from ..prediction import Prediction
+from ..sample import Sample
+from .depth_picture import COLOUR_MAPS, DepthPicture, View
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+_MOST_PX = 384  # longer sides are drawn with fewer pixels: the picture is not larger
+
+
+def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipywidgets.Widget:
+    """Sliders to inspect a depth map: its range and colours, contours, jumps, normals, light, profile and error.
+
+    Depths are shown in millimetres behind the nearest point for a prediction, in the data's own unit for a sample.
+    Where there is nothing to show, the widget says why.
+
+    Args:
+        subject: a prediction, or a sample to look at its true depth.
+        truth: the sample that was predicted, at the prediction's size: adds the error, after scale and shift are
+            fitted, and the true profile.
+
+    Raises:
+        InputError: ``truth`` is of another size than the subject.
+    """
+    import ipywidgets
+
+    if truth is not None and truth.depth.shape[-2:] != subject.image.shape[-2:]:
+        sizes = [f"{width} x {height}" for height, width in (subject.image.shape[-2:], truth.depth.shape[-2:])]
+        raise InputError(f"truth: expected the subject's size, {sizes[0]} pixels, got {sizes[1]}")
+    try:
+        picture = _depth_picture(subject, truth)
+    except InputError as error:
+        return ipywidgets.HTML(f"<p><b>Nothing to explore.</b> {html.escape(str(error))}</p>")
+    return _with_sliders(picture)
+
+
+def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthPicture:
+    """The subject, cut out and made small enough to be drawn at every move."""
+    height, width = subject.image.shape[-2:]
+    if isinstance(subject, Prediction):
+        depth, window, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
+    else:
+        depth, window, kind, scale, unit = subject.check().depth, Crop(0, 0, max(height, width)), "relief", 1.0, ""
+    valid = subject.mask & torch.isfinite(depth) & (depth > 0)
+    if not valid.any():
+        raise InputError(f"{subject.name}: no pixel has a depth that is finite and above 0")
+    left, top = max(window.left, 0), max(window.top, 0)
+    seen = (..., slice(top, window.top + window.size), slice(left, window.left + window.size))
+    fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
+
+    def shrunk(grid: torch.Tensor, mode: str = "nearest-exact") -> torch.Tensor:
+        if fraction == 1:
+            return grid[seen]
+        grid = F.interpolate(grid[seen][None].float(), scale_factor=fraction, mode=mode, recompute_scale_factor=True)
+        return grid[0]
+
+    small_valid = shrunk(valid).bool()
+    return DepthPicture(
+        shrunk(subject.image, "area"), shrunk(torch.where(valid, depth, 0.0)), small_valid,
+        subject.camera.crop(left, top).resize(fraction),
+        truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
+        kind=kind, per_unit=scale, unit=unit,
+    )
+
+
+def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
+    import ipywidgets
+
+    extent = (drawn.farthest - drawn.nearest) * drawn.per_unit or 1.0
+    decimals = ".0f" if extent > 20 else ".3f"
+
+    def slider(name: str, low: float, high: float, value: float, step: float, digits: str = ".0f"):
+        return ipywidgets.FloatSlider(
+            description=name, min=low, max=high, value=value, step=step, readout_format=digits
+        )
+
+    controls = {
+        "range": ipywidgets.FloatRangeSlider(
+            description="near, far" + drawn.unit, min=0, max=extent, value=(0, extent), step=extent / 200,
+            readout_format=decimals,
+        ),
+        "colour_map": ipywidgets.Dropdown(description="colours", options=list(COLOUR_MAPS)),
+        "photo": slider("photo over it", 0, 1, 0, 0.05, ".2f"),
+        "contours": ipywidgets.IntSlider(description="contours", min=0, max=40, value=0),
+        "smooth_px": slider("smoothing px", 0, 6, 0, 0.5, ".1f"),
+        "max_angle_deg": slider("jumps above °", 45, 89.5, 82, 0.5, ".1f"),
+        "beside": ipywidgets.Dropdown(description="beside it", options=drawn.besides),
+        "light_azimuth_deg": slider("light around °", -90, 90, -35, 5),
+        "light_elevation_deg": slider("light height °", -90, 90, 35, 5),
+        "profile": ipywidgets.Dropdown(description="profile", options=["row", "column", "off"]),
+        "profile_at": slider("profile at %", 0, 100, 50, 1),
+    }
+    image = ipywidgets.Image(format="jpeg")
+
+    def redraw(_=None) -> None:
+        values = {name: control.value for name, control in controls.items()}
+        near, far = (drawn.nearest + value / drawn.per_unit for value in values.pop("range"))
+        values["profile_at"] /= 100
+        pixels = drawn.draw(View(near=near, far=far, **values))
+        image.value = _jpeg(pixels)
+
+    for control in controls.values():
+        control.style.description_width = "7em"
+        control.layout.width = "21em"
+        control.observe(redraw, names="value")
+    redraw()
+    columns = [list(controls.values())[start:stop] for start, stop in ((0, 4), (4, 8), (8, 11))]
+    boxes = [ipywidgets.VBox(column) for column in columns]
+    return ipywidgets.VBox([image, ipywidgets.HBox(boxes, layout=ipywidgets.Layout(flex_flow="row wrap"))])
+
+
+def _jpeg(pixels) -> bytes:
+    """A fifth of the same picture as PNG: it goes over the network at every move. Colours keep their full detail."""
+    full_colour = [cv2.IMWRITE_JPEG_QUALITY, 93, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), full_colour)[1].tobytes()

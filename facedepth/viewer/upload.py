@@ -1,0 +1,41 @@
+"""A button that brings a photo into a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..io import atomic_path
+
+
+class PhotoUpload:
+    """A button to upload one's own photo.
+
+    Attributes:
+        path: the uploaded photo, or the default as long as there is none.
+        widget: the button, shown by ``display``.
+    """
+
+    def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
+        import ipywidgets
+
+        self.path, self.folder = Path(default), Path(folder)
+        self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
+        self.widget.observe(self._keep, names="value")
+
+    def _keep(self, change: Mapping) -> None:
+        value = change["new"]
+        # ipywidgets 8 gives a tuple of uploads, 7 (Colab's) a dictionary by file name.
+        uploads = list(value) if not isinstance(value, Mapping) else [
+            {"name": name, "content": upload["content"]} for name, upload in value.items()
+        ]
+        if uploads:
+            path = self.folder / Path(uploads[-1]["name"]).name
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(bytes(uploads[-1]["content"]))
+            self.path = path
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
