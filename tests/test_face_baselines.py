@@ -108,6 +108,14 @@ def test_the_true_crop_is_a_face_wide():
     assert crop.left + crop.size / 2 == pytest.approx(SIZE / 2, abs=1)
 
 
+def test_the_truth_loses_nothing_to_a_network_as_fine_as_the_picture():
+    sample = ball()
+    size = methods.true_crop(sample).size
+    full, coarse = (scoring.score(methods.truth_at(sample, n), sample)["rmse_mm"] for n in (size, size // 8))
+    assert full == pytest.approx(0, abs=0.02)
+    assert coarse > 1
+
+
 def test_the_interval_holds_the_mean_and_leaves_out_what_is_missing():
     mean, low, high = scoring.interval([1.0, 2.0, 3.0, np.nan])
     assert mean == 2

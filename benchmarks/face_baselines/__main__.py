@@ -27,6 +27,7 @@ from facedepth.models import load_model
 from . import methods
 from .scoring import SCORES, breakdown, score, table
 
+TRUTH_SIZES = (128, 256)
 Scores = dict[str, list[dict[str, float]]]
 
 
@@ -85,6 +86,7 @@ def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models
             said["mean face, posed by MediaPipe's landmarks"] = methods.mean_face(sample, points)
             said["mean face, frontal, placed by MediaPipe's landmarks"] = methods.frontal_mean_face(sample, points)
             said["MediaPipe face mesh"] = methods.face_mesh(sample, points, triangles)
+        said |= {f"the truth at {size} pixels a crop": methods.truth_at(sample, size) for size in TRUTH_SIZES}
         for name, model in loaded.items():
             said[f"{name}, predict"] = methods.network(model, sample, "face")
             said[f"{name}, predict, true crop"] = methods.network(model, sample, methods.true_crop(sample))

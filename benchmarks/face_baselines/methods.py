@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from facedepth.camera import Camera, Crop, pixel_grid
 from facedepth.checks import InputError
-from facedepth.framing import CROP_WIDTH_M
+from facedepth.framing import CROP_WIDTH_M, resample
 from facedepth.models import DepthNetwork
 from facedepth.prediction import predict
 from facedepth.sample import Sample
@@ -125,6 +126,21 @@ def true_crop(sample: Sample) -> Crop:
     size = round(CROP_WIDTH_M * float(sample.camera.K[0, 0] / sample.depth[sample.face].median()))
     centre_x, centre_y = float(columns[0] + columns[-1] + 1) / 2, float(rows[0] + rows[-1] + 1) / 2
     return Crop(round(centre_x - size / 2), round(centre_y - size / 2), size)
+
+
+def truth_at(sample: Sample, size: int) -> Guess:
+    """The truth brought to a network's ``size`` pixels a crop and back: what is lost by size alone."""
+    height, width = sample.depth.shape[-2:]
+    shrink = size / true_crop(sample).size
+    small = round(height * shrink), round(width * shrink)
+    share = resample(sample.face.float(), *small)
+    depth = resample(torch.where(sample.face, sample.depth, 0.0), *small) / share.clamp(min=1e-6)
+    known = share > 0.5
+    for _ in range(6):  # grown beyond the face's rim, or the enlargement would ring there
+        near = F.avg_pool2d(known.float()[None], 3, 1, 1)[0]
+        grown = F.avg_pool2d((depth * known)[None], 3, 1, 1)[0] / near.clamp(min=1e-6)
+        depth, known = torch.where(known, depth, grown), near > 0
+    return Guess(resample(depth, height, width, mode="bicubic"), torch.ones_like(sample.face))
 
 
 def network(model: DepthNetwork, sample: Sample, crop: str | Crop) -> Guess | None:

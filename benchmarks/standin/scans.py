@@ -134,7 +134,7 @@ def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
 
 
 def _template(cache: Path) -> tuple[trimesh.Trimesh, float]:
-    """The mean of 200 scanned faces, open at the crown and the back; and the width of its eyes in metres."""
+    """A smooth average face, open at the crown and the back; and the width of its eyes in metres."""
     mesh = trimesh.load(cache / "template.ply", process=False)
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), 0.092
 

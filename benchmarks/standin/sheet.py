@@ -1,11 +1,13 @@
 """A contact sheet of a folder in EG3D's layout: pictures, and under them depth and normals.
 
-``python -m benchmarks.standin.sheet data/standin -o benchmarks/standin.jpg``
+``python -m benchmarks.standin.sheet data/standin -o benchmarks/standin.jpg --without template`` leaves out the pictures
+of a source that is not for passing on.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ from facedepth.data import EG3DFaces
 from facedepth.figures import colour_depth, colour_normals
 from facedepth.io import image_to_uint8
 
-ROWS, COLUMNS = 5, 10
+ROWS, COLUMNS = 4, 12
 
 
 def main() -> None:
@@ -24,9 +26,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path("outputs/standin.jpg"), help="default: %(default)s")
     parser.add_argument("--size", type=int, default=160, help="pixels a side of each picture (default: %(default)s)")
+    parser.add_argument("--without", help="a source, as manifest.csv names it")
     options = parser.parse_args()
     faces = EG3DFaces(options.data, size=options.size, depth_kind="metric", skip_bad=True)
-    samples = [faces[i] for i in range(min(len(faces), ROWS * COLUMNS))]
+    with (options.data / "manifest.csv").open(newline="") as file:
+        left_out = {row["name"] for row in csv.DictReader(file) if row["source"] == options.without}
+    places = [place for place, name in enumerate(faces.names) if name not in left_out]
+    samples = [faces[place] for place in places[: ROWS * COLUMNS]]
     rows = []
     for start in range(0, len(samples) - COLUMNS + 1, COLUMNS):
         row = samples[start : start + COLUMNS]
