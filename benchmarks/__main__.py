@@ -1,11 +1,15 @@
-"""Run every benchmark of this folder and print one table."""
+"""Run every benchmark of this folder and print a table of the comparisons, and one of what work needs."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 
-from benchmarks import __path__, table
+from benchmarks import Need, Row, __path__, needs_table, table
 
-names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "__main__")
-print(table([row for name in names for row in importlib.import_module(f"benchmarks.{name}").main()]))
+if __name__ == "__main__":  # not in the processes that benchmarks start
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "__main__")
+    measured = [row for name in names for row in importlib.import_module(f"benchmarks.{name}").main()]
+    print(table([row for row in measured if isinstance(row, Row)]))
+    print()
+    print(needs_table([row for row in measured if isinstance(row, Need)]))

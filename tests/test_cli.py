@@ -106,6 +106,8 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
     depth = np.load(faces / "seed0001_depth.npy")
     assert depth.shape == Image.open(photo).size[::-1]
     assert depth.dtype == np.float32
+    facts = json.loads((faces / "seed0001_depth.json").read_text())
+    middle = facts["crop_width_m"] * facts["K"][0][0] / facts["crop"]["size"]
     assert {path.name for path in faces.iterdir()} == {
         "seed0001_depth.npy", "seed0001_depth.png", "seed0001_depth.json", "seed0001.ply"
     }
@@ -118,7 +120,9 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
     code, _, err = run("predict", photo, "-o", faces, "--model", model, "--crop", "none")
     assert code == 2
     assert "already there" in err
-    assert run("predict", photo, "-o", faces, "--model", model, "--crop", "none", "--overwrite")[0] == 0
+    again = ["predict", photo, "-o", faces, "--model", model, "--crop", "none", "--overwrite"]
+    assert run(*again, "--z-scale", 2)[0] == 0
+    np.testing.assert_allclose(np.load(faces / "seed0001_depth.npy"), 2 * depth - middle, rtol=1e-4)
 
 
 def test_train_goes_on_from_a_checkpoint(run, tmp_path, paired, weights):
