@@ -60,8 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--crop", choices=("face", "none"), default="face",
                          help="find the face, or take the whole picture (default: %(default)s)")
     predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
+    predict.add_argument("--z-scale", type=float, default=1.0,
+                         help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     predict.add_argument("--format", default="npy,png,glb",
-                         help="some of npy,png,obj,ply,glb, and html, a page to turn the mesh in (default: %(default)s)")
+                         help="some of npy,png,obj,ply,glb,html; html is a page to turn the mesh in (default: %(default)s)")
     predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 
@@ -182,7 +184,7 @@ def _predict(options: argparse.Namespace) -> None:
         try:
             refuse_existing([Path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
             face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
-            written = face.save(options.out, formats=formats, overwrite=options.overwrite)
+            written = face.save(options.out, formats=formats, z_scale=options.z_scale, overwrite=options.overwrite)
         except InputError as error:
             failed.append(str(error))
             continue

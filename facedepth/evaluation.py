@@ -109,8 +109,8 @@ class Report:
 
 
 def score_table(reports: Mapping[str, Report]) -> str:
-    """The means of several reports side by side, as a Markdown table: a row for each, a column for each score that
-    all of them have.
+    """The means of several reports side by side, as a Markdown table: a column for each report, a row for each score
+    that all of them have, with an arrow to where it gets better.
 
     Args:
         reports: by the name that is to stand in the table; made on the same pictures, the same way.
@@ -127,16 +127,14 @@ def score_table(reports: Mapping[str, Report]) -> str:
     if len(ways) > 1:
         raise InputError("reports: expected the same pictures, region and alignment in each; evaluate them anew")
     means = [report.means for report in reports.values()]
-    names = [name for name in means[0] if all(name in row for row in means)]
-    header = ["", *(f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}" for name in names)]
-    body = [[title, *(f"{row[name]:.4g}" for name in names)] for title, row in zip(reports, means, strict=True)]
-    widths = [max(len(line[column]) for line in [header, *body]) for column in range(len(header))]
-    aligned = [
-        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        for line in [header, *body]
+    rows = [["", *reports]] + [
+        [f"{name} {'↑' if name in HIGHER_IS_BETTER else '↓'}", *(f"{mean[name]:.4g}" for mean in means)]
+        for name in means[0] if all(name in mean for mean in means)
     ]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [aligned[0], rule, *aligned[1:]])
+    first, *widths = (max(len(row[column]) for row in rows) for column in range(len(rows[0])))
+    rows.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in widths)])
+    aligned = ([row[0].ljust(first), *map(str.rjust, row[1:], widths)] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in aligned)
 
 
 @torch.inference_mode()

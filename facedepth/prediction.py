@@ -159,11 +159,12 @@ class Prediction:
         return depth_to_points(depth, self.camera, self.mask, self.image)
 
     def save(
-        self, folder: str | Path, *, formats: Sequence[str] = ("npy", "png", "glb"), overwrite: bool = False
+        self, folder: str | Path, *, formats: Sequence[str] = ("npy", "png", "glb"), z_scale: float = 1.0,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
-        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (the mesh as a page to turn it in any browser), and
-        ``<name>_depth.json`` with the camera and the crop.
+        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (the mesh as a page to turn it in any browser),
+        and ``<name>_depth.json`` with the camera and the crop. For ``z_scale`` see ``depth``.
 
         Returns:
             The files written.
@@ -173,7 +174,7 @@ class Prediction:
         """
         check_formats(formats)
         folder = Path(folder)
-        depth = self.depth()
+        depth = self.depth(z_scale=z_scale)
         meshes = [folder / f"{self.name}.{ending}" for ending in formats if f".{ending}" in MESH_SUFFIXES]
         array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
         written = [facts] + [path for path in (array, picture) if path.suffix[1:] in formats]
@@ -181,16 +182,16 @@ class Prediction:
         refuse_existing(written + meshes + pages, overwrite)
 
         with atomic_path(facts) as temporary:
-            temporary.write_text(json.dumps(self._facts(), indent=2) + "\n")
+            temporary.write_text(json.dumps(self._facts() | {"z_scale": z_scale}, indent=2) + "\n")
         if array in written:
             write_depth(array, depth, self.mask)
         if picture in written:
             write_image(picture, colour_depth(depth, self.mask))
-        mesh = self.mesh() if meshes else None
+        mesh = self.mesh(z_scale=z_scale) if meshes else None
         for path in meshes:
             written += mesh.save(path, overwrite=overwrite)
         for path in pages:
-            whole = self.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
+            whole = self.mesh(z_scale=z_scale, max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
             written.append(save_mesh_page(path, whole, overwrite=overwrite))
         return written
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from facedepth.cli import main
 from facedepth.depth import KINDS
-from facedepth.models import list_models, save_model
+from facedepth.models import MODELS, list_models, load_model, save_model
 
 VERBS = ("demo", "predict", "train", "evaluate", "rerender", "generate", "models")
 TINY = [
@@ -106,6 +106,8 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
     depth = np.load(faces / "seed0001_depth.npy")
     assert depth.shape == Image.open(photo).size[::-1]
     assert depth.dtype == np.float32
+    facts = json.loads((faces / "seed0001_depth.json").read_text())
+    middle = facts["crop_width_m"] * facts["K"][0][0] / facts["crop"]["size"]
     assert {path.name for path in faces.iterdir()} == {
         "seed0001_depth.npy", "seed0001_depth.png", "seed0001_depth.json", "seed0001.ply"
     }
@@ -118,7 +120,9 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
     code, _, err = run("predict", photo, "-o", faces, "--model", model, "--crop", "none")
     assert code == 2
     assert "already there" in err
-    assert run("predict", photo, "-o", faces, "--model", model, "--crop", "none", "--overwrite")[0] == 0
+    again = ["predict", photo, "-o", faces, "--model", model, "--crop", "none", "--overwrite"]
+    assert run(*again, "--z-scale", 2)[0] == 0
+    np.testing.assert_allclose(np.load(faces / "seed0001_depth.npy"), 2 * depth - middle, rtol=1e-4)
 
 
 def test_train_goes_on_from_a_checkpoint(run, tmp_path, paired, weights):
@@ -127,6 +131,40 @@ def test_train_goes_on_from_a_checkpoint(run, tmp_path, paired, weights):
     assert code == 0, err
     settings = json.loads((tmp_path / "run" / "config.json").read_text())
     assert settings["options"]["channels"] == 2
+
+
+def published_midas_small(tmp_path, monkeypatch) -> Path:
+    """A published file where the first fetch of it would have left it."""
+    monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    path = tmp_path / "cache" / Path(MODELS["midas_small"].url).name
+    torch.save(rule.weights("midas_small"), path)
+    return path
+
+
+def midas_command(paired: Path, out: Path, *more) -> list:
+    return ["train", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--model", "midas_small", "-o", out,
+            "--size", 64, "--set", "input_size=64", "--set", "epochs=1", "--set", "batch_size=2", "--set", "workers=0",
+            "--set", "learning_rate=1e-12", "--set", "ema_decay=0.0", "--set", "device=cpu", *more]
+
+
+def test_finetune_starts_from_the_published_weights(run, tmp_path, paired, monkeypatch):
+    published = load_model(published_midas_small(tmp_path, monkeypatch), device="cpu").state_dict()
+    for out, more, same in ((tmp_path / "fine", ["--finetune", "--head-mask"], True), (tmp_path / "new", [], False)):
+        code, _, err = run(*midas_command(paired, out, *more))
+        assert code == 0, err
+        model = load_model(out / "best.safetensors", device="cpu")
+        key = "encoder.conv_stem.weight"
+        assert torch.allclose(model.state_dict()[key], published[key], atol=1e-6) == same
+        assert model.options["head_mask"] == same
+        assert ("weights" in model.info) == same  # where they come from, and their licence
+
+
+def test_finetune_starts_anew_where_there_are_no_weights(run, tmp_path, paired):
+    code, _, err = run("train", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--model", "dpt_tiny", "-o",
+                       tmp_path / "run", "--finetune", "--option", "input_size=32", "--set", "epochs=1", "--set",
+                       "workers=0", "--set", "device=cpu")
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "I;16"])
@@ -420,6 +458,21 @@ def test_checkpoints_that_are_none(refused, tmp_path, sample_root, weights, verb
     assert "cut.safetensors: not a readable safetensors file" in said_of(cut)
     assert "gone.safetensors: no such checkpoint file" in said_of("gone.safetensors")
     assert not (tmp_path / "out").exists()
+
+
+def test_published_weights_that_cannot_be_fetched(refused, tmp_path, paired, monkeypatch):
+    monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "cache"))
+    url = "http://127.0.0.1:9/midas.pt"  # nobody listens there
+    monkeypatch.setitem(MODELS, "midas_small", MODELS["midas_small"]._replace(url=url))
+    message = refused(*midas_command(paired, tmp_path / "run", "--finetune"))
+    assert url in message
+    assert str(tmp_path / "cache" / "midas.pt") in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [["--option", "features=8"], ["--kind", "relief"], ["--encoder", "lite0.pth"]])
+def test_published_weights_bring_their_own_options(refused, tmp_path, paired, option):
+    assert f"{option[0]}: only where" in refused(*midas_command(paired, tmp_path / "run", "--finetune", *option))
 
 
 def test_resuming_a_run_of_another_model(refused, run, tmp_path, paired):

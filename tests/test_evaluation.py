@@ -11,7 +11,7 @@ from torch import Tensor
 from facedepth.checks import InputError
 from facedepth.data import Part
 from facedepth.depth import axis_factor, depth_to_relief, invert_depth
-from facedepth.evaluation import evaluate
+from facedepth.evaluation import evaluate, score_table
 from facedepth.metrics import HIGHER_IS_BETTER
 from facedepth.models import DepthNetwork
 from facedepth.sample import Sample
@@ -280,3 +280,28 @@ def test_a_report_is_not_overwritten_unasked(report, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     report.save(tmp_path, overwrite=True)
     assert (tmp_path / "metrics.csv").read_text() != "mine"
+
+
+def test_reports_side_by_side(faces):
+    good = evaluate(oracle(faces, "relief"), faces)
+    bad = evaluate(oracle(faces, "affine_relief", noise=0.5), faces)
+    lines = score_table({"the truth": good, "noise": bad}).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["", "the truth", "noise"]
+    assert {cell[-1] for cell in cells[1][1:]} == {":"}
+    rows = {name: (float(first), float(second)) for name, first, second in cells[2:]}
+    assert {name.split()[0] for name in rows} == set(good.means)  # picture_l1, which only one has, is left out
+    assert rows["rmse ↓"] == (pytest.approx(good.means["rmse"], rel=1e-3), pytest.approx(bad.means["rmse"], rel=1e-3))
+    assert rows["rmse ↓"][0] < rows["rmse ↓"][1]
+    assert rows["delta_1.25 ↑"][0] == 1
+
+
+def test_what_cannot_be_compared_gets_no_table(faces):
+    report = evaluate(oracle(faces, "relief"), faces)
+    with pytest.raises(InputError, match="expected the same pictures, region and alignment in each"):
+        score_table({"face": report, "head": evaluate(oracle(faces, "relief"), faces, region="head")})
+    with pytest.raises(InputError, match="expected the same pictures"):
+        score_table({"all": report, "some": evaluate(oracle(faces, "relief"), Listed(faces[:2], "metric"))})
+    with pytest.raises(InputError, match="expected at least one"):
+        score_table({})

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from facedepth.adapters import add_adapters, merge_adapters, merged
 from facedepth.checks import InputError
 from facedepth.data import Part
-from facedepth.models import create_model, load_model
+from facedepth.models import add_head_mask, create_model, load_model, save_model
 from facedepth.objectives import LossWeights, Objective
 from facedepth.optimisation import parameter_groups
 from facedepth.training import TrainConfig, fit
@@ -174,6 +174,59 @@ def test_the_decoder_alone(tmp_path, tiny_model, affine_faces):
     after = fitted(tiny_model(), affine_faces, tmp_path, epochs=2, learns="decoder")[1]
     assert not moved(start, after, "encoder.")
     assert moved(start, after, "decoder.")
+
+
+# --- a head mask for a network that has none
+
+
+@pytest.mark.parametrize("name", ["dpt_tiny", "midas_small"])
+def test_an_added_head_mask_leaves_the_depth_and_takes_all_for_head(tmp_path, name):
+    model = create_model(name, kind="affine_inverse", head_mask=False, input_size=32).eval()
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    before = model(image)
+    add_head_mask(model)
+    add_head_mask(model)  # once is enough
+    after = model(image)
+    assert_close(after[:, :1], before)
+    assert after.shape == (2, 2, 32, 32)
+    assert (after[:, 1] == 1).all()
+    saved = load_model(save_model(model, tmp_path / "model.safetensors"), device="cpu")
+    assert_close(saved(image), after)
+
+
+def test_the_added_head_mask_learns(tmp_path, exact_faces):
+    model = create_model("dpt_tiny", kind="affine_inverse", head_mask=False, input_size=32)
+    add_head_mask(model)
+    config = TrainConfig.finetune(
+        out=str(tmp_path), learns="lora+decoder", epochs=2, batch_size=2, repeats=4, learning_rate=3e-3, workers=0,
+        warmup_steps=0, device="cpu",
+    )
+    history = fit(model, Part(exact_faces, [0, 1, 2]), Part(exact_faces, [3]), config)
+    assert history[1]["mask"] < history[0]["mask"]
+
+
+def test_no_head_mask_for_a_network_of_another_make(tiny_model):
+    with pytest.raises(InputError, match="attention_unet: no head mask can be added; create the model with head_mask"):
+        add_head_mask(tiny_model())
+
+
+# --- gradient checkpointing
+
+
+def test_gradient_checkpointing_is_on_for_the_run_that_wants_it(tmp_path, tiny_dpt, affine_faces):
+    model, plain = tiny_dpt(), tiny_dpt()
+    frugal = fitted(model, affine_faces, tmp_path / "frugal", epochs=1, learns="lora", gradient_checkpointing=True)[0]
+    assert model.encoder.gradient_checkpointing
+    usual = fitted(plain, affine_faces, tmp_path / "usual", epochs=1, learns="lora")[0]
+    assert not plain.encoder.gradient_checkpointing
+    for key, value in usual.items():
+        assert_close(frugal[key], value)
+
+
+def test_gradient_checkpointing_needs_a_transformer(tmp_path, tiny_model, affine_faces):
+    with pytest.raises(InputError, match="gradient_checkpointing: only for networks with a transformer"):
+        fitted(tiny_model(), affine_faces, tmp_path / "run", epochs=1, gradient_checkpointing=True)
+    assert not (tmp_path / "run").exists()
 
 
 # --- the preset

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
@@ -555,6 +556,18 @@ def test_saved_files(tmp_path):
     assert (facts["width"], facts["height"], facts["unit"]) == (WIDTH, HEIGHT, "m")
     assert facts["crop"] == {"left": 21, "top": 6, "size": 48}
     assert (facts["network_size"], facts["kind"]) == (24, "relief")
+
+
+def test_saved_files_keep_to_the_z_scale(tmp_path):
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    found.save(tmp_path, formats=("npy", "ply"), z_scale=1.5)
+    expected = found.depth(z_scale=1.5)[found.mask].numpy()
+    depth = np.load(tmp_path / "me_depth.npy")
+    np.testing.assert_array_equal(depth[found.mask[0].numpy()], expected)
+    assert np.ptp(expected) > 1.2 * np.ptp(found.depth()[found.mask].numpy())
+    vertices = trimesh.load(tmp_path / "me.ply", process=False).vertices
+    np.testing.assert_allclose(-vertices[:, 2], expected, atol=1e-6)
+    assert json.loads((tmp_path / "me_depth.json").read_text())["z_scale"] == 1.5
 
 
 def test_only_what_is_asked_for_is_saved(tmp_path):
