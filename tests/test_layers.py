@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "geometry", "losses", "metrics", "detection", "framing",
-    "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films", "batches",
+    "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films", "live", "batches",
     "scoring", "comparison", "report_page", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
