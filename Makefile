@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | bench: each makes .venv first; the second time that takes a second.
+# make demo | test | test-slow | lint | bench | gallery: each makes .venv first; the second time that takes a second.
 #
 # Written for Debian and Ubuntu; for macOS too, but untested there. Needs Python >= 3.10 and make, nothing else.
 
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench address clean
+.PHONY: demo test test-slow lint bench gallery address clean
 
 demo: $(READY)
 	$(BIN)/facedepth demo -o outputs/demo
@@ -24,6 +24,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The README's pictures, by the shipped weights.
+gallery: $(READY)
+	$(BIN)/python assets/gallery.py
 
 # Links in the README and the notebooks follow the address in pyproject.toml.
 address:

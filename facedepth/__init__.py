@@ -13,6 +13,7 @@ from .comparison import compare
 from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate, score_table
 from .films import turntable
+from .live import LiveTraining
 from .mesh import Mesh, PointCloud
 from .models import add_head_mask, create_model, list_models, load_encoder, load_model, save_model
 from .objectives import LossWeights
@@ -23,8 +24,9 @@ from .training import TrainConfig, TrainingStopped, fit
 from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 
 __all__ = [
-    "Camera", "Crop", "EG3DFaces", "InputError", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload", "PointCloud",
-    "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask", "compare",
+    "Camera", "Crop", "EG3DFaces", "InputError", "LiveTraining", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload",
+    "PointCloud", "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask",
+    "compare",
     "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder",
     "load_model", "predict", "rerender", "save_model", "score_table", "show", "show_mesh", "show_samples",
     "show_training", "split", "turntable",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from .checks import InputError
 from .data import EG3DFaces
 from .evaluation import evaluate
-from .figures import colour_depth, colour_normals, mesh_views, panel
-from .io import atomic_path, image_to_uint8
+from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
+from .io import image_to_uint8, write_image
 from .models import load_model
 from .prediction import Prediction, predict
 
@@ -41,23 +42,28 @@ def run_demo(out: str | Path) -> Path:
     face = predict(model, PHOTO)
     written = face.save(out, formats=("npy", "png", "glb", "obj", "ply", "html"), overwrite=True)
     written += report.save(out / "scores", overwrite=True)
-    picture = _picture(face, out / "face.png")
+    picture = out / "face.png"
+    write_image(picture, portrait_sheet(face))
     print("written:", *(f"  {path}" for path in written), sep="\n")
     print(f"look at {picture}; open {out / face.name}.html in a browser, the .glb in any 3D viewer")
     return picture
 
 
-def _picture(face: Prediction, path: Path) -> Path:
-    """Photo, depth and normals inside the crop, and the mesh from five sides as clay and with the photo on it."""
-    height, width = face.image.shape[-2:]
-    left, top, size = face.crop
-    shown = np.s_[max(top, 0) : min(top + size, height), max(left, 0) : min(left + size, width)]
-    maps = {
-        "photo": image_to_uint8(face.image), "depth, near is warm": colour_depth(face.depth(), face.mask),
-        "normals": colour_normals(face.depth(), face.camera, face.mask),
-    }
+def portrait_sheet(face: Prediction) -> np.ndarray:
+    """Photo, depth and normals inside the crop, and the mesh from five sides with the photo on it and as clay."""
     mesh = face.mesh()
-    rows = [{name: pixels[shown] for name, pixels in maps.items()}, mesh_views(mesh, textured=False), mesh_views(mesh)]
-    with atomic_path(path) as temporary:
-        panel(rows).savefig(temporary)
-    return path
+    views = [mesh_views(mesh, size=360, textured=textured, background=STUDIO) for textured in (True, False)]
+    trimmed = [[picture[14:-14, 14:-14] for picture in row.values()] for row in views]
+    return sheet([face_maps(face), *trimmed])
+
+
+def face_maps(face: Prediction, *, size: int = 512) -> list[np.ndarray]:
+    """Photo, depth and normals of what the network saw of a photo, each (size, size, 3) uint8."""
+    height, width = face.image.shape[-2:]
+    left, top, side = face.crop
+    pictures = [
+        image_to_uint8(face.image), colour_depth(face.depth(), face.mask),
+        colour_normals(face.depth(), face.camera, face.mask),
+    ]
+    shown = np.s_[max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
+    return [cv2.resize(picture[shown], (size, size), interpolation=cv2.INTER_CUBIC) for picture in pictures]

@@ -13,8 +13,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .checks import InputError
-from .figures import MeshScene
-from .figures.rendering import STUDIO
+from .figures import STUDIO, MeshScene
 from .io import atomic_path, refuse_existing
 from .mesh import Mesh
 from .prediction import Prediction

@@ -7,7 +7,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -30,6 +30,7 @@ from .checks import InputError, choose_device
 from .comparison import picture_row
 from .config import TrainConfig
 from .figures import panel
+from .live import Callback, History, Pictures
 from .models import DepthNetwork, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
@@ -51,12 +52,9 @@ class TrainingStopped(RuntimeError):
     """The loss is no number any more; the last good state is kept."""
 
 
-History = list[dict[str, float]]
-
-
 def fit(
     model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, *,
-    callbacks: Sequence[Callable[[History], None]] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> History:
     """Train a model, and leave it with the weights of its best epoch, on the device it was trained on.
 
@@ -64,7 +62,8 @@ def fit(
         model: from ``create_model`` or ``load_model``.
         train, val: yield ``Sample`` and have the same ``depth_kind``. Those that make samples on a GPU, as
             ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
-        callbacks: each is called with the history after every epoch.
+        callbacks: each is called after every epoch with the history and pictures of the first validation faces, and
+            without pictures when a run goes on; ``LiveTraining()`` shows both in a notebook.
 
     Returns:
         A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
@@ -144,17 +143,20 @@ class _Run:
         """Steps since the start of the run."""
         return self.epoch * self.steps_per_epoch + self.step_in_epoch
 
-    def train(self, callbacks: Sequence[Callable[[History], None]]) -> History:
+    def train(self, callbacks: Sequence[Callback]) -> History:
         from torch.utils.tensorboard import SummaryWriter
 
         # What the run is about to compute, a run that was killed may have told TensorBoard already.
         next_event = self.step + (self.step_in_epoch < self.steps_per_epoch)
         with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=next_event) as self.events:
+            for callback in callbacks if self.history else ():
+                callback(self.history, [])
             while self.epoch < self.config.epochs:
                 images_per_s = self._train_epoch()
-                self._end_epoch(self._validate(), images_per_s)
+                scores, pictures = self._validate()
+                self._end_epoch(scores, images_per_s)
                 for callback in callbacks:
-                    callback(self.history)
+                    callback(self.history, pictures)
                 self._pause()
             self._save_state()
         merge_adapters(self.model)
@@ -223,8 +225,8 @@ class _Run:
         )
 
     @torch.inference_mode()
-    def _validate(self) -> dict[str, float]:
-        """Mean loss and scores of the averaged weights on the validation samples."""
+    def _validate(self) -> tuple[dict[str, float], Pictures]:
+        """Mean loss and scores of the averaged weights on the validation samples, and pictures of the first four."""
         model = self.average.module.eval()
         columns: dict[str, list[Tensor]] = {}
         pictures = []
@@ -243,7 +245,7 @@ class _Run:
                 picture_row(batch, aligned, self.depth_kind, row) for row in range(min(4, len(batch.name)))
             ]
         self.events.add_figure("val", panel(pictures), self.step)
-        return {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
+        return {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}, pictures
 
     def _end_epoch(self, scores: dict[str, float], images_per_s: float) -> None:
         self._require_finite("the validation loss", scores["val_loss"])

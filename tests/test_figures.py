@@ -8,7 +8,17 @@ import torch
 from PIL import Image
 
 from facedepth.camera import Camera
-from facedepth.figures import colour_depth, colour_error, colour_normals, curves, mesh_views, panel, render_mesh
+from facedepth.figures import (
+    MeshScene,
+    colour_depth,
+    colour_error,
+    colour_normals,
+    curves,
+    mesh_views,
+    panel,
+    render_mesh,
+    sheet,
+)
 from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
 
@@ -170,3 +180,89 @@ def test_clay_has_no_colour_and_shows_the_shape(head):
 def test_a_mesh_without_texture_renders_as_clay(head):
     plain = Mesh(head.vertices, head.faces, head.uv)
     assert (render_mesh(plain, size=60) == render_mesh(head, size=60, textured=False)).all()
+
+
+def test_a_scene_gives_the_pictures_of_render_mesh(head):
+    scene = MeshScene(head)
+    for yaw in (-30, 30):
+        assert (scene.render(yaw_deg=yaw, size=48) == render_mesh(head, yaw_deg=yaw, size=48)).all()
+
+
+def test_a_mesh_is_bright_towards_the_key_light_and_dark_in_its_hollows():
+    """A plane with a knob in its middle, or with a pit, whose ground gets less light from everywhere."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, SIZE), torch.linspace(-1, 1, SIZE), indexing="ij")
+    height = 0.12 * torch.exp(-((x**2 + y**2) / 0.08) ** 2)[None]
+    camera, everywhere = Camera.from_fov(40, SIZE, SIZE), torch.ones(1, SIZE, SIZE, dtype=torch.bool)
+    knob, pit = (
+        render_mesh(depth_to_mesh(1 + sign * height, camera, everywhere, max_angle_deg=89), size=96).astype(int)
+        for sign in (-1, 1)
+    )
+    assert knob[42:46, 42:46].mean() > knob[51:55, 51:55].mean() + 20  # the key stands above on the left
+    assert pit[48, 48, 0] < knob[48, 48, 0] - 15
+
+
+def test_the_back_of_the_surface_is_told_from_its_front(head):
+    front, back = (render_mesh(head, yaw_deg=yaw, size=48, textured=False) for yaw in (0, 180))
+    assert back[back < 250].mean() < 0.8 * front[front < 250].mean()
+
+
+def test_a_large_photo_does_not_glitter(head):
+    """A texture of single-pixel stripes, far finer than the picture, is a plain grey."""
+    stripes = np.zeros((1920, 1920, 3), np.uint8)
+    stripes[:, ::2] = 255
+    picture = render_mesh(Mesh(head.vertices, head.faces, head.uv, stripes), size=48).astype(int)
+    plain = render_mesh(Mesh(head.vertices, head.faces, head.uv, np.full_like(stripes, 128)), size=48).astype(int)
+    assert np.abs(picture - plain)[18:30, 18:30].max() < 12
+
+
+def test_a_background_runs_from_the_middle_to_the_corners(head):
+    picture = render_mesh(head, size=64, background=(240, 200))
+    assert picture[0, 0].tolist() == [200, 200, 200]
+    assert 215 < picture[0, 32, 0] < 225  # half-way in squared distance
+
+
+@pytest.mark.parametrize("vertices", [np.zeros((0, 3)), np.full((4, 3), np.nan)])
+def test_an_empty_mesh_and_one_of_nans_are_a_picture_that_says_so(vertices):
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)[: len(vertices)]
+    mesh = Mesh(vertices.astype(np.float32), faces, np.zeros((len(vertices), 2), np.float32))
+    picture = render_mesh(mesh, size=120)
+    assert picture.shape == (120, 120, 3)
+    assert (picture[0] == 255).all()
+    assert (picture < 150).any()  # the words
+    assert len(mesh_views(mesh, size=60)) == 5
+
+
+def test_nans_in_a_mesh_are_left_out(head):
+    vertices = head.vertices.copy()
+    vertices[:50] = np.nan
+    picture = render_mesh(Mesh(vertices, head.faces, head.uv, head.texture), size=60)
+    assert np.abs(picture.astype(int) - render_mesh(head, size=60)).mean() < 12
+
+
+def test_nans_in_maps_are_grey():
+    values, mask = torch.ones(1, 5, 6), torch.ones(1, 5, 6, dtype=torch.bool)
+    values[0, 2, 2] = torch.nan
+    camera = Camera.from_fov(20, 5, 6)
+    for picture in (
+        colour_depth(values, mask), colour_error(values, mask, greatest=1), colour_normals(values, camera, mask)
+    ):
+        assert picture[2, 2].tolist() == NO_DATA
+        assert picture[2, 5].tolist() != NO_DATA
+    assert (colour_depth(torch.full((1, 5, 6), torch.nan), mask) == NO_DATA).all()
+
+
+def test_figures_of_nothing_are_figures():
+    png(panel([]))
+    png(panel([{}]))
+    png(curves([], ["loss"]))
+
+
+def test_a_sheet_fills_its_width_row_by_row():
+    red, green, blue = (np.zeros((20, side, 3), np.uint8) for side in (20, 40, 20))
+    red[..., 0], green[..., 1], blue[..., 2] = 255, 255, 255
+    picture = sheet([[red, green], [blue]], width=130, gap=10)
+    assert picture.shape == (40 + 10 + 130, 130, 3)
+    assert picture[20, 39].tolist() == [255, 0, 0]
+    assert picture[20, 45].tolist() == [255, 255, 255]
+    assert picture[20, 50].tolist() == [0, 255, 0]
+    assert picture[100, 0].tolist() == [0, 0, 255]

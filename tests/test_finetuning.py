@@ -25,7 +25,7 @@ def fitted(model, faces, out: Path, **settings):
     """The model after the run, with the weights of its last step."""
     config = TrainConfig(out=str(out), **QUICK | settings)
     states = []
-    fit(model, Part(faces, [0, 1, 2]), Part(faces, [3]), config, callbacks=[lambda _: states.append(
+    fit(model, Part(faces, [0, 1, 2]), Part(faces, [3]), config, callbacks=[lambda *_: states.append(
         {key: value.clone() for key, value in model.state_dict().items()}
     )])
     return states
@@ -149,7 +149,7 @@ def test_a_stopped_lora_run_goes_on_to_the_bit(tmp_path, tiny_dpt, affine_faces)
     whole, halves = tiny_dpt(), tiny_dpt()
     fitted(whole, affine_faces, tmp_path / "whole", epochs=2, learns="lora")
 
-    def stop(history):
+    def stop(*_):
         raise KeyboardInterrupt
 
     config = TrainConfig(out=str(tmp_path / "halves"), **QUICK, epochs=2, learns="lora", save_every_s=0.0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from facedepth.camera import Camera
+from facedepth.camera import Camera, pixel_grid
 from facedepth.checks import InputError
 from facedepth.geometry import depth_to_mesh, depth_to_points, normals_from_depth, normals_valid, smooth_depth
 from facedepth.io import image_to_uint8
@@ -398,3 +398,85 @@ def test_512_x_512_to_a_textured_mesh_takes_a_tenth_of_a_second():
     print(f"512 x 512 to mesh: {min(seconds):.3f} s, best of {len(seconds)}")
     assert len(mesh.faces) == 2 * 511**2
     assert min(seconds) < 0.25
+
+
+# --- holes and outlines
+
+
+def border_of(mesh: Mesh) -> np.ndarray:
+    """The vertices on edges that have a triangle on one side alone."""
+    edges = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    found, uses = np.unique(edges, axis=0, return_counts=True)
+    return np.unique(found[uses == 1])
+
+
+def disc(size: int) -> torch.Tensor:
+    x, y = pixel_grid(size, size) - size / 2
+    return (x**2 + y**2 < (0.4 * size) ** 2)[None]
+
+
+def test_a_small_steep_place_inside_the_surface_is_closed_and_a_large_one_is_not():
+    depth = torch.ones(1, 40, 40)
+    depth[0, 10:12, 10:12] = 2.0  # eight squares around it are steep; four of them touch it with a corner alone
+    depth[0, 20:32, 20:32] = 2.0
+    camera, mask = Camera.from_fov(20, 40, 40), torch.ones(1, 40, 40, dtype=torch.bool)
+    torn, closed = (depth_to_mesh(depth, camera, mask, greatest_hole=share) for share in (0, 0.01))
+    assert len(closed.faces) - len(torn.faces) == 4 * 2 + 4 * 1
+    everywhere = depth_to_mesh(depth, camera, mask, greatest_hole=0.2)
+    assert len(everywhere.faces) == 2 * 39 * 39
+
+
+def test_a_steep_place_at_the_border_is_no_hole():
+    depth = torch.ones(1, 12, 12)
+    depth[0, 5:7, :2] = 2.0
+    camera, mask = Camera.from_fov(20, 12, 12), torch.ones(1, 12, 12, dtype=torch.bool)
+    meshes = [depth_to_mesh(depth, camera, mask, greatest_hole=share) for share in (0, 0.5)]
+    assert len(meshes[0].faces) == len(meshes[1].faces)
+    depth[0, 5:7, :2], depth[0, 5:7, 5:7] = 1.0, 2.0
+    mask[0, 4, 4] = False  # and neither is one that touches what is not in the mask
+    meshes = [depth_to_mesh(depth, camera, mask, greatest_hole=share) for share in (0, 0.5)]
+    assert len(meshes[0].faces) == len(meshes[1].faces)
+
+
+def test_a_smooth_outline_has_no_steps_and_leaves_the_inside_alone():
+    """A disc of pixels: its border comes to lie on a circle."""
+    camera = Camera.from_fov(20, 40, 40)
+    stepped, smooth = (
+        depth_to_mesh(torch.ones(1, 40, 40), camera, disc(40), outline_px=width) for width in (0, 2)
+    )
+    border = border_of(stepped)
+    inside = np.setdiff1d(np.arange(len(stepped.vertices)), border)
+    assert (smooth.faces == stepped.faces).all()
+    assert (smooth.vertices[inside] == stepped.vertices[inside]).all()
+    spread = [np.linalg.norm(mesh.vertices[border, :2], axis=1).std() for mesh in (stepped, smooth)]
+    assert spread[1] < 0.4 * spread[0]
+
+
+def test_the_texture_moves_with_the_outline():
+    camera = Camera.from_fov(20, 40, 40)
+    mesh = depth_to_mesh(torch.ones(1, 40, 40), camera, disc(40), outline_px=2)
+    across = 2 * math.tan(math.radians(10))  # of the picture, at depth 1
+    np.testing.assert_allclose((mesh.uv - 0.5) * across, mesh.vertices[:, :2], atol=1e-6)
+
+
+def test_teeth_of_a_border_that_falls_away_are_gone():
+    """Border vertices a pixel apart differ in depth by turns, as on a steep border: the teeth shrink to a tenth."""
+    rows, columns = torch.arange(30)[:, None], torch.arange(30)
+    depth = torch.ones(1, 30, 30) + 0.02 * ((rows % 2) * (columns == 29))
+    mesh, smooth = (
+        depth_to_mesh(depth, Camera.from_fov(20, 30, 30), depth > 0, outline_px=width) for width in (0, 2)
+    )
+    edge = np.isclose(mesh.uv[:, 0], 29.5 / 30) & (np.abs(mesh.uv[:, 1] - 0.5) < 0.3)
+    assert np.abs(np.diff(smooth.vertices[edge, 2])).max() < 0.1 * np.abs(np.diff(mesh.vertices[edge, 2])).max()
+
+
+def test_where_two_borders_touch_nothing_moves():
+    mask = torch.zeros(1, 5, 5, dtype=torch.bool)
+    mask[0, :3, :3] = mask[0, 2:, 2:] = True
+    mesh, smooth = (
+        depth_to_mesh(torch.ones(1, 5, 5), Camera.from_fov(20, 5, 5), mask, outline_px=width) for width in (0, 1)
+    )
+    middle = np.flatnonzero((np.abs(mesh.uv - 0.5) < 1e-6).all(axis=1))
+    assert len(middle) == 1
+    assert (smooth.vertices[middle] == mesh.vertices[middle]).all()
+    assert not (smooth.vertices == mesh.vertices).all()

@@ -107,9 +107,9 @@ def finished(tmp_path_factory, affine_faces, tiny_model):
     seen = []
     history = fit(
         model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=4, repeats=4),
-        callbacks=[lambda rows: seen.append(len(rows))],
+        callbacks=[lambda rows, pictures: seen.append((len(rows), [next(iter(row)) for row in pictures]))],
     )
-    assert seen == [1, 2, 3, 4]
+    assert seen == [(epoch, [affine_faces.names[3]]) for epoch in (1, 2, 3, 4)]
     return folder, model, history
 
 
@@ -293,7 +293,7 @@ def test_stopped_and_resumed_is_the_very_same_run(
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
     """A Ctrl-C in a callback, between two epochs, with a schedule that has a memory; then resumed."""
-    def interrupt(rows):
+    def interrupt(rows, _):
         if len(rows) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -2,9 +2,10 @@
 
 from .maps import colour_depth, colour_error, colour_normals
 from .panels import curves, panel, sample_row, training_figure
-from .rendering import MeshScene, mesh_views, render_mesh
+from .rendering import STUDIO, MeshScene, mesh_views, render_mesh
+from .sheets import sheet
 
 __all__ = [
-    "MeshScene", "colour_depth", "colour_error", "colour_normals", "curves", "mesh_views", "panel", "render_mesh",
-    "sample_row", "training_figure",
+    "STUDIO", "MeshScene", "colour_depth", "colour_error", "colour_normals", "curves", "mesh_views", "panel",
+    "render_mesh", "sample_row", "sheet", "training_figure",
 ]

@@ -33,8 +33,8 @@ def colour_error(error: Tensor, mask: Tensor, *, greatest: float) -> np.ndarray:
 
 def colour_normals(depth: Tensor, camera: Camera, mask: Tensor) -> np.ndarray:
     """(H, W, 3) uint8 picture of the normals: red to the right, green up, blue to the viewer."""
-    normals = normals_from_depth(depth, camera, mask) * depth.new_tensor([1, -1, -1])[:, None, None]
-    normals = normals.nan_to_num(0.0)
+    known = mask & depth.isfinite()
+    normals = normals_from_depth(depth, camera, known) * depth.new_tensor([1, -1, -1])[:, None, None]
     picture = image_to_uint8((normals + 1) / 2)
     picture[(normals == 0).all(dim=0).cpu().numpy()] = _NO_DATA
     return picture

@@ -1,0 +1,52 @@
+"""A training that shows itself in the notebook while it runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from .figures import training_figure
+
+History = list[dict[str, float]]
+
+Pictures = Sequence[Mapping[str, np.ndarray]]
+"""Rows of (H, W, 3) uint8 by title, as ``figures.panel`` takes them."""
+
+Callback = Callable[[History, Pictures], None]
+
+
+class LiveTraining:
+    """A callback for ``fit``: after every epoch, the curves and the validation faces as the network sees them now.
+
+    One picture, redrawn in place; it stays in the notebook when the training is over. Outside a notebook nothing is
+    drawn.
+
+        fd.fit(model, train, val, config, callbacks=[fd.LiveTraining()])
+    """
+
+    def __init__(self) -> None:
+        self._shown = None  # the handle of the picture, once there is one
+
+    def __call__(self, history: History, pictures: Pictures) -> None:
+        if not _in_notebook():
+            return
+        from IPython.display import Image, display
+
+        buffer = io.BytesIO()
+        training_figure(history, ["loss", "val_loss"], pictures).savefig(buffer, format="png")
+        picture = Image(data=buffer.getvalue())
+        if self._shown is None:
+            self._shown = display(picture, display_id=True)
+        else:
+            self._shown.update(picture)
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:  # then no notebook has started this process
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")

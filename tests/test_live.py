@@ -1,0 +1,75 @@
+"""A training that shows itself: one picture redrawn in place in a notebook, nothing anywhere else."""
+
+import io
+import subprocess
+import sys
+
+import IPython
+import IPython.display
+import numpy as np
+import pytest
+from PIL import Image
+
+from facedepth.data import Part
+from facedepth.figures import training_figure
+from facedepth.live import LiveTraining
+from facedepth.training import TrainConfig, fit
+
+HISTORY = [{"epoch": 1, "loss": 0.3, "val_loss": 0.4}, {"epoch": 2, "loss": 0.2, "val_loss": 0.3}]
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """What a notebook would show: (how, picture) of every call that reaches it."""
+    calls = []
+
+    class Handle:
+        def update(self, picture):
+            calls.append(("update", picture))
+
+    def display(picture, display_id):
+        calls.append(("display", picture))
+        return Handle()
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": object()})())
+    monkeypatch.setattr(IPython.display, "display", display)
+    return calls
+
+
+def test_one_picture_is_redrawn_in_place_every_epoch(notebook, affine_faces, tiny_model, tmp_path):
+    config = TrainConfig(out=str(tmp_path / "run"), epochs=3, batch_size=2, workers=0, device="cpu")
+    train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
+    fit(tiny_model(), train, val, config, callbacks=[LiveTraining()])
+    assert [how for how, _ in notebook] == ["display", "update", "update"]
+    pictures = [np.array(Image.open(io.BytesIO(picture.data))) for _, picture in notebook]
+    assert all(picture.shape[1] > 800 for picture in pictures)
+    assert (pictures[0].shape != pictures[2].shape) or (pictures[0] != pictures[2]).any()
+
+    notebook.clear()  # the run is done: its curves are shown again
+    done = TrainConfig(out=str(tmp_path / "run"), epochs=3, batch_size=2, workers=0, device="cpu", resume=True)
+    fit(tiny_model(), train, val, done, callbacks=[LiveTraining()])
+    assert [how for how, _ in notebook] == ["display"]
+
+
+def test_outside_a_notebook_nothing_is_drawn(monkeypatch):
+    monkeypatch.setattr("facedepth.live.training_figure", None)  # whoever calls it fails
+    LiveTraining()(HISTORY, [])
+
+
+def test_without_ipython_nothing_is_loaded():
+    script = (
+        "import sys; from facedepth.live import LiveTraining; LiveTraining()([{'epoch': 1, 'loss': 1}], []); "
+        "print('IPython' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_figure_holds_curves_and_faces():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    figure = training_figure(HISTORY, ["loss", "val_loss"], [{"face": picture, "truth": picture}])
+    curves, *faces = figure.axes
+    assert [line.get_label() for line in curves.lines] == ["loss", "val_loss"]
+    assert [axis.get_title() for axis in faces] == ["face", "truth"]
+    assert len(training_figure(HISTORY, ["loss"], []).axes) == 1
+    assert len(training_figure([], ["loss"], []).axes[0].lines) == 0
