@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="find the face, or take the whole picture (default: %(default)s)")
     predict.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
     predict.add_argument("--format", default="npy,png,glb",
-                         help="some of npy,png,obj,ply,glb, and html, a page to turn the mesh in (default: %(default)s)")
+                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
     predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 

@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "camera", "sample", "depth", "io", "mesh", "mesh_page", "geometry", "losses", "metrics", "detection", "framing",
-    "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation",
+    "checks", "camera", "sample", "depth", "io", "mesh", "mesh_page", "geometry", "losses", "metrics", "detection",
+    "framing", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "batches", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
 APART = ("data", "synthetic", "models")
