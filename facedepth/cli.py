@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--z-scale", type=float, default=1.0,
                          help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     predict.add_argument("--format", default="npy,png,glb",
-                         help="some of npy,png,obj,ply,glb,html; html is a page to turn the mesh in (default: %(default)s)")
+                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
     predict.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 

@@ -21,7 +21,7 @@ SAMPLE_SET = REPOSITORY / "data" / "sample"
 
 
 def run_demo(out: str | Path) -> Path:
-    """Predict a photo with the shipped Attention-UNet, score it on the sample faces, write depth, meshes, pictures, a page.
+    """Predict a photo with the shipped Attention-UNet, score it on the sample faces, write depth, meshes, pictures.
 
     Args:
         out: folder; the files of an earlier demo there are replaced, others are not touched.

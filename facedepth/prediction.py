@@ -163,8 +163,8 @@ class Prediction:
         overwrite: bool = False,
     ) -> list[Path]:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
-        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (the mesh as a page to turn it in any browser),
-        and ``<name>_depth.json`` with the camera and the crop. For ``z_scale`` see ``depth``.
+        preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (a page to turn the mesh in any browser), and
+        ``<name>_depth.json`` with the camera and the crop. For ``z_scale`` see ``depth``.
 
         Returns:
             The files written.

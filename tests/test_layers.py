@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "mesh_page", "geometry", "losses", "metrics", "detection",
-    "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films", "live",
-    "batches", "scoring", "comparison", "report_page", "evaluation",
+    "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films",
+    "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
 )
 APART = ("data", "synthetic", "models")

@@ -539,9 +539,10 @@ def test_saved_files(tmp_path):
     mask = torch.ones(1, HEIGHT, WIDTH, dtype=torch.bool)
     mask[:, 10:14, 30:34] = False
     found = prediction(0.1 * true_depth(), "relief", MIDDLE, mask=mask)
-    written = found.save(tmp_path / "out", formats=("npy", "png", "glb", "obj", "ply"))
+    written = found.save(tmp_path / "out", formats=("npy", "png", "glb", "obj", "ply", "html"))
     names = {
         "me_depth.npy", "me_depth.png", "me_depth.json", "me.glb", "me.ply", "me.obj", "me.mtl", "me_texture.png",
+        "me.html",
     }
     assert {path.name for path in written} == {path.name for path in (tmp_path / "out").iterdir()} == names
 

@@ -1,6 +1,12 @@
 """The notebook's widgets: sliders redraw one picture in place, an upload becomes the photo."""
 
+import dataclasses
+import gc
+import html
 import io
+import math
+import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +15,12 @@ from PIL import Image
 
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError
+from facedepth.geometry import depth_to_mesh
+from facedepth.mesh import Mesh
 from facedepth.prediction import Prediction
-from facedepth.viewer import PhotoUpload, explore
+from facedepth.sample import Sample
+from facedepth.viewer import PhotoUpload, explore, show_mesh
+from facedepth.viewer.depth_picture import DepthPicture, View
 
 
 @pytest.fixture
@@ -23,49 +33,197 @@ def prediction() -> Prediction:
     return Prediction(image, values, mask, Camera.from_fov(20, 48, 48), "relief", Crop(0, 0, 48), 48, "bump")
 
 
-def pixels(picture) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture.value)).convert("RGB")).astype(int)
+@pytest.fixture
+def truth(prediction) -> Sample:
+    """The prediction's own depth in another scale, but for a nose 8 units longer."""
+    depth = 1000 * prediction.depth()
+    depth[:, 20:24, 16:20] -= 8
+    return Sample(prediction.image, depth, *[prediction.mask] * 3, prediction.camera, "bump")
 
 
-def test_sliders_redraw_the_one_picture(prediction):
-    view = explore(prediction)
-    picture, depth_range, cut, turn, label = view.children
-    assert "near is warm" in label.value
-    before = pixels(picture)
-    photo, depth_map, mesh = np.split(before, 3, axis=1)
-    assert photo.shape == depth_map.shape == mesh.shape == (320, 320, 3)
+def pixels(view) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(view.children[0].value)).convert("RGB")).astype(int)
 
-    turn.value = -40
-    turned = pixels(picture)
-    np.testing.assert_array_equal(turned[:, :640], before[:, :640])  # photo and depth map stay
-    assert np.abs(turned - before)[:, 640:].max() > 50
 
-    depth_range.value = (depth_range.max / 4, depth_range.max / 2)
-    ranged = pixels(picture)
-    assert np.abs(ranged - turned)[:, 320:640].max() > 50
-    np.testing.assert_array_equal(ranged[:, 640:], turned[:, 640:])
+def controls(view) -> dict:
+    return {control.description: control for box in view.children[1].children for control in box.children}
 
-    cut.value = cut.max / 4
-    shorter = pixels(picture)
-    assert (shorter[:, 640:] == 255).all(axis=2).sum() > (ranged[:, 640:] == 255).all(axis=2).sum()
+
+def depth_pane(view) -> np.ndarray:
+    return pixels(view)[26:366, :340]
+
+
+def beside_pane(view) -> np.ndarray:
+    return pixels(view)[26:366, 360:]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "besides", "depth_changes"),
+    [
+        ("near, far mm", (5, 20), "photo", True), ("colours", "inferno", "photo", True),
+        ("colours", "grey", "photo", True), ("photo over it", 0.8, "photo", True), ("contours", 12, "photo", True),
+        ("smoothing px", 4, "normals", True), ("jumps above °", 50, "photo", True),
+        ("beside it", "normals", "photo", False), ("light around °", 60, "relit clay", False),
+        ("light height °", -60, "relit photo", False), ("profile", "column", "photo", True),
+        ("profile at %", 20, "photo", True),
+    ],
+)
+def test_every_slider_redraws_the_one_picture(prediction, name, value, besides, depth_changes):
+    noisy = prediction.values + 0.004 * torch.randn(prediction.values.shape, generator=torch.manual_seed(0))
+    view = explore(dataclasses.replace(prediction, values=noisy))
+    found = controls(view)
+    found["beside it"].value = besides
+    picture, before = view.children[0], view.children[0].value
+    depth_before = depth_pane(view)
+    control = found[name]
+    first = control.value
+    control.value = value
+    whole_blocks = np.s_[6:334, :336]  # of the JPEG: 8 x 8 pixels that share nothing with their neighbours
+    assert (depth_pane(view)[whole_blocks] != depth_before[whole_blocks]).any() == depth_changes
+    assert picture.value != before
+    control.value = first
+    assert picture.value == before  # nothing stale is left
     assert view.children[0] is picture
-    assert len(view.children) == 5
+    assert len(view.children) == 2
 
 
-def test_a_hundred_moves_do_not_grow_the_widget(prediction):
+def test_near_is_warm_and_the_cut_takes_away(prediction):
     view = explore(prediction)
+    controls(view)["profile"].value = "off"
+    pane = depth_pane(view)
+    peak, rim = pane[170, 120], pane[170, 310]
+    assert peak[0] > peak[2] + 50
+    assert rim[2] > rim[0] + 50
+    extent = controls(view)["near, far mm"].max
+    controls(view)["near, far mm"].value = (0, extent / 2)
+    assert (np.abs(depth_pane(view)[170, 310] - 245) < 6).all()
+    controls(view)["near, far mm"].value = (extent, extent)  # hardly a pixel
+    assert pixels(view).shape == (550, 700, 3)
+
+
+def test_the_error_is_taken_after_the_fit(prediction, truth):
+    view = explore(prediction, truth=truth)
+    assert "error" not in controls(explore(prediction))["beside it"].options
+    controls(view)["beside it"].value = "error"
+    controls(view)["profile"].value = "off"
+    pane = beside_pane(view).sum(axis=2)
+    scale = 340 / 48
+    nose = pane[int(20.5 * scale) : int(23.5 * scale), int(16.5 * scale) : int(19.5 * scale)]
+    assert nose.min() > 2 * np.median(pane[100:250, 200:250])
+
+    drawn = DepthPicture(
+        prediction.image, prediction.depth(), prediction.mask, prediction.camera, truth=2 * prediction.depth() + 3
+    )
+    assert float(drawn._error(0.0)[prediction.mask].max()) < 1e-5
+    inverse = torch.where(prediction.mask, 1 / (2 / prediction.depth().clamp(min=0.1) + 3), 0.0)
+    of_inverse = DepthPicture(
+        prediction.image, prediction.depth(), prediction.mask, prediction.camera, truth=inverse, kind="affine_inverse"
+    )
+    assert float(of_inverse._error(0.0)[prediction.mask].max()) < 1e-5
+
+
+def test_truth_of_another_size_is_refused(prediction, truth):
+    small = truth._replace(depth=truth.depth[:, ::2, ::2])
+    with pytest.raises(InputError, match="truth: expected the subject's size, 48 x 48 pixels, got 24 x 24"):
+        explore(prediction, truth=small)
+
+
+def test_jumps_are_those_that_the_mesh_is_cut_at():
+    depth = torch.ones(1, 20, 20)
+    depth[..., 10:] = 1.2
+    camera = Camera.from_fov(20, 20, 20)
+    whole = torch.ones(1, 20, 20, dtype=torch.bool)
+    drawn = DepthPicture(torch.zeros(3, 20, 20), depth, whole, camera)
+    angle = math.degrees(math.atan(0.2 / 1.1 * float(camera.K[0, 0])))
+    for above, jumps, triangles in ((angle - 0.1, 40, 684), (angle + 0.1, 0, 722)):
+        found = drawn._jumps(View(near=1, far=1.2, max_angle_deg=above))
+        assert found.sum() == jumps
+        assert len(depth_to_mesh(depth, camera, whole, max_angle_deg=above).faces) == triangles
+
+
+def test_a_sample_is_explored_in_its_own_unit(truth):
+    view = explore(truth)
+    low, high = truth.depth[truth.mask].min(), truth.depth[truth.mask].max()
+    assert controls(view)["near, far"].max == pytest.approx(float(high - low))
+
+
+def test_a_large_photo_is_drawn_small_and_in_the_right_place(prediction):
+    large = torch.zeros(3, 600, 800)
+    large[0, 100:500, 300:700] = 1.0
+    y, x = torch.meshgrid(torch.arange(600), torch.arange(800), indexing="ij")
+    values = (((x - 500) / 400) ** 2)[None].float()
+    mask = ((x >= 300) & (x < 700) & (y >= 100) & (y < 500))[None]
+    wide = Prediction(
+        large, values, mask, Camera.from_fov(40, 600, 800), "affine_relief", Crop(300, 100, 400), 128, "wide"
+    )
+    view = explore(wide)
+    controls(view)["profile"].value = "off"
+    assert (np.abs(beside_pane(view) - [254, 0, 0]) < 4).all()  # the crop and nothing else
+    assert pixels(view).shape[1] == 700
+
+
+def test_a_hundred_moves_keep_nothing(prediction):
+    view = explore(prediction)
+    found = controls(view)
+    found["beside it"].value = "relit clay"
     sizes = []
-    for step in range(100):
-        view.children[3].value = 5 * (step % 20) - 50
+
+    def move(step: int) -> None:
+        found["smoothing px"].value = 0.5 * (step % 12)
+        found["light around °"].value = 5 * (step % 30) - 75
+        found["near, far mm"].value = (0, found["near, far mm"].max * (0.5 + 0.005 * (step % 100)))
         sizes.append(len(view.children[0].value))
+
+    for step in range(12):
+        move(step)
+    gc.collect()
+    tracemalloc.start()
+    start, _ = tracemalloc.get_traced_memory()
+    for step in range(100):
+        move(step)
+    gc.collect()
+    end, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert end - start < 500_000
     assert max(sizes) < 2 * min(sizes)
-    assert len(view.children) == 5
+    assert len(view.children) == 2
 
 
-def test_nothing_to_explore_without_a_head(prediction):
-    blind = Prediction(**{**prediction.__dict__, "mask": torch.zeros_like(prediction.mask)})
-    with pytest.raises(InputError, match="bump: the network sees no head"):
-        explore(blind)
+@pytest.mark.parametrize("spoil", ["mask", "nan"])
+def test_nothing_to_explore_is_said_in_the_place_of_the_picture(prediction, truth, spoil):
+    if spoil == "mask":
+        view = explore(dataclasses.replace(prediction, mask=torch.zeros_like(prediction.mask)))
+        assert "bump: the network sees no head" in view.value
+    else:
+        view = explore(truth._replace(depth=torch.full_like(truth.depth, torch.nan)))
+        assert "no pixel has a depth that is finite" in view.value
+
+
+def shown_page(monkeypatch, *subjects, **options) -> str:
+    """The page inside the frame that ``show_mesh`` displays."""
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show_mesh(*subjects, **options)
+    (frame,) = shown
+    (source,) = re.findall(r'<iframe srcdoc="([^"]*)"', frame.data)
+    return html.unescape(source)
+
+
+def test_a_mesh_is_shown_in_a_frame_of_its_own(monkeypatch, prediction, truth):
+    page = shown_page(monkeypatch, prediction, truth, titles=("prediction", "truth"))
+    assert page.startswith("<!doctype html>")
+    assert "<title>prediction | truth</title>" in page
+    assert '"message"' not in page.split('id="meshes">')[1].split("</script>")[0]
+    assert "<title>mesh</title>" in shown_page(monkeypatch, prediction.mesh())
+
+
+def test_where_there_is_no_mesh_the_page_says_why(monkeypatch, prediction, truth):
+    blind = dataclasses.replace(prediction, mask=torch.zeros_like(prediction.mask))
+    assert "the network sees no head" in shown_page(monkeypatch, blind, prediction)
+    nowhere = truth._replace(depth=torch.full_like(truth.depth, torch.nan))
+    assert "expected finite values above 0" in shown_page(monkeypatch, nowhere)
+    empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 2), np.float32))
+    assert "the mesh has no triangle" in shown_page(monkeypatch, empty)
 
 
 @pytest.mark.parametrize("version", [7, 8])

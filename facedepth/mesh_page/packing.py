@@ -33,8 +33,9 @@ def pack_mesh(mesh: Mesh, title: str) -> dict:
     texture, uv = _used_texture(mesh)
     grid = np.rint((mesh.vertices - low) / extent * _STEPS)
     columns = [*grid.T, *np.rint(uv.clip(0, 1) * _STEPS).T]
-    first = mesh.faces[:, 0]
-    corners = [first, mesh.faces[:, 1] - first, mesh.faces[:, 2] - first]
+    # Neighbours after each other: they share vertices that a graphics card, or a browser without one, still holds.
+    faces = mesh.faces[np.argsort(mesh.faces.min(axis=1), kind="stable")]
+    corners = [faces[:, 0], faces[:, 1] - faces[:, 0], faces[:, 2] - faces[:, 0]]
     blob = b"".join(_differences(column, "<u2") for column in columns)
     blob += b"".join(_differences(column, "<u4") for column in corners)
     return {

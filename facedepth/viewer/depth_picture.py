@@ -114,8 +114,7 @@ class DepthPicture:
         return self._kept[name][1]
 
     def _smoothed(self, smooth_px: float) -> Tensor:
-        make = lambda: smooth_depth(self.depth, self.mask, sigma_px=smooth_px)  # noqa: E731
-        return self._keep("smoothed", smooth_px, make)
+        return self._keep("smoothed", smooth_px, lambda: smooth_depth(self.depth, self.mask, sigma_px=smooth_px))
 
     def _normals(self, smooth_px: float) -> np.ndarray:
         """(H, W, 3), x right, y up, z towards the viewer; 0 where unknown."""
@@ -170,8 +169,9 @@ class DepthPicture:
         if view.beside == "photo":
             return self._keep("photo", None, lambda: self._enlarge(self.photo)).copy()
         if view.beside == "normals":
-            make = lambda: colour_normals(self._smoothed(view.smooth_px), self.camera, self.mask)  # noqa: E731
-            return self._enlarge(self._keep("coloured normals", view.smooth_px, make))
+            depth = self._smoothed(view.smooth_px)
+            coloured = self._keep("coloured", view.smooth_px, lambda: colour_normals(depth, self.camera, self.mask))
+            return self._enlarge(coloured)
         if view.beside == "error":
             error = self._error(view.smooth_px)
             return self._enlarge(colour_error(error, self._compared(), greatest=self._greatest_error))
@@ -235,11 +235,8 @@ class DepthPicture:
         strip[bottom, :] = strip[24, :] = (225, 221, 214)
         words, left = [], 0
         for depth, valid, colour, name in maps:
-            length = depth.shape[1 if view.profile == "row" else 2]
-            index = round(view.profile_at * (length - 1))
-            line, known = (
-                grid[0, index] if view.profile == "row" else grid[0, :, index] for grid in (depth.numpy(), valid.numpy())
-            )
+            grids = [grid[0].numpy() if view.profile == "row" else grid[0].numpy().T for grid in (depth, valid)]
+            line, known = (grid[round(view.profile_at * (len(grid) - 1))] for grid in grids)
             x = np.linspace(4, right, len(line))
             y = 24 + (line - near) / max(far - near, 1e-9) * (bottom - 24)
             points = np.stack([x, y], axis=1)
