@@ -75,7 +75,7 @@ def frontal_mean_face(sample: Sample, landmarks: np.ndarray | None) -> Guess | N
         return None
     seen = landmarks[list(LANDMARKS), :2] * np.array(sample.depth.shape[-1:-3:-1])
     vertices, triangles, points = mean_person()
-    turn = UPRIGHT.T.double().numpy()
+    turn = np.array(UPRIGHT).T
     flat = points @ turn.T
     spread = [values - values.mean(axis=0) for values in (seen, flat[:, :2])]
     away = float(sample.camera.K[0, 0]) * np.sqrt((spread[1] ** 2).sum() / (spread[0] ** 2).sum())

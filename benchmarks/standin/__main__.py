@@ -16,10 +16,10 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from facedepth.checks import InputError
-from facedepth.io import atomic_path, write_depth, write_image
-from facedepth.layouts import eg3d_path, write_eg3d_camera, write_eg3d_mask
+from facedepth.io import atomic_path
 from facedepth.synthetic.faces import one_thread
-from facedepth.synthetic.generating import depth_picture
+from facedepth.synthetic.portrait import Portrait
+from facedepth.synthetic.storing import is_stored, settle, store
 
 from .portraits import make_portrait
 from .sources import fetch
@@ -37,6 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         cache = fetch(options.sources)
+        settle(options.out, {"size": options.size, "seed": options.seed})
         for index in tqdm(range(options.count), desc=f"heads -> {options.out}", unit="picture"):
             _write(options.out, options.seed, index, options.size, cache)
         print(f"listed in {_write_manifest(options.out)}")
@@ -47,20 +48,13 @@ def main() -> int:
 
 
 def _write(root: Path, seed: int, index: int, size: int, cache: Path) -> None:
-    """One sample in EG3D's layout; it counts as done once its facts, written last, are there."""
+    """One sample in EG3D's layout, unless it is there already."""
     name = f"head{index:04d}"
-    done = root / "parameters" / f"{name}.json"
-    if done.exists():
+    if is_stored(root, name):
         return
     with one_thread():
         picture, labels, camera, facts = make_portrait(seed, index, size, cache)
-    write_image(eg3d_path(root, "images", name), picture)
-    write_image(eg3d_path(root, "depth128x128", name), depth_picture(labels.depth, labels.mask, camera))
-    write_eg3d_camera(eg3d_path(root, "cam_poses", name), camera, size)
-    write_depth(eg3d_path(root, "depth", name), labels.depth, labels.mask)
-    write_eg3d_mask(eg3d_path(root, "masks", name), labels.head, labels.face)
-    with atomic_path(done) as temporary:
-        temporary.write_text(json.dumps({"name": name, "identity": name} | facts))
+    store(root, name, Portrait(picture, labels, camera), {"identity": name} | facts)
 
 
 def _write_manifest(root: Path) -> Path:
