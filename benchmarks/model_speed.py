@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import partial
 
 import torch
+from tqdm import tqdm
 
 from benchmarks import Need, milliseconds, needs_table
 from facedepth import SyntheticFaces, TrainConfig, create_model, fit, list_models
@@ -103,7 +104,7 @@ def main(*, large: bool = False) -> list[Need]:
         name = "dpt_large" if large else "dpt_tiny"
         works += [partial(tune, name, learns) for learns in LEARNS]
         works += [partial(tune, name, "lora+decoder", frugal=True)]
-    return [_apart(work) for work in works]
+    return [_apart(work) for work in tqdm(works, desc="what models need", leave=False)]
 
 
 if __name__ == "__main__":
