@@ -16,6 +16,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY)
+	@sh .ci/system-packages chromium
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)

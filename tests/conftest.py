@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from chromium import chromium
 
 from facedepth.data import EG3DFaces, rerender
 from facedepth.models import DepthNetwork, create_model
@@ -59,3 +60,10 @@ def tiny_model():
             return create_model("attention_unet", **tiny | options)
 
     return make
+
+
+@pytest.fixture(scope="module")  # not longer: while it runs, no other test can run an event loop
+def browser():
+    """Chromium, or a skipped test."""
+    with chromium() as started:
+        yield started
