@@ -105,6 +105,7 @@ class Prediction:
     def mesh(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
         cut_m: float | None = None, smooth_px: float = 0.0, max_angle_deg: float = 82.0, max_triangles: int = 1_000_000,
+        smooth_outline: bool = True,
     ) -> Mesh:
         """A textured mesh of the head.
 
@@ -113,7 +114,9 @@ class Prediction:
             cut_m: leave out what lies farther than this behind the nearest point.
             smooth_px: strength of the edge-preserving smoothing, in pixels of the network; 0 for none.
             max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``.
+            smooth_outline: False leaves the border's vertices where their pixels are, in steps.
         """
+        outline_px = 1.5 * max(1.0, self.crop.size / self.network_size) if smooth_outline else 0.0
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m)
         mask = self.mask
         if smooth_px > 0:
@@ -122,7 +125,7 @@ class Prediction:
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
             depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
-            greatest_hole=0.005, outline_px=1.5 * max(1.0, self.crop.size / self.network_size),
+            greatest_hole=0.005, outline_px=outline_px,
         )
 
     def points(
