@@ -17,18 +17,19 @@ def test_the_readmes_example_runs(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "data").symlink_to(ROOT / "data")
     subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=170)
-    for name in ("report/metrics.csv", "report/pictures.png", "face.glb", "points.ply"):
+    for name in ("report/metrics.csv", "report/report.html", "face.glb", "points.ply", "face.gif"):
         assert (tmp_path / "outputs" / name).stat().st_size > 0
 
 
 @pytest.mark.slow
-def test_shipped_weights_are_in_what_is_installed(tmp_path):
+def test_shipped_weights_and_the_reports_page_are_in_what_is_installed(tmp_path):
     for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("facedepth", "assets/weights"):
         shutil.copytree(ROOT / name, tmp_path / name)
     build = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", tmp_path / "installed"]
     subprocess.run(build, cwd=tmp_path, check=True)
+    assert (tmp_path / "installed" / "facedepth" / "report.html").is_file()
     script = "import facedepth; print(facedepth.__file__); print(facedepth.load_model('attention_unet').kind)"
     (tmp_path / "elsewhere").mkdir()
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}

@@ -81,34 +81,44 @@ class MeshScene:
             return _with_words(backdrop, "nothing to show")
         side = size * _SUPERSAMPLING
         K, world2cam = self._orbit(math.radians(yaw_deg), math.radians(pitch_deg), side)
-        hits = self._caster.cast_rays(self._caster.create_rays_pinhole(K, world2cam, side, side))
-        hit = np.isfinite(hits["t_hit"].numpy())  # (side, side)
+        box = self._box(K, world2cam, side)
+        rays = self._caster.create_rays_pinhole(K, world2cam, side, side)
+        hits = self._caster.cast_rays(rays[box])
+        hit = np.isfinite(hits["t_hit"].numpy())  # (h, w) of the box
         triangles = self.faces[hits["primitive_ids"].numpy()[hit]]  # (N, 3)
         u, v = hits["primitive_uvs"].numpy()[hit].T
-        weights = np.stack([1 - u - v, u, v], axis=1)[..., None].astype(np.float32)  # (N, 3, 1)
+        weights = np.stack([1 - u - v, u, v], axis=1)  # (N, 3)
 
         towards_eye = -world2cam[2, :3].astype(np.float32)
         outside = hits["primitive_normals"].numpy()[hit] @ towards_eye > 0
         light = self._light(triangles, weights, world2cam, outside)  # (N, 1)
         if textured and self.mesh.texture is not None:
-            colours = self._texture_at((self.mesh.uv[triangles] * weights).sum(axis=1), hit)
+            colours = self._texture_at(_between(self.mesh.uv, triangles, weights), hit, side)
             linear = colours * (1 - _PHOTO_SHADE + _PHOTO_SHADE * light)
         else:
             linear = np.repeat(_CLAY * light, 3, axis=1)
         linear[~outside] *= _INSIDE
-        picture = np.zeros((side, side, 3), np.float32)
-        picture[hit] = 255 * linear.clip(0, 1) ** (1 / 2.2)
-        share = _shrunk(hit[..., None].astype(np.float32), size)
-        return (_shrunk(picture, size) + backdrop * (1 - share)).round().clip(0, 255).astype(np.uint8)
+        picture = np.zeros((side, side, 4), np.float32)  # colour, and whether the mesh is there
+        picture[box][hit] = np.concatenate([255 * linear.clip(0, 1) ** (1 / 2.2), np.ones_like(light)], axis=1)
+        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        return (picture[..., :3] + backdrop * (1 - picture[..., 3:])).round().clip(0, 255).astype(np.uint8)
+
+    def _box(self, K: np.ndarray, world2cam: np.ndarray, side: int) -> tuple[slice, slice]:
+        """The rows and columns of the picture that the mesh may cover."""
+        points = (self.vertices @ world2cam[:3, :3].T + world2cam[:3, 3]) @ K.T
+        pixels = points[:, :2] / points[:, 2:]
+        low, high = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0)) + 1
+        (left, top), (right, bottom) = (edge.clip(0, side).astype(int) for edge in (low, high))
+        return slice(top, bottom), slice(left, right)
 
     def _light(
         self, triangles: np.ndarray, weights: np.ndarray, world2cam: np.ndarray, outside: np.ndarray
     ) -> np.ndarray:
-        """(N, 1) light that falls on points given by triangle corners (N, 3) and their weights (N, 3, 1)."""
-        normals = (self._normals[triangles] * weights).sum(axis=1)
+        """(N, 1) light that falls on points given by triangle corners (N, 3) and their weights (N, 3)."""
+        normals = _between(self._normals, triangles, weights)
         normals = normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
         normals[~outside] *= -1
-        open_sky = (self._open_sky[triangles][..., None] * weights).sum(axis=1)
+        open_sky = _between(self._open_sky[:, None], triangles, weights)
         to_viewer = (world2cam[:3, :3] * [[1], [-1], [-1]]).astype(np.float32)  # OpenCV's rows to right, up, viewer
         in_view = normals @ to_viewer.T
         light = _AMBIENT * (0.75 + 0.25 * in_view[:, 1:2])
@@ -117,9 +127,9 @@ class MeshScene:
             light = light + strength * ((in_view @ unit + _WRAP) / (1 + _WRAP)).clip(0)[:, None] ** 1.3
         return light * open_sky**1.5
 
-    def _texture_at(self, uv: np.ndarray, hit: np.ndarray) -> np.ndarray:
+    def _texture_at(self, uv: np.ndarray, hit: np.ndarray, side: int) -> np.ndarray:
         """(N, 3) linear colours at the texture places (N, 2) of the pixels that were hit."""
-        texture = self._texture_for(hit.shape[0])
+        texture = self._texture_for(side)
         height, width = texture.shape[:2]
         where = np.zeros((*hit.shape, 2), np.float32)
         where[hit] = uv * [width, -height] + [-0.5, height - 0.5]
@@ -199,9 +209,9 @@ def _summed_at_corners(faces: np.ndarray, values: np.ndarray, vertices: int) -> 
     return sums.numpy()
 
 
-def _shrunk(picture: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, C) means of the squares that a picture was supersampled to."""
-    return picture.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, -1).mean(axis=(1, 3))
+def _between(values: np.ndarray, triangles: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(N, C): the vertices' values (V, C) inside triangles, given by their corners (N, 3) and weights (N, 3)."""
+    return sum(weights[:, [corner]] * values[triangles[:, corner]] for corner in range(3))
 
 
 def _backdrop(size: int, background: tuple[int, int]) -> np.ndarray:
