@@ -14,7 +14,8 @@ LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "mesh_page", "geometry", "losses", "metrics", "detection",
     "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films",
     "live", "batches", "scoring", "comparison", "report_page", "evaluation",
-    "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "cli", "__init__",
+    "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "verbs", "cli",
+    "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""

@@ -64,7 +64,7 @@ def test_unknown_kinds_and_losses():
         Objective("stereo", "relief", WEIGHTS)
     with pytest.raises(InputError, match="may train relief or affine_relief or affine_inverse, not 'depth'"):
         Objective("metric", "depth", WEIGHTS)
-    with pytest.raises(InputError, match="loss: expected one of default, ssi, got 'l2'"):
+    with pytest.raises(InputError, match="loss: expected one of default, ssi, by_kind, got 'l2'"):
         Objective("metric", "relief", WEIGHTS, loss="l2")
     with pytest.raises(InputError, match="a relief knows its scale"):
         Objective("metric", "relief", WEIGHTS, loss="ssi")

@@ -1,0 +1,185 @@
+"""What each verb of the ``facedepth`` command does with its options: one call of the library, and a line of print."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from .checks import InputError
+
+DATA_HELP = (
+    "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
+    "(images/, depths/, maybe masks/; see --unit and --fov)"
+)
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """``facedepth demo``."""
+    from . import demo
+
+    demo.run_demo(options.out)
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """``facedepth predict``."""
+    from .io import list_images, refuse_existing
+    from .models import load_model
+    from .prediction import check_formats, predict
+
+    photos, formats = list_images(options.photos), options.format.split(",")
+    check_formats(formats)
+    model = load_model(options.model, kind=options.kind, device=options.device)
+    failed = []
+    for photo in photos:
+        try:
+            refuse_existing([Path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
+            face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
+            written = face.save(options.out, formats=formats, z_scale=options.z_scale, overwrite=options.overwrite)
+        except InputError as error:
+            failed.append(str(error))
+            continue
+        print(f"{photo} -> {', '.join(str(path) for path in written)}")
+    if failed:
+        raise InputError("\n  ".join([f"{len(failed)} of {len(photos)} pictures failed:", *failed]))
+
+
+def run_turntable(options: argparse.Namespace) -> None:
+    """``facedepth turntable``."""
+    from .films import refuse_film, turntable
+    from .models import load_model
+    from .prediction import predict
+
+    refuse_film(options.out, options.overwrite)  # before the work
+    face = predict(load_model(options.model, kind=options.kind), options.photo)
+    film = turntable(face, options.out, size=options.size, textured=not options.clay, overwrite=options.overwrite)
+    print(f"{options.photo} -> {film}")
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """``facedepth train``."""
+    from .data import split
+    from .models import add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
+    from .training import TrainConfig, fit
+
+    allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
+    settings = _assignments(options.set, allowed)
+    make_config = TrainConfig.finetune if options.finetune else TrainConfig
+    config = make_config(out=options.out, resume=options.resume, **settings)
+    model_options = _assignments(options.option, None)
+    named = options.model in list_models()
+    new = named and not (options.finetune and has_weights(options.model))
+    model = None if new else load_model(options.model, kind=None if named else options.kind)
+    if model_options and not new:
+        raise InputError("--option: only where a model starts from random weights; trained ones bring their options")
+    if options.kind and named:
+        raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
+    if options.encoder and not new:
+        raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
+    if model is None:
+        try:
+            model = create_model(options.model, **model_options)
+        except TypeError as error:
+            raise InputError(f"--option: {error}") from None
+    if options.encoder:
+        load_encoder(model, options.encoder)
+    if options.head_mask:
+        add_head_mask(model)
+    data = _data(options, config.input_size or model.input_size)
+    if named and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
+        config = replace(config, target_kind="affine_relief")  # all that such data can teach
+    train, val = split(data, val=options.val, seed=config.seed)
+    fit(model, train, val, config)
+    print(f"best model: {Path(options.out) / 'best.safetensors'}")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """``facedepth evaluate``."""
+    from .data import split
+    from .evaluation import REPORT_FILES, evaluate
+    from .io import refuse_existing
+    from .models import load_model
+
+    refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
+    model = load_model(options.model, kind=options.kind, device=options.device)
+    data = _data(options, model.input_size)
+    if options.val is not None:
+        _, data = split(data, val=options.val, seed=options.seed)
+    report = evaluate(model, data, region=options.region, align=options.align)
+    print(report)
+    print("written:", ", ".join(str(path) for path in report.save(options.out, overwrite=options.overwrite)))
+
+
+def run_rerender(options: argparse.Namespace) -> None:
+    """``facedepth rerender``."""
+    from .data import rerender
+
+    written = rerender(options.root, size=options.size, grid=options.grid, overwrite=options.overwrite)
+    print(f"{len(written)} depth maps written to {Path(options.root) / 'depth'}")
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    """``facedepth generate``."""
+    from .synthetic import generate
+
+    part, slash, parts = options.shard.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit()):
+        raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
+    manifest = generate(
+        options.out, options.count, size=options.size, seed=options.seed, views_per_identity=options.views,
+        shard=(int(part), int(parts)), photographs=options.backgrounds, workers=options.workers,
+    )
+    print(f"listed in {manifest}")
+
+
+def run_models(options: argparse.Namespace) -> None:
+    """``facedepth models``."""
+    from .models import MODELS
+
+    for name, entry in sorted(MODELS.items()):
+        print(f"{name}: {entry.about} ({entry.millions:.1f} M parameters, says {entry.defaults()['kind']})")
+        print(f"  licence: {entry.licence}\n  weights: {entry.weights}")
+        if entry.url:
+            print(f"  fetched from: {entry.url}")
+
+
+def _data(options: argparse.Namespace, model_size: int):
+    """The data set that --data names."""
+    from .data import EG3DFaces, PairedFolder
+
+    kind, _, folder = options.data.partition(":")
+    size = options.size or model_size
+    if kind in ("eg3d", "eg3d-8bit") and folder:
+        depth_kind = "affine" if kind == "eg3d-8bit" else None
+        return EG3DFaces(folder, size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
+    if kind == "paired" and folder:
+        if options.fov is None:
+            raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
+        root = Path(folder)
+        masks = root / "masks" if (root / "masks").is_dir() else None
+        unit = _literal(options.unit)
+        return PairedFolder(
+            root / "images", root / "depths", masks, camera=options.fov, unit=unit, size=size, skip_bad=options.skip_bad
+        )
+    raise InputError(f"--data: expected {DATA_HELP}; got {options.data!r}")
+
+
+def _assignments(pairs: Sequence[str], allowed: set[str] | None) -> dict:
+    """key=value pairs as a dictionary; values are Python literals where they are, else strings."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or (allowed is not None and key not in allowed):
+            choice = f"; known keys: {', '.join(sorted(allowed))}" if allowed is not None else ""
+            raise InputError(f"expected KEY=VALUE, got {pair!r}{choice}")
+        found[key] = _literal(value)
+    return found
+
+
+def _literal(text: str):
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text
