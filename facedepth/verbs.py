@@ -71,7 +71,7 @@ def run_train(options: argparse.Namespace) -> None:
     model_options = _assignments(options.option, None)
     named = options.model in list_models()
     new = named and not (options.finetune and has_weights(options.model))
-    model = None if new else load_model(options.model, kind=None if named else options.kind)
+    model = None if named else load_model(options.model, kind=options.kind)  # what is wrong with a file, first
     if model_options and not new:
         raise InputError("--option: only where a model starts from random weights; trained ones bring their options")
     if options.kind and named:
@@ -80,7 +80,7 @@ def run_train(options: argparse.Namespace) -> None:
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     if model is None:
         try:
-            model = create_model(options.model, **model_options)
+            model = create_model(options.model, **model_options) if new else load_model(options.model)
         except TypeError as error:
             raise InputError(f"--option: {error}") from None
     if options.encoder:
