@@ -13,6 +13,7 @@ import facedepth as fd
 from facedepth.demo import PHOTO, SAMPLE_SET, face_maps, portrait_sheet
 from facedepth.figures import STUDIO, render_mesh, sheet
 from facedepth.io import write_image
+from facedepth.models import BEST
 
 ASSETS = Path(__file__).parent
 
@@ -30,7 +31,7 @@ def faces_strip(model) -> list:
 
 
 def main() -> None:
-    model = fd.load_model("attention_unet")
+    model = fd.load_model(BEST)
     portrait = fd.predict(model, PHOTO)
     write_image(ASSETS / "demo.png", portrait_sheet(portrait))
     write_image(ASSETS / "faces.jpg", sheet(faces_strip(model)))

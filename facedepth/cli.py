@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .checks import InputError
 from .depth import KINDS
+from .models import BEST
 from .verbs import (
     DATA_HELP,
     run_demo,
@@ -143,7 +144,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="attention_unet",
+    parser.add_argument("--model", default=BEST,
                         help="a model whose weights are shipped or fetched (see `facedepth models`), or a "
                         ".safetensors, .pt or .pth file (default: %(default)s)")
     _add_kind(parser)

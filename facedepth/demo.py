@@ -12,7 +12,7 @@ from .data import EG3DFaces
 from .evaluation import evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
 from .io import image_to_uint8, write_image
-from .models import load_model
+from .models import BEST, load_model
 from .prediction import Prediction, predict
 
 REPOSITORY = Path(__file__).parent.parent
@@ -21,7 +21,7 @@ SAMPLE_SET = REPOSITORY / "data" / "sample"
 
 
 def run_demo(out: str | Path) -> Path:
-    """Predict a photo with the shipped Attention-UNet, score it on the sample faces, write depth, meshes, pictures.
+    """Predict a photo with the best shipped weights, score it on the sample faces, write depth, meshes, pictures.
 
     Args:
         out: folder; the files of an earlier demo there are replaced, others are not touched.
@@ -36,7 +36,7 @@ def run_demo(out: str | Path) -> Path:
         if not needed.exists():
             raise InputError(f"{needed}: not there; clone the repository and run the demo from the clone")
     out = Path(out)
-    model = load_model("attention_unet")
+    model = load_model(BEST)
     report = evaluate(model, EG3DFaces(SAMPLE_SET))
     print(f"{report}\n")
     face = predict(model, PHOTO)

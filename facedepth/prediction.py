@@ -34,7 +34,7 @@ _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, i
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 
-_GREATEST_HOLE = 0.005  # of the head's area: what is torn between an ear and the hair is closed
+_GREATEST_HOLE = 0.015  # of the head's area: what is torn between an ear and the hair is closed
 
 @dataclass(frozen=True)
 class Prediction:

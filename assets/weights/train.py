@@ -15,7 +15,7 @@ from pathlib import Path
 
 import facedepth as fd
 
-FACES, SEED, FACE_SIZE = 6000, 101, 256
+FACES, SEED, FACE_SIZE = 4066, 101, 256
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Recipe:
 
 RECIPES = {
     "face_small": Recipe(
-        options={"features": 48},
-        stages=(Stage(128, 3400, 6, 2e-3), Stage(192, FACES, 5, 1.5e-3), Stage(256, FACES, 2, 5e-4)),
+        options={},
+        stages=(Stage(128, 3400, 6, 2e-3), Stage(192, FACES, 4, 1.2e-3), Stage(256, FACES, 2, 7e-4)),
     ),
 }
 LOSS = fd.LossWeights(normal=2.0)

@@ -18,6 +18,9 @@ _PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "weights", _PACKAGE.parent / "assets" / "weights")
 """Where shipped weights lie, ``<name>.safetensors`` each with a model card beside it: installed, and in a clone."""
 
+BEST = "face_small"
+"""The shipped weights to take where nothing else is said: those with the least error on faces they have not seen."""
+
 _MIDAS = "https://github.com/isl-org/MiDaS/releases/download"
 _DEPTH_ANYTHING = "https://huggingface.co/depth-anything/Depth-Anything-V2"
 
@@ -118,13 +121,13 @@ MODELS = {
     ),
     "face_small": ModelEntry(
         MidasSmall,
-        about="small and quick, made for training on faces",
-        millions=12.8,
-        licence="MIT (code)",
-        weights="train it; load_encoder gives it a start",
+        about="a pretrained encoder and a light decoder, small and quick, made for faces",
+        millions=8.8,
+        licence="MIT (shipped weights; their encoder started from EfficientNet-Lite0's, Apache-2.0)",
+        weights="shipped; or train it, load_encoder gives it a start",
         options={
-            "encoder": "tf_efficientnet_lite0", "head_mask": True, "non_negative": False, "kind": "relief",
-            **_HALF,  # as the ImageNet weights that load_encoder takes were trained
+            "encoder": "tf_efficientnet_lite0", "features": 48, "head_mask": True, "non_negative": False,
+            "kind": "relief", **_HALF,  # as the ImageNet weights that load_encoder takes were trained
         },
     ),
     "midas_small": ModelEntry(
