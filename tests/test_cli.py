@@ -122,7 +122,8 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
     assert "already there" in err
     again = ["predict", photo, "-o", faces, "--model", model, "--crop", "none", "--overwrite"]
     assert run(*again, "--z-scale", 2)[0] == 0
-    np.testing.assert_allclose(np.load(faces / "seed0001_depth.npy"), 2 * depth - middle, rtol=1e-4)
+    doubled = (2 * depth - middle).clip(middle / 2, 2 * middle)
+    np.testing.assert_allclose(np.load(faces / "seed0001_depth.npy"), doubled, rtol=1e-4)
 
 
 def test_train_goes_on_from_a_checkpoint(run, tmp_path, paired, weights):
