@@ -62,7 +62,7 @@ def beside_pane(view) -> np.ndarray:
     [
         ("near, far mm", (5, 20), "photo", True), ("colours", "inferno", "photo", True),
         ("colours", "grey", "photo", True), ("photo over it", 0.8, "photo", True), ("contours", 12, "photo", True),
-        ("smoothing px", 4, "normals", True), ("jumps above °", 50, "photo", True),
+        ("smoothing px", 4, "normals", True), ("jump angle °", 50, "photo", True),
         ("beside it", "normals", "photo", False), ("light around °", 60, "relit clay", False),
         ("light height °", -60, "relit photo", False), ("profile", "column", "photo", True),
         ("profile at %", 20, "photo", True),
