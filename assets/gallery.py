@@ -1,6 +1,7 @@
 """The README's pictures, made by the shipped weights: run it again when they change (``make gallery``).
 
     demo.png        a portrait, its depth and normals, and the mesh from five sides
+    hopper.jpg      the same of Rear Admiral Grace Hopper (US Navy, public domain), whose portrait comes with matplotlib
     faces.jpg       sample faces, each with its depth, its normals and its mesh
     turntable.gif   the portrait's mesh, turning
 """
@@ -8,6 +9,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+
+from matplotlib.cbook import get_sample_data
 
 import facedepth as fd
 from facedepth.demo import PHOTO, SAMPLE_SET, face_maps, portrait_sheet
@@ -34,9 +37,11 @@ def main() -> None:
     model = fd.load_model(BEST)
     portrait = fd.predict(model, PHOTO)
     write_image(ASSETS / "demo.png", portrait_sheet(portrait))
+    hopper = fd.predict(model, get_sample_data("grace_hopper.jpg", asfileobj=False))
+    write_image(ASSETS / "hopper.jpg", portrait_sheet(hopper))
     write_image(ASSETS / "faces.jpg", sheet(faces_strip(model)))
     fd.turntable(portrait, ASSETS / "turntable.gif", size=320, seconds=3, frames_per_s=16, overwrite=True)
-    for name in ("demo.png", "faces.jpg", "turntable.gif"):
+    for name in ("demo.png", "hopper.jpg", "faces.jpg", "turntable.gif"):
         print(f"{name}: {(ASSETS / name).stat().st_size / 1e6:.2f} MB")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import facedepth as fd
+from facedepth.data import Part
 
 FACES, SEED, FACE_SIZE = 4066, 101, 256
 
@@ -55,7 +56,7 @@ def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: floa
     for number, stage in enumerate(recipe.stages):
         count = max(8, round(stage.faces * scale))
         fd.generate(data, count, size=FACE_SIZE, seed=SEED, workers=workers)
-        faces = fd.EG3DFaces(data, size=FACE_SIZE)
+        faces = Part(fd.EG3DFaces(data, size=FACE_SIZE), range(count))  # a later stage may have added some
         kept, val = fd.split(faces, val=0.04)
         config = fd.TrainConfig(
             out=str(out / f"stage{number}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,

@@ -1,0 +1,40 @@
+"""The command that makes the shipped weights, from end to end at a hundredth of its scale."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from facedepth.models import BEST, load_model
+
+RECIPE = Path(__file__).parents[1] / "assets" / "weights" / "train.py"
+
+
+def run_recipe(monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    runpy.run_path(str(RECIPE), run_name="__main__")
+
+
+@pytest.mark.slow
+def test_the_recipe_makes_a_checkpoint_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    command = (BEST, "-o", tmp_path / "out", "--data", tmp_path / "faces", "--scale", 0.01, "--workers", 0)
+    run_recipe(monkeypatch, *command)
+    made = tmp_path / "out" / f"{BEST}.safetensors"
+    model = load_model(made, device="cpu")
+    assert (model.kind, model.input_size) == ("relief", 256)
+    assert made.stat().st_size < 20e6
+    assert len(list((tmp_path / "faces" / "images").iterdir())) == 41
+    histories = [path.read_text() for path in sorted((tmp_path / "out").glob("*/history.csv"))]
+    assert [len(text.splitlines()) - 1 for text in histories] == [6, 4, 2]
+    before = made.read_bytes()
+    run_recipe(monkeypatch, *command)  # nothing is left to do
+    assert made.read_bytes() == before
+
+
+def test_the_shipped_weights_are_what_the_recipe_makes():
+    recipe = runpy.run_path(str(RECIPE))["RECIPES"][BEST]
+    model = load_model(BEST, device="cpu")
+    assert model.input_size == recipe.stages[-1].size
+    assert {key: model.options[key] for key in recipe.options} == recipe.options
+    assert "licence" in model.info
