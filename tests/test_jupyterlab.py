@@ -20,10 +20,7 @@ def jupyter(tmp_path_factory):
     """Address of a JupyterLab of our own, with a notebook that explores the bump."""
     pytest.importorskip("jupyterlab", reason="needs jupyterlab: pip install '.[dev]'")
     root = tmp_path_factory.mktemp("jupyter")
-    cell = (
-        f"import sys; sys.path[:0] = {[str(ROOT), str(Path(__file__).parent)]}\n"
-        "from test_browser import bump\nimport facedepth as fd\nfd.explore(bump())"
-    )
+    cell = "from test_browser import bump\nimport facedepth as fd\nfd.explore(bump())"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else it asks for one
     cells = [nbformat.v4.new_code_cell(cell)]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -31,14 +28,15 @@ def jupyter(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folders = {f"JUPYTER_{name}_DIR": str(root / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    settings = {f"JUPYTER_{name}_DIR": str(root / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    settings["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])  # the kernel's, too
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
         "--IdentityProvider.token=", f"--notebook-dir={root}", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
         "jupyterlab.NeverCheckForUpdate",
     ]
     with (root / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | folders)
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | settings)
     yield f"http://127.0.0.1:{port}", root / "log.txt"
     server.terminate()
     server.wait(30)
@@ -51,6 +49,8 @@ def test_a_slider_dragged_in_jupyterlab_redraws_the_one_picture(browser, jupyter
         if "is running at" in log.read_text():
             break
         page.wait_for_timeout(1000)
+    dialog = page.locator("dialog.jp-Dialog")  # a slow start may make JupyterLab ask about the kernel
+    page.add_locator_handler(dialog, lambda: dialog.locator("button.jp-mod-accept").click())
     page.goto(f"{address}/lab/tree/explore.ipynb")
     page.locator(".jp-Notebook .jp-CodeCell").wait_for(timeout=60_000)
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").click()
