@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | bench | gallery: each makes .venv first; the second time that takes a second.
+# make demo | test | test-slow | test-lab | lint | bench | gallery: each makes .venv first, in a second after the first time.
 #
 # Written for Debian and Ubuntu; for macOS too, but untested there. Needs Python >= 3.10 and make, nothing else.
 
@@ -7,17 +7,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench gallery address clean
+.PHONY: demo test test-slow test-lab lint bench gallery address clean
 
 demo: $(READY)
 	$(BIN)/facedepth demo -o outputs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not lab"
 
 test-slow: $(READY)
 	@sh .ci/system-packages chromium
 	$(BIN)/python -m pytest -m slow
+
+test-lab: $(READY)
+	@sh .ci/system-packages chromium
+	$(BIN)/python -m pytest -m lab
 
 lint: $(READY)
 	$(BIN)/ruff check .

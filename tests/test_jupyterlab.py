@@ -1,6 +1,7 @@
 """``explore`` in a JupyterLab of our own, dragged in a real browser."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from chromium import keep_screenshot
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,14 @@ def jupyter(tmp_path_factory):
         "jupyterlab.NeverCheckForUpdate",
     ]
     with (root / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | settings)
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | settings, start_new_session=True)
     yield f"http://127.0.0.1:{port}", root / "log.txt"
     server.terminate()
-    server.wait(30)
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:  # it waits for a kernel that is not listening
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def test_a_slider_dragged_in_jupyterlab_redraws_the_one_picture(browser, jupyter):
@@ -50,7 +55,7 @@ def test_a_slider_dragged_in_jupyterlab_redraws_the_one_picture(browser, jupyter
             break
         page.wait_for_timeout(1000)
     dialog = page.locator("dialog.jp-Dialog")  # a slow start may make JupyterLab ask about the kernel
-    page.add_locator_handler(dialog, lambda: dialog.locator("button.jp-mod-accept").click())
+    page.add_locator_handler(dialog, lambda: page.keyboard.press("Enter"), no_wait_after=True)
     page.goto(f"{address}/lab/tree/explore.ipynb")
     page.locator(".jp-Notebook .jp-CodeCell").wait_for(timeout=60_000)
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").click()
