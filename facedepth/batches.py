@@ -70,7 +70,7 @@ def augmentation(strength: float, size: int) -> Compose:
     """The random transform of training, by its strength from 0 (none) to 1, to pictures of ``size`` x ``size``."""
     if strength == 0:
         return Compose((Resize(size),))
-    crop = RandomCrop((1 - 0.5 * strength, 1 + 0.7 * strength))  # faces are not always framed by the rule
+    crop = RandomCrop((1 - 0.35 * strength, 1 + 0.5 * strength))  # faces are not always framed by the rule
     # Colour and noise come last: they are meant at the size the network sees.
     return Compose((crop, RandomFlip(), Resize(size), Photometric(strength)))
 

@@ -193,7 +193,8 @@ class RandomFlip:
 class Photometric:
     """Change light and picture quality as cameras, apps and messengers do; depth and camera stay.
 
-    Brightness, contrast, saturation, hue and gamma always; grey, blur, noise and JPEG now and then.
+    Brightness, contrast, saturation, hue and gamma always; patches of another colour or brightness (shadows, paint,
+    make-up, what the pictures trained on never show), grey, blur, noise and JPEG now and then.
 
     Args:
         strength: 0 leaves the image as it is, 1 is the strongest that still looks like a photo.
@@ -209,6 +210,7 @@ class Photometric:
             [
                 v2.ColorJitter(0.4 * strength, 0.4 * strength, 0.4 * strength, 0.06 * strength),
                 v2.Lambda(self._gamma),
+                v2.RandomApply([v2.Lambda(self._patches)], p=0.6 * strength),
                 v2.RandomGrayscale(p=0.1 * strength),
                 v2.RandomApply([v2.GaussianBlur(5, (0.1, 0.1 + 1.5 * strength))], p=0.3 * strength),
                 v2.RandomApply([v2.Lambda(self._noise)], p=0.5 * strength),
@@ -217,10 +219,21 @@ class Photometric:
         )
 
     def __call__(self, sample: Sample) -> Sample:
-        return sample._replace(image=self._steps(sample.image)) if self.strength else sample
+        if not self.strength:
+            return sample
+        return sample._replace(image=self._steps(sample.image).clamp(0, 1))  # a blur may round beyond
 
     def _gamma(self, image: Tensor) -> Tensor:
         return image ** 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength)
+
+    def _patches(self, image: Tensor) -> Tensor:
+        """Where a random field is high, mix in the picture's brightness in another tint; edges from soft to hard."""
+        cells = int(torch.randint(2, 13, ()))
+        field = F.interpolate(torch.randn(1, 1, cells, cells), image.shape[-2:], mode="bicubic")[0]
+        share = torch.sigmoid(20 ** _uniform(0.0, 1.0) * field) * _uniform(0.2, 0.2 + 0.7 * self.strength)
+        tint = _uniform(0.3, 1.5) + _uniform(0.0, 0.6) * torch.randn(3, 1, 1)
+        painted = image.mean(dim=0, keepdim=True) * tint.clamp(0, 2).to(image)
+        return torch.lerp(image, painted, share.to(image)).clamp(0, 1)
 
     def _jpeg(self, image: Tensor) -> Tensor:
         quality = round(_uniform(95 - 60 * self.strength, 95))
