@@ -104,9 +104,11 @@ def _lights(rng: np.random.Generator, size: int) -> np.ndarray:
     picture = _gradient(rng, size) * 0.15
     for _ in range(rng.integers(8, 45)):
         disc = np.zeros((size, size), dtype=np.float32)
-        centre = (int(rng.uniform(0, size)), int(rng.uniform(0, size)))
-        cv2.circle(disc, centre, int(rng.uniform(0.008, 0.05) * size) + 1, 1.0, -1, cv2.LINE_AA)
-        picture = picture + disc[..., None] * _colour(rng) * rng.uniform(0.3, 2.5)
+        x, y = (int(rng.uniform(0, size)), int(rng.uniform(0, size)))
+        radius = int(rng.uniform(0.008, 0.05) * size) + 1
+        cv2.circle(disc, (x, y), radius, 1.0, -1, cv2.LINE_AA)
+        around = tuple(slice(max(middle - radius - 2, 0), middle + radius + 3) for middle in (y, x))
+        picture[around] += disc[around][..., None] * _colour(rng) * rng.uniform(0.3, 2.5)
     return picture
 
 

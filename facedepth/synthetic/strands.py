@@ -138,41 +138,42 @@ def splat(
     strand, step = (visible[:, 1:] | visible[:, :-1]).nonzero(as_tuple=True)
 
     opacity = (strands.width_m * camera.K[0, 0] / z).clamp(max=1.0)
-    values = torch.cat([x[..., None], y[..., None], z[..., None], opacity[..., None], colour], dim=-1)  # (N, K, 7)
-    start, end = values[strand, step], values[strand, step + 1]
-    change = end - start
+    values = torch.cat([x[..., None], y[..., None], z[..., None], opacity[..., None], colour], dim=-1).flatten(0, 1)
+    first = strand * x.shape[1] + step
+    start = values.index_select(0, first)  # (S, 7); faster than indexing, here and below
+    change = values.index_select(0, first + 1) - start
     steep = change[:, 1].abs() > change[:, 0].abs()
     pieces = torch.maximum(change[:, 0].abs(), change[:, 1].abs()).ceil().clamp(1, 2 * max(height, width)).long()
     owner = torch.repeat_interleave(torch.arange(len(pieces)), pieces)
-    nth = torch.arange(len(owner)) - (pieces.cumsum(0) - pieces)[owner]
-    fraction = (nth + 0.5) / pieces[owner]
-    drawn = start[owner] + fraction[:, None] * change[owner]
-    steep = steep[owner]
-    major, minor = torch.where(steep, drawn[:, 1], drawn[:, 0]), torch.where(steep, drawn[:, 0], drawn[:, 1])
+    nth = torch.arange(len(owner)) - (pieces.cumsum(0) - pieces).index_select(0, owner)
+    fraction = (nth + 0.5) / pieces.index_select(0, owner)
+    drawn = start.index_select(0, owner) + fraction[:, None] * change.index_select(0, owner)
+    steep = steep.index_select(0, owner)
+    x, y, depth, alpha = drawn[:, :4].T.contiguous()
+    major, minor = torch.where(steep, y, x), torch.where(steep, x, y)
     major, low = major.floor().long(), (minor - 0.5).floor()
     share = minor - 0.5 - low
     low = low.long()
 
-    pixels, alphas, rows = [], [], []
+    places, alphas, rows = [], [], []
     for offset, weight in ((0, 1 - share), (1, share)):
         column = torch.where(steep, low + offset, major)
         row = torch.where(steep, major, low + offset)
         kept = ((column >= 0) & (column < width) & (row >= 0) & (row < height)).nonzero()[:, 0]
-        place = row[kept] * width + column[kept]
-        shown = drawn[kept, 2] < behind[place] + 5e-4
-        kept, place = kept[shown], place[shown]
-        pixels.append(place)
-        alphas.append(drawn[kept, 3] * weight[kept])
+        place = row.index_select(0, kept) * width + column.index_select(0, kept)
+        shown = (depth.index_select(0, kept) < behind.index_select(0, place) + 5e-4).nonzero()[:, 0]
+        kept = kept.index_select(0, shown)
+        places.append(place.index_select(0, shown))
+        alphas.append((alpha * weight).index_select(0, kept))
         rows.append(kept)
-    place, alpha, row = torch.cat(pixels), torch.cat(alphas).clamp(0, 0.98), torch.cat(rows)
+    place, alpha, row = torch.cat(places), torch.cat(alphas).clamp(0, 0.98), torch.cat(rows)
 
-    depth = drawn[row, 2]
+    depth = depth.index_select(0, row)
     count = height * width
     front = torch.full((count,), torch.inf).scatter_reduce_(0, place, depth, "amin")
     blocked = torch.zeros(count).scatter_add_(0, place, torch.log1p(-alpha))
-    share = alpha * torch.exp((front[place] - depth) / LAYER_M)
-    mixed = torch.zeros(count, 5).index_add_(
-        0, place, torch.cat([drawn[row, 4:], depth[:, None], torch.ones_like(depth)[:, None]], dim=1) * share[:, None]
-    )
+    share = alpha * torch.exp((front.index_select(0, place) - depth) / LAYER_M)
+    columns = [drawn[:, 4:].index_select(0, row), depth[:, None], torch.ones_like(depth)[:, None]]
+    mixed = torch.zeros(count, 5).index_add_(0, place, torch.cat(columns, dim=1) * share[:, None])
     mixed = mixed[:, :4] / mixed[:, 4:].clamp(min=1e-9)
     return mixed[:, :3], 1 - torch.exp(blocked), mixed[:, 3]

@@ -104,6 +104,7 @@ def arriving_light(
     pattern makes the half-shadow. In skin the edge of a shadow is red and wide.
     """
     result = []
+    smoother = _Smoother(pixel, share, quiet, size, reaches=(1, max(int(0.0022 / pixel_m), 1)))
     row, column = pixel // size, pixel % size
     place = (row % 4) * 4 + column % 4
     place = torch.where(quiet, place, (place + 5 * torch.arange(len(pixel))) % 16)  # points that share a pixel differ
@@ -119,17 +120,27 @@ def arriving_light(
         lit[facing] = scene.lit(start, unit(towards + aim[facing])).float()
         if hair:
             lit = lit * hair[lamp].transmittance(points, depth_m=0.007)
-        narrow = _smoothed(lit, pixel, share, quiet, size, 1)
-        wide = _smoothed(lit, pixel, share, quiet, size, max(int(0.0022 / pixel_m), 1))
+        narrow, wide = smoother(lit)
         result.append(torch.stack([narrow + 0.6 * (wide - narrow) * seep, narrow, narrow], dim=1))
     return torch.stack(result)
 
 
-def _smoothed(values: Tensor, pixel: Tensor, share: Tensor, quiet: Tensor, size: int, reach: int) -> Tensor:
-    """Average of the points' values over a 4 x 4 block, then over ``reach``, for points alone in their pixel."""
-    total = torch.zeros(2, size * size)
-    total[0].index_add_(0, pixel, values * share)
-    total[1].index_add_(0, pixel, share)
-    blurred = box_blur(box_blur(total.view(1, 2, size, size), 4), 2 * reach + 1)
-    mean = (blurred[0, 0] / blurred[0, 1].clamp(min=1e-6)).flatten()
-    return torch.where(quiet, mean[pixel], values)
+class _Smoother:
+    """Averages the points' values over a 4 x 4 block, then over each of the ``reaches``, for points alone in a pixel."""
+
+    def __init__(self, pixel: Tensor, share: Tensor, quiet: Tensor, size: int, reaches: tuple[int, ...]) -> None:
+        self._pixel, self._share, self._quiet, self._size, self._reaches = pixel, share, quiet, size, reaches
+        self._weights = {reach: blurred.clamp(min=1e-6) for reach, blurred in self._blurred(share).items()}
+
+    def __call__(self, values: Tensor) -> list[Tensor]:
+        """Values (N,), once for every reach."""
+        means = {
+            reach: (blurred / self._weights[reach]).flatten()[self._pixel]
+            for reach, blurred in self._blurred(values * self._share).items()
+        }
+        return [torch.where(self._quiet, means[reach], values) for reach in self._reaches]
+
+    def _blurred(self, values: Tensor) -> dict[int, Tensor]:
+        total = torch.zeros(self._size**2).index_add_(0, self._pixel, values).view(1, 1, self._size, self._size)
+        blocks = box_blur(total, 4)
+        return {reach: box_blur(blocks, 2 * reach + 1) for reach in set(self._reaches)}
