@@ -154,7 +154,8 @@ def test_the_kit_agrees_with_the_published_files():
 
 @pytest.mark.slow
 def test_people_vary_as_people_do():
-    """Eye distance, and depth spread over 200 neutral people, within 20 % of what was found to look like people."""
+    """600 neutral people: eye distance like grown-ups' (Dodgson 2004: 63.4 +- 3.8 mm), depth spread within 20 % of what
+    was found to look like people."""
     kit = load_kit()
     centres, depths = [], []
     left, right = template_eye_centres()
@@ -164,10 +165,10 @@ def test_people_vary_as_people_do():
     front = kit.template[:, 1] < -0.06
     for name, (mark_x, mark_z) in marks.items():
         index[name] = int(torch.where(front, (x - mark_x) ** 2 + (z - mark_z) ** 2, 9.0).argmin())
-    for person in range(200):
-        body = draw_body(np.random.default_rng([77, person]), kit)
+    for person in range(600):
+        body = draw_body(np.random.default_rng([1, person]), kit)
         neutral = shape_coefficients(kit, body.phenotype, body.local, {})
-        vertices = deform(kit, neutral[None], pose_rotations()[None])[0][0]
+        vertices = deform(kit, neutral[None], pose_rotations()[None], body.warp)[0][0]
         parts = [kit.quad_part == PARTS.index(name) for name in ("left_eye", "right_eye")]
         eyes = [vertices[kit.quads[part].unique()].mean(0) for part in parts]
         centres.append(float((eyes[0] - eyes[1]).norm()))
@@ -175,7 +176,7 @@ def test_people_vary_as_people_do():
         depths.append([float(vertices[i, 1] - middle) for i in index.values()])
     distance_mm = 1000 * np.array(centres)
     assert distance_mm.mean() == pytest.approx(61.7, abs=1.0)
-    assert distance_mm.std() == pytest.approx(3.2, rel=0.2)
+    assert distance_mm.std() == pytest.approx(3.8, rel=0.2)
     assert float((left - right).norm()) == pytest.approx(0.0616, abs=0.003)
     spread_mm = dict(zip(index, 1000 * np.std(depths, axis=0), strict=True))
     assert spread_mm == pytest.approx({"nose": 4.9, "chin": 5.6, "cheek": 2.1, "jaw": 6.3}, rel=0.2)

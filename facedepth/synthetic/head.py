@@ -6,6 +6,7 @@ Shapes add linearly; the macro shapes are weighted like MakeHuman's (gender, age
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -128,18 +129,23 @@ def pose_rotations(
     return rotations
 
 
-def deform(kit: HeadKit, coefficients: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def deform(
+    kit: HeadKit, coefficients: Tensor, rotations: Tensor, warp: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Shapes added, then linear blend skinning.
 
     Args:
         coefficients: (B, S) from ``shape_coefficients``.
         rotations: (B, 1 + bones, 3, 3) from ``pose_rotations``.
+        warp: template points (N, 3) to what is added to them besides, in metres.
 
     Returns:
         vertices (B, V, 3); world rotations (B, 1 + bones, 3, 3) and translations (B, 1 + bones, 3) of the bones.
     """
     rest = kit.template + (coefficients @ kit.shapes).unflatten(1, (-1, 3))
     joints = kit.joint_template + torch.einsum("bs,sjd->bjd", coefficients, kit.joint_shapes)
+    if warp is not None:
+        rest, joints = rest + warp(kit.template), joints + warp(kit.joint_template)
     turned, moved = [rotations[:, 0]], [torch.zeros_like(joints[:, 0])]
     for bone, parent in enumerate(PARENT_OF_BONE):
         local, joint = rotations[:, bone + 1], joints[:, bone, :, None]

@@ -14,6 +14,7 @@ import numpy as np
 
 from .head import Phenotype
 from .kit import HeadKit
+from .warp import NO_WARP, Warp, draw_warp
 
 OPPOSITES = (
     ("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"), ("concave", "convex"),
@@ -40,10 +41,16 @@ EXTRA_ACTIONS = (
 
 @dataclass(frozen=True)
 class Body:
-    """The shape of one person: what stays the same from picture to picture."""
+    """The shape of one person: what stays the same from picture to picture.
+
+    Attributes:
+        phenotype, local: the kit's sliders.
+        warp: what makes the head differ from all that the sliders make.
+    """
 
     phenotype: Phenotype
     local: dict[str, float]
+    warp: Warp = NO_WARP
 
     @property
     def is_mannish(self) -> bool:
@@ -82,7 +89,7 @@ def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:
         muscle=float(np.clip(rng.normal(0.5, 0.18), 0.1, 0.95)), weight=float(np.clip(rng.normal(0.5, 0.2), 0.08, 1)),
         african=float(ancestry[0]), asian=float(ancestry[1]), caucasian=float(ancestry[2]),
     )
-    return Body(phenotype, draw_local_shapes(rng, kit))
+    return Body(phenotype, draw_local_shapes(rng, kit), draw_warp(rng))
 
 
 def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float]:

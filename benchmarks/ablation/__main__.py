@@ -1,0 +1,88 @@
+"""Train a small network for a few minutes, with one change at a time, and score it on the stand-in. Prints a table row.
+
+    python -m benchmarks.ablation ROW... --data data/train --plain data/plain --standin data/standin --encoder FILE
+
+``--data`` holds faces of the generator, ``--plain`` such as it made before commit 1ce0c2e, when all heads were the kit's.
+All rows see the same number of pictures, those at another size as many as the same time allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+import facedepth as fd
+from facedepth.data import Part
+
+FACES, STEPS, BATCH = 3000, 200, 16
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A short training; ``data`` names one of the two folders."""
+
+    data: str = "data"
+    size: int = 128
+    steps: int = STEPS
+    augment: float = 0.8
+    pretrained: bool = True
+    ema_decay: float = 0.98
+    encoder_factor: float = 0.5
+    weights: fd.LossWeights = field(default_factory=lambda: fd.LossWeights(normal=2.0))
+    options: dict = field(default_factory=dict)
+
+
+BASE = Setting()
+ROWS = {
+    "base": BASE,
+    "plain_heads": replace(BASE, data="plain"),
+    "augment_0.3": replace(BASE, augment=0.3),
+    "augment_0": replace(BASE, augment=0.0),
+    "random_encoder": replace(BASE, pretrained=False, encoder_factor=1.0),
+    "normal_0.5": replace(BASE, weights=fd.LossWeights(normal=0.5)),
+    "gradient_0": replace(BASE, weights=fd.LossWeights(normal=2.0, gradient=0.0)),
+    "face_1": replace(BASE, weights=fd.LossWeights(normal=2.0, face=1.0)),
+    "no_average": replace(BASE, ema_decay=0.0),
+    "narrow_24": replace(BASE, options={"features": 24}),
+    "size_192": replace(BASE, size=192, steps=round(STEPS * 128**2 / 192**2)),
+}
+
+
+def run(setting: Setting, folders: dict[str, Path], encoder: Path) -> tuple[float, float]:
+    """RMSE in mm and angle between normals in degrees on the stand-in's faces, aligned."""
+    torch.manual_seed(0)
+    model = fd.create_model("face_small", **setting.options)
+    if setting.pretrained:
+        fd.load_encoder(model, encoder)
+    faces = fd.EG3DFaces(folders[setting.data], size=256, skip_bad=True)
+    train = Part(faces, range(min(FACES, len(faces), setting.steps * BATCH)))
+    val = Part(faces, range(len(faces) - BATCH, len(faces)))
+    with tempfile.TemporaryDirectory() as out:
+        config = fd.TrainConfig(
+            out=out, epochs=1, repeats=setting.steps * BATCH // len(train), batch_size=BATCH, input_size=setting.size,
+            learning_rate=2e-3, encoder_factor=setting.encoder_factor, ema_decay=setting.ema_decay,
+            augment=setting.augment, weights=setting.weights, warmup_steps=20, workers=1,
+        )
+        fd.fit(model, train, val, config)
+    report = fd.evaluate(model, fd.EG3DFaces(folders["standin"], size=512, skip_bad=True))
+    return 1000 * report.means["rmse"], report.means["mad_deg"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="+", choices=ROWS, metavar="ROW", help=", ".join(ROWS))
+    for name in ("data", "plain", "standin", "encoder"):
+        parser.add_argument(f"--{name}", type=Path, required=name != "plain")
+    options = parser.parse_args()
+    folders = {name: getattr(options, name) for name in ("data", "plain", "standin")}
+    for row in options.rows:
+        rmse, degrees = run(ROWS[row], folders, options.encoder)
+        print(f"| {row} | {rmse:.2f} | {degrees:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
