@@ -10,13 +10,13 @@ Every step goes on where an earlier call stopped. The file for ``--encoder`` lie
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import facedepth as fd
 from facedepth.data import Part
 
-FACES, SEED, FACE_SIZE = 4066, 101, 256
+SEED, FACE_SIZE = 101, 256
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,29 @@ class Stage:
     faces: int
     epochs: int
     learning_rate: float
-    encoder_factor: float = 0.3
+    augment: float = 0.8
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A new network's options, and the stages that train it."""
+    """The stages that train a new network, its options, and further settings of every run."""
 
-    options: dict
     stages: tuple[Stage, ...]
+    options: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
 
 
 RECIPES = {
     "face_small": Recipe(
-        options={},
-        stages=(Stage(128, 3400, 6, 2e-3), Stage(192, FACES, 4, 1.2e-3), Stage(256, FACES, 2, 7e-4)),
+        stages=(
+            Stage(128, 3400, 6, 2e-3, augment=0.5), Stage(192, 4066, 4, 1.2e-3, augment=0.5),
+            Stage(256, 4066, 2, 7e-4, augment=0.5), Stage(128, 5400, 6, 1.5e-3),
+        ),
+        settings={"encoder_factor": 0.5},
+    ),
+    "attention_unet": Recipe(
+        stages=(Stage(128, 3805, 8, 2e-3, augment=0.5),),
+        options={"channels": 16}, settings={"amp": "always"},
     ),
 }
 LOSS = fd.LossWeights(normal=2.0)
@@ -60,8 +68,8 @@ def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: floa
         kept, val = fd.split(faces, val=0.04)
         config = fd.TrainConfig(
             out=str(out / f"stage{number}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,
-            learning_rate=stage.learning_rate, encoder_factor=stage.encoder_factor, ema_decay=0.998, weights=LOSS,
-            workers=workers, resume=True,
+            learning_rate=stage.learning_rate, augment=stage.augment, ema_decay=0.998, weights=LOSS, workers=workers,
+            resume=True, **recipe.settings,
         )
         fd.fit(model, kept, val, config)
     return model

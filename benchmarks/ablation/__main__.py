@@ -2,7 +2,7 @@
 
     python -m benchmarks.ablation ROW... --data data/train --plain data/plain --standin data/standin --encoder FILE
 
-``--data`` holds faces of the generator, ``--plain`` such as it made before commit 1ce0c2e, when all heads were the kit's.
+``--data`` holds faces of the generator, ``--plain`` such as it made before commit ca52c29, when heads were the kit's.
 All rows see the same number of pictures, those at another size as many as the same time allows.
 """
 
@@ -44,6 +44,7 @@ ROWS = {
     "augment_0": replace(BASE, augment=0.0),
     "random_encoder": replace(BASE, pretrained=False, encoder_factor=1.0),
     "normal_0.5": replace(BASE, weights=fd.LossWeights(normal=0.5)),
+    "normal_5": replace(BASE, weights=fd.LossWeights(normal=5.0)),
     "gradient_0": replace(BASE, weights=fd.LossWeights(normal=2.0, gradient=0.0)),
     "face_1": replace(BASE, weights=fd.LossWeights(normal=2.0, face=1.0)),
     "no_average": replace(BASE, ema_decay=0.0),

@@ -126,7 +126,7 @@ def arriving_light(
 
 
 class _Smoother:
-    """Averages values over a 4 x 4 block, then over each of the ``reaches``, for points that are alone in their pixel."""
+    """Averages values over a 4 x 4 block, then over each of the ``reaches``, for points alone in their pixel."""
 
     def __init__(self, pixel: Tensor, share: Tensor, quiet: Tensor, size: int, reaches: tuple[int, ...]) -> None:
         self._pixel, self._share, self._quiet, self._size, self._reaches = pixel, share, quiet, size, reaches
