@@ -72,7 +72,7 @@ def _bins(edges: Sequence[float], names: Sequence[str]) -> Callable[[str], str]:
 
 GROUPS: dict[str, Callable[[str], str]] = {
     "source": str, "finish": str, "framing": str, "hair": str, "hat": lambda kind: "no" if kind == "none" else "yes",
-    "glasses": lambda value: "yes" if int(value) else "no",
+    "glasses": lambda value: "yes" if int(value) else "no", "expression": str,
     "light": lambda name: name if name in ("studio", "window", "sky") else "photographed",
     "skin_tone": _bins((0.33, 0.66), ("light", "medium", "dark")),
     "age": _bins((0.6, 0.8), ("young", "grown", "old")), "gender": _bins((0.5,), ("male", "female")),

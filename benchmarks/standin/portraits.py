@@ -20,7 +20,7 @@ from facedepth.synthetic.hats import Hat, covered_roots, draw_hat, hat_pieces, p
 from facedepth.synthetic.labels import NECK_BASE_M, Labels, hair_layer, make_labels
 from facedepth.synthetic.model import Piece
 from facedepth.synthetic.noise import SolidNoise
-from facedepth.synthetic.people import Body
+from facedepth.synthetic.people import Bearing, Body
 from facedepth.synthetic.portrait import stream
 from facedepth.synthetic.render import Scene
 from facedepth.synthetic.shot import Shot, exported, place_camera
@@ -90,11 +90,18 @@ def make_portrait(seed: int, index: int, size: int, cache: Path) -> Portrait:
     facts = {
         "source": source, "finish": finish, "framing": framing, "skin_tone": round(tone, 3),
         "age": round(body.phenotype.age, 3), "gender": round(body.phenotype.gender, 3), "hair": hair,
-        "hat": hat_kind, "glasses": int(has_glasses), "light": light,
+        "hat": hat_kind, "glasses": int(has_glasses), "expression": expression(bearing, source), "light": light,
         "yaw_deg": round(shot.yaw_deg - (bearing.turn_deg if source == KIT else 0.0), 2),
         "pitch_deg": round(shot.pitch_deg, 2), "horizontal_fov_deg": round(shot.horizontal_fov_deg, 2),
     }
     return Portrait(picture, labels, exported(camera, head.between_eyes), facts)
+
+
+def expression(bearing: Bearing, source: str) -> str:
+    """The most striking thing about a face's expression: "mouth open", "smile" or "calm"."""
+    if source == KIT and bearing.actions["jawOpen"] > 0:  # the scans' mouths stay shut
+        return "mouth open"
+    return "smile" if "mouthSmileLeft" in bearing.actions else "calm"
 
 
 def _draw_hair_kind(rng: np.random.Generator, source: str, finish: str) -> tuple[str, str]:
