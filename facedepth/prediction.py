@@ -128,7 +128,7 @@ class Prediction:
     def mesh(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
         z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, outline_px: float = 1.5,
-        max_angle_deg: float = 82.0, max_triangles: int = 1_000_000,
+        max_angle_deg: float = 85.0, max_triangles: int = 1_000_000,
     ) -> Mesh:
         """A textured mesh of the head.
 

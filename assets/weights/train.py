@@ -14,8 +14,6 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
-
 import facedepth as fd
 from facedepth.data import Part
 
@@ -24,18 +22,13 @@ SEED, FACE_SIZE = 101, 256
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of ``fit``; ``faces`` is how many of the data it uses.
-
-    It starts from the weights of the run before or, ``from_mean``, from the mean of those of the two runs before: finer
-    pictures teach detail and, on faces unlike those trained on, unlearn some of the shape; the mean has more of both.
-    """
+    """A run of ``fit`` that starts from the weights of the one before; ``faces`` is how many of the data it uses."""
 
     size: int
     faces: int
     epochs: int
     learning_rate: float
     augment: float = 0.8
-    from_mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +45,7 @@ RECIPES = {
         stages=(
             Stage(128, 3400, 6, 2e-3, augment=0.5), Stage(192, 4066, 4, 1.2e-3, augment=0.5),
             Stage(256, 4066, 2, 7e-4, augment=0.5), Stage(128, 5400, 6, 1.5e-3),
-            Stage(128, 4400, 7, 1.3e-3), Stage(192, 5880, 2, 1e-3),
-            Stage(160, 5880, 2, 8e-4, augment=1.0, from_mean=True),
+            Stage(128, 4400, 7, 1.3e-3),
         ),
         settings={"encoder_factor": 0.5},
     ),
@@ -70,10 +62,7 @@ def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: floa
     model = fd.create_model(name, **recipe.options)
     if encoder is not None:
         fd.load_encoder(model, encoder)
-    states: list[dict[str, Tensor]] = []  # after every run
     for number, stage in enumerate(recipe.stages):
-        if stage.from_mean:
-            model.load_state_dict({name: _mean(*(state[name] for state in states[-2:])) for name in states[-1]})
         count = max(8, round(stage.faces * scale))
         fd.generate(data, count, size=FACE_SIZE, seed=SEED, workers=workers)
         faces = Part(fd.EG3DFaces(data, size=FACE_SIZE), range(count))  # a later stage may have added some
@@ -84,12 +73,7 @@ def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: floa
             resume=True, **recipe.settings,
         )
         fd.fit(model, kept, val, config)
-        states.append({name: value.clone() for name, value in model.state_dict().items()})
     return model
-
-
-def _mean(one: Tensor, other: Tensor) -> Tensor:
-    return (one + other) / 2 if one.is_floating_point() else other  # counters of batch norm
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 
 const FIRST_VIEW = { azimuth: 18, elevation: 6, zoom: 1 };
 const FIRST_SETTINGS = {
-  colouring: "photo", surface: "solid", relief: 1, jumpDeg: 82, lightAzimuth: -35, lightElevation: 35, fovDeg: 20,
+  colouring: "photo", surface: "solid", relief: 1, jumpDeg: 85, lightAzimuth: -35, lightElevation: 35, fovDeg: 20,
   turning: false, backFaces: true, background: "theme",
 };
 const BACKGROUNDS = { white: "#ffffff", grey: "#808080", black: "#000000" };

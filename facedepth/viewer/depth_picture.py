@@ -40,7 +40,7 @@ class View:
     far: float
     colour_map: str = "Spectral_r"
     smooth_px: float = 0.0
-    max_angle_deg: float = 82.0
+    max_angle_deg: float = 85.0
     photo: float = 0.0
     contours: int = 0
     beside: str = "photo"

@@ -96,7 +96,7 @@ def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
         "photo": slider("photo over it", 0, 1, 0, 0.05, ".2f"),
         "contours": ipywidgets.IntSlider(description="contours", min=0, max=40, value=0),
         "smooth_px": slider("smoothing px", 0, 6, 0, 0.5, ".1f"),
-        "max_angle_deg": slider("jump angle °", 45, 89.5, 82, 0.5, ".1f"),
+        "max_angle_deg": slider("jump angle °", 45, 89.5, 85, 0.5, ".1f"),
         "beside": ipywidgets.Dropdown(description="beside it", options=drawn.besides),
         "light_azimuth_deg": slider("light around °", -90, 90, -35, 5),
         "light_elevation_deg": slider("light height °", -90, 90, 35, 5),
