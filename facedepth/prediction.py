@@ -137,7 +137,7 @@ class Prediction:
             cut_m: leave out what lies farther than this behind the nearest point.
             smooth_px: strength of the edge-preserving smoothing, in pixels of the network; 0 for none.
             outline_px: how far the mesh's border is smoothed, in pixels of the network; 0 leaves the pixels' steps.
-            max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``. The angle is greater here: what a network makes
+            max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``. The angle is greater here: what networks make
                 of the cheek before the hair is that steep, and a hole beside the face looks worse than a wall.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
