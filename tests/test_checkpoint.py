@@ -81,6 +81,14 @@ def test_kind_and_size_given_in_training_win_over_the_options(checkpoint):
     assert (loaded.kind, loaded.input_size) == ("relief", 64)
 
 
+def test_a_file_from_before_an_option_keeps_the_class_default(tmp_path):
+    path = save_model(create_model("face_small", features=4, finest_stride=4), tmp_path / "old.safetensors")
+    options = json.loads(metadata_of(path)["options"])
+    del options["finest_stride"]  # the table of models presets 2 today
+    rewrite(path, metadata={"options": json.dumps(options)})
+    assert load_model(path, device="cpu").options["finest_stride"] == 4
+
+
 def test_info_stays_with_the_model(tmp_path, checkpoint):
     loaded = load_model(checkpoint, device="cpu")
     assert loaded.info == {"licence": "CC0"}

@@ -55,6 +55,17 @@ def test_any_size(height, width, head_mask):
         assert model(torch.rand(2, 3, height, width)).shape == (2, 1 + head_mask, height, width)
 
 
+@pytest.mark.parametrize(("finest_stride", "sides"), [(4, [16, 8, 4, 2]), (2, [32, 16, 8, 4, 2])])
+def test_the_finest_level(finest_stride, sides):
+    model = create_model("midas_small", features=4, finest_stride=finest_stride).eval()
+    seen = []
+    for reduce in model.decoder.reduce:
+        reduce.register_forward_hook(lambda module, given, level: seen.append(tuple(level.shape[1:])))
+    with torch.inference_mode():
+        model(torch.rand(1, 3, 64, 64))
+    assert seen == [(4 * 2**i, side, side) for i, side in enumerate(sides)]
+
+
 def test_padding_repeats_the_edge():
     model = create_model("midas_small", features=4, non_negative=False).eval()
     image = torch.rand(1, 3, 60, 40)
@@ -75,6 +86,7 @@ def test_encoders(size):
     [
         ({"encoder": "resnet18"}, "encoder: expected one of tf_efficientnet_lite0, .*, got 'resnet18'"),
         ({"features": 1}, "features >= 2"),
+        ({"finest_stride": 8}, "finest_stride 2 or 4, got 8"),
     ],
 )
 def test_options_that_cannot_be(options, message):

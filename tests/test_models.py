@@ -181,7 +181,7 @@ def test_the_table_presets_options_and_a_call_wins_over_it():
     assert (model.options["encoder"], model.options["head_mask"]) == ("tf_efficientnet_lite0", True)
     assert (model.kind, model.input_size, model.non_negative) == ("affine_relief", 256, False)
     assert model.decoder.reduce[0].out_channels == 8
-    assert MODELS["face_small"].defaults()["features"] == 48  # the table stays as it is
+    assert MODELS["face_small"].defaults()["features"] == 24  # the table stays as it is
 
 
 def test_another_kind_is_not_cut_off_at_zero():

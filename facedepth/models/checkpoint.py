@@ -122,7 +122,8 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
     try:
         options = json.loads(metadata["options"])
         options |= {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
-        model = create_model(metadata["model"], **options)
+        # An option that the file does not name came after it: the class's default for it changes nothing.
+        model = create_model(metadata["model"], **MODELS[metadata["model"]].class_defaults() | options)
     except (KeyError, TypeError, ValueError) as error:
         written_by = metadata.get("version", "of unknown version")
         raise InputError(

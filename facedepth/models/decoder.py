@@ -1,4 +1,4 @@
-"""The decoder that MiDaS, DPT and Depth Anything share: four levels of features are fused from coarse to fine.
+"""The decoder that MiDaS, DPT and Depth Anything share: levels of features are fused from coarse to fine.
 
 Source: Ranftl et al., "Vision Transformers for Dense Prediction", 2021 (after RefineNet, Lin et al., 2017).
 """
@@ -16,7 +16,7 @@ from .network import DepthNetwork
 
 
 class FusionDecoder(nn.Module):
-    """Four levels of features in, the finest first; one map of twice the finest level's size out.
+    """Levels of features in, the finest first; one map of twice the finest level's size out.
 
     Args:
         channels: of the levels that come in.

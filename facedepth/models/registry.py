@@ -46,10 +46,13 @@ class ModelEntry(NamedTuple):
     url: str | None = None
     options: Mapping[str, object] = MappingProxyType({})
 
+    def class_defaults(self) -> dict[str, object]:
+        """Every option of the class, as it is where nothing is said."""
+        return {key: parameter.default for key, parameter in inspect.signature(self.build).parameters.items()}
+
     def defaults(self) -> dict[str, object]:
         """Every option of the model, as it is where nothing is said."""
-        parameters = inspect.signature(self.build).parameters
-        return {key: parameter.default for key, parameter in parameters.items()} | dict(self.options)
+        return self.class_defaults() | dict(self.options)
 
 
 _HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -126,8 +129,9 @@ MODELS = {
         licence="MIT (shipped weights; their encoder started from EfficientNet-Lite0's, Apache-2.0)",
         weights="shipped; or train it, load_encoder gives it a start",
         options={
-            "encoder": "tf_efficientnet_lite0", "features": 48, "head_mask": True, "non_negative": False,
-            "kind": "relief", **_HALF,  # as the ImageNet weights that load_encoder takes were trained
+            "encoder": "tf_efficientnet_lite0", "features": 24, "finest_stride": 2, "head_mask": True,
+            "non_negative": False, "kind": "relief",
+            **_HALF,  # as the ImageNet weights that load_encoder takes were trained
         },
     ),
     "midas_small": ModelEntry(
