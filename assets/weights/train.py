@@ -45,7 +45,7 @@ RECIPES = {
         stages=(
             Stage(128, 3400, 6, 2e-3, augment=0.5), Stage(192, 4066, 4, 1.2e-3, augment=0.5),
             Stage(256, 4066, 2, 7e-4, augment=0.5), Stage(128, 5400, 6, 1.5e-3),
-            Stage(128, 4400, 7, 1.3e-3),
+            Stage(128, 4400, 7, 1.3e-3), Stage(128, 18885, 5, 1.5e-3),
         ),
         settings={"encoder_factor": 0.5},
     ),

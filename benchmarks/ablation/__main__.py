@@ -23,7 +23,7 @@ STEPS, BATCH = 188, 16
 
 @dataclass(frozen=True)
 class Setting:
-    """A short training; ``data`` names one of the two folders."""
+    """A short training; ``data`` names one of the two folders, ``options`` are the network's."""
 
     data: str = "data"
     size: int = 128
@@ -31,12 +31,14 @@ class Setting:
     augment: float = 0.8
     pretrained: bool = True
     encoder_factor: float = 0.5
+    options: dict = field(default_factory=dict)
     weights: fd.LossWeights = field(default_factory=lambda: fd.LossWeights(normal=2.0))
 
 
 BASE = Setting()
 ROWS = {
     "base": BASE,
+    "coarse_decoder": replace(BASE, options={"finest_stride": 4, "features": 48}),
     "plain_heads": replace(BASE, data="plain"),
     "augment_0.3": replace(BASE, augment=0.3),
     "random_encoder": replace(BASE, pretrained=False, encoder_factor=1.0),
@@ -49,7 +51,7 @@ ROWS = {
 def run(setting: Setting, folders: dict[str, Path], encoder: Path) -> tuple[float, float]:
     """RMSE in mm and angle between normals in degrees on the stand-in's faces, aligned."""
     torch.manual_seed(0)
-    model = fd.create_model("face_small")
+    model = fd.create_model("face_small", **setting.options)
     if setting.pretrained:
         fd.load_encoder(model, encoder)
     faces = fd.EG3DFaces(folders[setting.data], size=256, skip_bad=True)
