@@ -34,7 +34,8 @@ _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, i
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 
-_GREATEST_HOLE = 0.015  # of the head's area: what is torn between an ear and the hair is closed
+_GREATEST_HOLE = 0.015  # of the head's area: what is torn between an ear and the hair is closed, and a frame of glasses
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -265,7 +266,7 @@ def _predict_batch(
             Prediction(
                 image=image,
                 values=paste(answer[:1], square, height, width),
-                mask=_without_specks(paste(inside, square, height, width, mode="bilinear") > 0),
+                mask=_tidied(paste(inside, square, height, width, mode="bilinear") > 0),
                 camera=Camera.from_focal(focal_px(photo, square, horizontal_fov_deg), height, width),
                 kind=model.kind, crop=square, network_size=size,
                 name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
@@ -285,11 +286,25 @@ def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
 def _see_head(model: DepthNetwork, picture: Tensor) -> Tensor | None:
     """The head (1, S, S) that the network sees in a picture (3, S, S), None where it tells none."""
     answer = _ask(model, picture[None])[0]
-    return _without_specks(answer[1:] > 0) if len(answer) == 2 else None
+    return _tidied(answer[1:] > 0) if len(answer) == 2 else None
 
 
-def _without_specks(mask: Tensor) -> Tensor:
-    """The mask's pieces of at least a twentieth of the largest: a head may be parted by a hand, but has no crumbs."""
+def _tidied(mask: Tensor) -> Tensor:
+    """The mask's pieces of at least a twentieth of the largest, without small holes.
+
+    A head may be parted by a hand, but has no crumbs; and where the frame of glasses is seen as none of it, what the
+    network says there still goes with the face around.
+    """
+    areas, pieces = _pieces(mask)
+    kept = mask & torch.from_numpy((areas >= 0.05 * areas.max())[pieces])[None]
+    areas, holes = _pieces(~kept)
+    border = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
+    small = areas <= _GREATEST_HOLE * float(kept.sum())
+    small[border] = False
+    return kept | (~kept & torch.from_numpy(small[holes])[None])
+
+
+def _pieces(mask: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Areas of the connected pieces of (1, H, W), 0 for what lies outside them, and the number of every pixel's."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[0].byte().numpy(), connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA] * (np.arange(count) > 0)  # piece 0 is what lies outside
-    return mask & torch.from_numpy((areas >= 0.05 * areas.max())[pieces])[None]
+    return stats[:, cv2.CC_STAT_AREA] * (np.arange(count) > 0), pieces

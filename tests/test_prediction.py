@@ -22,7 +22,7 @@ from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8
 from facedepth.models import DepthNetwork, create_model
 from facedepth.photos import DEFAULT_FOV_DEG
-from facedepth.prediction import FACE_DEPTH_M, Prediction, _without_specks, predict
+from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
 
@@ -603,7 +603,7 @@ WIDE = """
 import resource, sys
 import numpy as np, torch
 from facedepth.models import create_model
-from facedepth.prediction import _without_specks, predict
+from facedepth.prediction import predict
 torch.set_num_threads(1)
 model = create_model("attention_unet", channels=2, depth=2, head_mask=False, kind="affine_relief")
 row = np.linspace(0, 255, 12000).astype(np.uint8)
@@ -631,5 +631,15 @@ def test_crumbs_of_a_mask_go_and_large_parts_stay():
     mask[:, 25:35, 5:15] = True  # 100, parted from the rest by a hand
     clean = mask.clone()
     mask[:, 36:39, 30:35] = mask[:, 22, 35] = True  # crumbs, one touching a corner
-    assert torch.equal(_without_specks(mask), clean)
-    assert not _without_specks(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
+    assert torch.equal(_tidied(mask), clean)
+    assert not _tidied(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
+
+
+def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
+    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
+    mask[:, 5:55, 5:60] = True  # 2750 pixels, up to the right edge
+    mask[:, 30:45, 10:25] = False  # a hand: 225
+    mask[:, 10:12, 58:60] = mask[:, 20, 5:15] = False  # 4 at the picture's edge, a slit from outside
+    clean = mask.clone()
+    mask[:, 15, 20:50] = False  # 30, the frame of glasses
+    assert torch.equal(_tidied(mask), clean)
