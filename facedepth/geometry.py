@@ -30,7 +30,7 @@ def normals_from_depth(depth: Tensor, camera: Camera, mask: Tensor | None = None
     points = camera.unproject(depth)
     (along_y, along_x) = torch.gradient(points, dim=(-2, -1))
     across = torch.cross(along_y, along_x, dim=-3)
-    # Not F.normalize: torch's norm over an axis of three takes ten times as long on a CPU.
+    # Not F.normalize: torch's norm over an axis of three is so slow on a CPU that it took most of the loss's time.
     normals = across * across.square().sum(dim=-3, keepdim=True).clamp(min=1e-24).rsqrt()
     return normals if mask is None else torch.where(normals_valid(mask), normals, 0.0)
 
