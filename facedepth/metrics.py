@@ -90,7 +90,7 @@ def normal_angles_deg(pred: Tensor, true: Tensor, camera: Camera) -> Tensor:
     """(B, 1, H, W) angle between the normals of two z-depth maps, in degrees, 0 ... 180."""
     check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"))
     first, second = normals_from_depth(pred, camera), normals_from_depth(true, camera)
-    sine = torch.linalg.cross(first, second, dim=1).norm(dim=1, keepdim=True)
+    sine = torch.linalg.cross(first, second, dim=1).square().sum(dim=1, keepdim=True).sqrt()  # norm is far slower
     cosine = (first * second).sum(dim=1, keepdim=True)
     return torch.rad2deg(torch.atan2(sine, cosine))  # acos would lose all angles below 0.02 degrees
 

@@ -9,6 +9,7 @@ Every row sees 3,008 faces once, the one at another size as many as the same tim
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,14 +24,19 @@ STEPS, BATCH = 188, 16
 
 @dataclass(frozen=True)
 class Setting:
-    """A short training; ``data`` names one of the two folders, ``options`` are the network's."""
+    """A short training on the folder ``data``; ``options`` are the network's.
+
+    Without ``worn``, faces with a hat, glasses or something before them are left out.
+    """
 
     data: str = "data"
+    worn: bool = True
     size: int = 128
     steps: int = STEPS
     augment: float = 0.8
     pretrained: bool = True
     encoder_factor: float = 0.5
+    ema_decay: float = 0.98
     options: dict = field(default_factory=dict)
     weights: fd.LossWeights = field(default_factory=lambda: fd.LossWeights(normal=2.0))
 
@@ -45,7 +51,25 @@ ROWS = {
     "normal_0.5": replace(BASE, weights=fd.LossWeights(normal=0.5)),
     "gradient_0": replace(BASE, weights=fd.LossWeights(normal=2.0, gradient=0.0)),
     "size_192": replace(BASE, size=192, steps=89),
+    "features_12": replace(BASE, options={"features": 12}),
+    "features_48": replace(BASE, options={"features": 48}),
+    "no_average": replace(BASE, ema_decay=0.0),
+    "nothing_worn": replace(BASE, worn=False),
 }
+
+
+def choose(faces: fd.EG3DFaces, setting: Setting) -> tuple[Part, Part]:
+    """The first faces for training, the last for validation, by what the generator stored of them."""
+    chosen = [index for index, name in enumerate(faces.names) if setting.worn or _bare(faces.root, name)]
+    count = setting.steps * BATCH
+    if len(chosen) < count + BATCH:
+        raise SystemExit(f"{faces.root}: expected {count + BATCH} such faces, got {len(chosen)}; generate more")
+    return Part(faces, chosen[:count]), Part(faces, chosen[-BATCH:])
+
+
+def _bare(root: Path, name: str) -> bool:
+    scenery = json.loads((root / "parameters" / f"{name}.json").read_text())["scenery"]
+    return scenery["hat"] is scenery["glasses"] is scenery["occluder"] is None
 
 
 def run(setting: Setting, folders: dict[str, Path], encoder: Path) -> tuple[float, float]:
@@ -55,12 +79,11 @@ def run(setting: Setting, folders: dict[str, Path], encoder: Path) -> tuple[floa
     if setting.pretrained:
         fd.load_encoder(model, encoder)
     faces = fd.EG3DFaces(folders[setting.data], size=256, skip_bad=True)
-    train = Part(faces, range(setting.steps * BATCH))
-    val = Part(faces, range(len(faces) - BATCH, len(faces)))
+    train, val = choose(faces, setting)
     with tempfile.TemporaryDirectory() as out:
         config = fd.TrainConfig(
             out=out, epochs=1, batch_size=BATCH, input_size=setting.size,
-            learning_rate=2e-3, encoder_factor=setting.encoder_factor, ema_decay=0.98,
+            learning_rate=2e-3, encoder_factor=setting.encoder_factor, ema_decay=setting.ema_decay,
             augment=setting.augment, weights=setting.weights, warmup_steps=20, workers=1,
         )
         fd.fit(model, train, val, config)
