@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from .camera import Crop
 from .checks import InputError, check_shapes
-from .detection import find_face
-from .io import image_to_uint8
+from .detection import FaceBox
 
 CROP_WIDTH_M = 0.30
 """Width of a framed crop, measured at the face: what makes metres of a relief when nothing better is known."""
@@ -25,9 +24,6 @@ CROP_WIDTH_M = 0.30
 # (2 %); the rest keeps high hair in the picture, at the cost of the neck.
 _CROP_PER_BOX = 1.82
 _RAISED = 0.06
-# The square about a head as a network sees it, measured likewise: so many times the root of its area (10 %).
-_CROP_PER_HEAD = 1.49
-_LEAST_HEAD = 0.01  # of the picture's area; less is no head
 
 
 def whole_crop(height: int, width: int) -> Crop:
@@ -36,31 +32,10 @@ def whole_crop(height: int, width: int) -> Crop:
     return Crop((width - size) // 2, (height - size) // 2, size)
 
 
-def face_crop(image: Tensor) -> Crop | None:
-    """The square that frames the largest face of a photo (3, H, W) in [0, 1], None where no face is seen.
-
-    See ``facedepth.detection``.
-
-    Raises:
-        InputError: the extra that brings the detector is missing.
-    """
-    check_shapes(image=(image, "3 H W"))
-    box = find_face(image_to_uint8(image))
-    if box is None:
-        return None
+def face_crop(box: FaceBox) -> Crop:
+    """The square that frames a face which ``detection.find_face`` found."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
-
-
-def head_crop(head: Tensor) -> Crop | None:
-    """The square that frames a head (1, H, W) bool, about its centre of gravity; None where there is next to none."""
-    check_shapes(head=(head, "1 H W"))
-    _, row, column = head.nonzero().T
-    if len(row) < _LEAST_HEAD * head.numel():
-        return None
-    size = max(1, round(_CROP_PER_HEAD * math.sqrt(len(row))))
-    centre_x, centre_y = float(column.float().mean()) + 0.5, float(row.float().mean()) + 0.5
-    return Crop(round(centre_x - size / 2), round(centre_y - size / 2), size)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,12 @@ from torch import Tensor
 
 from .camera import Crop
 from .checks import InputError, check_shapes
-from .framing import cut, face_crop, head_crop, whole_crop
-from .io import focal_from_exif, image_from_pil, read_image, refuse_tiny
+from .detection import find_face
+from .framing import face_crop, whole_crop
+from .io import focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
 
 DEFAULT_FOV_DEG = 20.0
 """Horizontal field of view taken for a face crop when neither the caller nor the photo's EXIF says it."""
-
-_LOOK_SIZE = 256  # a network looks for the head in a copy of this size
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
@@ -60,41 +58,30 @@ def _from_array(photo: np.ndarray | Tensor) -> Tensor:
     return image
 
 
-def choose_crop(
-    image: Tensor, crop: str | tuple[int, int, int], photo: Photo, see_head: Callable[[Tensor], Tensor | None]
-) -> Crop:
+def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
     """The square that a network is to see: of the "face", of the whole picture ("none"), or as told.
 
-    Where the detector sees no face, the square is that about the head which the network itself sees.
-
-    Args:
-        see_head: from a square picture (3, S, S) to the head in it, (1, S, S) bool; None where the network tells none.
-
     Raises:
-        InputError: neither of them sees anybody (naming the photo), or no such way to crop.
+        InputError: nobody is seen (naming the photo), or no such way to crop.
     """
-    whole = whole_crop(*image.shape[-2:])
     if crop == "none":
-        return whole
+        return whole_crop(*image.shape[-2:])
     if crop == "face":
-        return face_crop(image) or _crop_of_seen(image, whole, photo, see_head)
-    if isinstance(crop, str) or len(crop) != 3 or crop[2] < 1:
+        box = find_face(image_to_uint8(image))
+        if box is None:
+            named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
+            raise InputError(
+                f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
+                "yourself, crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+            )
+        return face_crop(box)
+    try:
+        left, top, size = (round(float(number)) for number in crop)  # detectors give floats, and NumPy's integers
+    except (TypeError, ValueError, OverflowError):
+        size = 0
+    if size < 1:
         raise InputError(f"crop: expected 'face', 'none' or (left, top, size), got {crop!r}")
-    return Crop(*crop)
-
-
-def _crop_of_seen(image: Tensor, whole: Crop, photo: Photo, see_head: Callable[[Tensor], Tensor | None]) -> Crop:
-    head = see_head(cut(image, whole, _LOOK_SIZE))
-    small = None if head is None else head_crop(head)
-    if small is None:
-        height, width = image.shape[-2:]
-        named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
-        raise InputError(
-            f"{named}no face found in the picture ({width} x {height}); give its square yourself, crop=(left, top, "
-            "size), or use the whole picture with crop='none' (--crop none)"
-        )
-    scale = whole.size / _LOOK_SIZE
-    return Crop(round(whole.left + small.left * scale), round(whole.top + small.top * scale), round(small.size * scale))
+    return Crop(left, top, size)
 
 
 def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None) -> float:

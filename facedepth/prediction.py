@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -227,8 +226,7 @@ def predict(
         model: from ``load_model`` or ``fit``; runs on the device it is on.
         photo: a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, uint16 or float in [0, 1], a tensor
             (3, H, W) in [0, 1]; or a list of these.
-        crop: "face" finds the largest face, with a detector, or where that sees none with the network itself; "none"
-            takes the whole picture; or a square (left, top, size) in pixels.
+        crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
             where there is one, else it is taken to be 20 degrees.
         mirror: ask the network about the mirrored picture too and take the mean: 2 % less error for twice the time.
@@ -250,8 +248,7 @@ def _predict_batch(
 ) -> list[Prediction]:
     """``start`` is the place of the first photo in the caller's list: photos without a file are named by theirs."""
     images = [read_photo(photo) for photo in photos]
-    see_head = partial(_see_head, model)
-    crops = [choose_crop(image, crop, photo, see_head) for image, photo in zip(images, photos, strict=True)]
+    crops = [choose_crop(image, crop, photo) for image, photo in zip(images, photos, strict=True)]
     size = model.input_size
     pictures = torch.stack([cut(image, square, size) for image, square in zip(images, crops, strict=True)])
     answers = _ask(model, pictures)
@@ -281,12 +278,6 @@ def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
     answers = model.eval()(pictures.to(model.mean.device)).float().cpu()
     model.train(training)
     return answers
-
-
-def _see_head(model: DepthNetwork, picture: Tensor) -> Tensor | None:
-    """The head (1, S, S) that the network sees in a picture (3, S, S), None where it tells none."""
-    answer = _ask(model, picture[None])[0]
-    return _tidied(answer[1:] > 0) if len(answer) == 2 else None
 
 
 def _tidied(mask: Tensor) -> Tensor:

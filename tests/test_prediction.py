@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 import trimesh
 from PIL import Image
@@ -238,24 +239,22 @@ def test_a_photo_without_a_face_is_named(unet, tmp_path):
         predict(unet, tmp_path / "wall.png")
 
 
-def test_where_the_detector_sees_no_face_the_network_is_asked():
-    photo = torch.full((3, 100, 160), 0.1)
-    photo[1] = 0.8
-    photo[1, :, 120:] = photo[1, :, :80] = 0.1  # green from 80 to 120: what this network takes for the head
-    found = predict(RedIsNear(), photo)
-    left, top, size = found.crop
-    assert size == pytest.approx(1.49 * math.sqrt(40 * 160), abs=4)  # the square that holds the photo repeats its edges
-    assert (left + size / 2, top + size / 2) == pytest.approx((100, 50), abs=2)
-    assert found.mask[0, 40:60, 90:110].all()
+@pytest.mark.parametrize("name", ["brick", "gravel", "coffee", "moon"])
+def test_pictures_of_nobody_are_refused(unet, name):
+    with pytest.raises(InputError, match="no face found"):
+        predict(unet, getattr(skimage.data, name)())
 
 
-def test_where_the_network_sees_no_head_either_the_photo_is_named(tmp_path):
-    Image.new("RGB", (90, 60), (200, 20, 20)).save(tmp_path / "wall.png")
-    with pytest.raises(InputError, match=r"wall.png: no face found in the picture \(90 x 60\)"):
-        predict(RedIsNear(), tmp_path / "wall.png")
+def test_the_numbers_of_a_square_may_be_floats_or_numpys(unet, tmp_path):
+    photo = photo_of(80, 120)
+    expected = predict(unet, photo, crop=(30, 20, 48))
+    for crop in ((30.4, 19.6, 48.0), tuple(np.array([30, 20, 48]))):
+        found = predict(unet, photo, crop=crop)
+        assert found.crop == expected.crop
+        found.save(tmp_path, formats=("npy",), overwrite=True)
 
 
-@pytest.mark.parametrize("crop", ["head", (1, 2), (0, 0, 0), (0, 0, 10, 10)])
+@pytest.mark.parametrize("crop", ["head", (1, 2), (0, 0, 0), (0, 0, 10, 10), None, (0, float("nan"), 10)])
 def test_crops_that_are_none(unet, crop):
     with pytest.raises(InputError, match=r"crop: expected 'face', 'none' or \(left, top, size\), got"):
         predict(unet, rand(3, 40, 40), crop=crop)
