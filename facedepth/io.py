@@ -6,7 +6,9 @@ Files hold z-depth with NaN where there is none; in memory those pixels are 0.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from torch import Tensor
 from .checks import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 LEAST_SIDE = 16
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -26,12 +29,12 @@ METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 def read_image(path: str | Path) -> Tensor:
     """Read a picture as (3, H, W) RGB in [0, 1], turned upright by its EXIF orientation.
 
-    Grey, palette, RGBA (laid over white), CMYK and 16-bit pictures are understood.
+    Grey, palette, RGBA (laid over white), CMYK and 16-bit pictures are understood, and grey floats from 0 to 1.
 
     Raises:
-        InputError: the file is missing, no picture, or cut short.
+        InputError: the file is missing, no picture, cut short, or of numbers out of range.
     """
-    return image_from_pil(_open_picture(path))
+    return _decoded(path, _open_picture(path))
 
 
 def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
@@ -49,18 +52,27 @@ def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
 def list_images(source: str | Path) -> list[Path]:
     """The pictures that a path names: itself, those of a folder by name, or those a .txt lists, one path a line.
 
-    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped, and so
-    are hidden files of a folder. A path named twice counts once.
+    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. Of a
+    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; with a warning, kinds
+    of pictures that are not read. A path named twice counts once.
 
     Raises:
         InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
     """
     source = Path(source)
     if source.is_dir():
-        pictures = (path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        found = sorted(path for path in pictures if not path.name.startswith("."))
+        files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not _is_result(path)]
+        other = {path.name for path in files if path.suffix.lower() in _OTHER_IMAGE_SUFFIXES}
+        if other:
+            warnings.warn(
+                f"{source}: left out, save as JPEG or PNG what is to be read: {', '.join(sorted(other))}", stacklevel=2
+            )
     elif source.suffix.lower() == ".txt":
-        lines = [line.strip() for line in _existing(source).read_text().splitlines()]
+        try:
+            lines = [line.strip() for line in _existing(source).read_text(encoding="utf-8-sig").splitlines()]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as that") from None
         found = [source.parent / line for line in lines if line and not line.startswith("#")]
     else:
         found = [_existing(source)]
@@ -73,12 +85,29 @@ def list_images(source: str | Path) -> list[Path]:
     return list(by_stem.values())
 
 
+def _is_result(path: Path) -> bool:
+    """What ``Prediction.save`` wrote beside the photos: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``."""
+    stem, _, ending = path.name.rpartition("_")
+    beside = {"depth.png": f"{stem}_depth.json", "texture.png": f"{stem}.obj"}.get(ending)
+    return beside is not None and path.with_name(beside).exists()
+
+
 def image_from_pil(picture: Image.Image) -> Tensor:
-    """A PIL picture of any mode as (3, H, W) RGB in [0, 1]."""
+    """A PIL picture of any mode as (3, H, W) RGB in [0, 1].
+
+    Raises:
+        InputError: grey numbers of 32 bits that are not from 0 to 65535, or floats that are not from 0 to 1.
+    """
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits a pixel, grey
-        return torch.from_numpy(np.array(picture, dtype=np.float32) / 65535).expand(3, -1, -1)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if picture.mode == "F" or picture.mode.startswith("I"):  # grey: floats, or 16 bits that may come in 32
+        numbers, most = np.array(picture, dtype=np.float32), 1 if picture.mode == "F" else 65535
+        if not ((numbers >= 0) & (numbers <= most)).all():
+            raise InputError(
+                f"expected grey values from 0 to {most} in a picture of mode {picture.mode!r}, got {numbers.min():g} "
+                f"to {numbers.max():g}; scale it, or is it a depth map?"
+            )
+        return torch.from_numpy(numbers / most).expand(3, -1, -1)
+    if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float().div_(255)
@@ -89,15 +118,19 @@ def image_to_uint8(image: Tensor) -> np.ndarray:
     return image.detach().cpu().clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def focal_from_exif(path: str | Path) -> float | None:
-    """Focal length in pixels from the picture's EXIF 35-mm equivalent, or None where it does not say.
+def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
+    """Focal length in pixels from a picture's EXIF 35-mm equivalent, or None where it does not say.
 
     The equivalent is taken to mean that 36 mm of film cover the picture's longer side.
     """
     exif_ifd, focal_35mm_tag = 0x8769, 0xA405
-    with Image.open(path) as picture:
-        focal_35mm = picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag)
-        return float(focal_35mm) / 36 * max(picture.size) if focal_35mm else None
+    with contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as picture:
+        stored, longest = picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag), max(picture.size)
+    try:
+        focal_35mm = float(stored)
+    except (TypeError, ValueError, ZeroDivisionError):  # missing, or damaged: text, several numbers, 1/0
+        return None
+    return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf else None
 
 
 def read_array(path: str | Path) -> np.ndarray:
@@ -171,8 +204,21 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """Read a mask picture as (1, H, W) bool: True where brighter than half."""
-    return read_image(path).mean(dim=0, keepdim=True) > 0.5
+    """Read a mask picture as (1, H, W) bool: True where brighter than half; for transparency see ``read_brightness``."""
+    return read_brightness(path) > 0.5
+
+
+def read_brightness(path: str | Path) -> Tensor:
+    """Read a mask picture of any number of levels as (1, H, W) in [0, 1].
+
+    A picture that is transparent in places, as what cuts people out of photos makes, is a mask by its opacity.
+    """
+    picture = _open_picture(path)
+    if picture.has_transparency_data:
+        opacity = np.array(picture.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        if opacity.min() < opacity.max():
+            return torch.from_numpy(opacity)[None]
+    return _decoded(path, picture).mean(dim=0, keepdim=True)
 
 
 def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
@@ -222,6 +268,13 @@ def _existing(path: str | Path) -> Path:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
     return path
+
+
+def _decoded(path: str | Path, picture: Image.Image) -> Tensor:
+    try:
+        return image_from_pil(picture)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _stored_numbers(picture: Image.Image) -> np.ndarray:

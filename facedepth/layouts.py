@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .checks import InputError
-from .io import atomic_path, read_array, read_image, read_values, write_image
+from .io import atomic_path, read_array, read_brightness, read_values, write_image
 
 EG3D_SUFFIXES = {
     "images": ".png", "depth128x128": ".png", "cam_poses": ".npy", "shapes": ".ply", "depth": ".npy", "masks": ".png",
@@ -84,7 +84,7 @@ def read_eg3d_picture(path: str | Path) -> Tensor:
 
 def read_eg3d_mask(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read ``masks/<stem>.png`` as head and face, (1, h, w) bool each."""
-    brightness = read_image(path).mean(dim=0, keepdim=True)
+    brightness = read_brightness(path)
     return brightness > _HEAD_ABOVE, brightness > _FACE_ABOVE
 
 

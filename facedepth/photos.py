@@ -86,7 +86,7 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
 
 def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None) -> float:
     """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default."""
-    if horizontal_fov_deg is None and isinstance(photo, (str, Path)):
+    if horizontal_fov_deg is None and isinstance(photo, (str, Path, Image.Image)):
         from_exif = focal_from_exif(photo)
         if from_exif is not None:
             return from_exif

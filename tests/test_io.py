@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
@@ -43,6 +44,10 @@ def saved(folder: Path, picture: Image.Image, name: str = "picture.png") -> Path
 
 
 # --- pictures
+
+
+def as_grey(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values).float().expand(3, -1, -1)
 
 
 def test_rgb_is_channels_first_in_0_to_1(tmp_path):
@@ -104,6 +109,24 @@ def test_cmyk(tmp_path):
     assert_close(image[:, 0].T, torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]]))
 
 
+def test_grey_floats_and_32_bits_keep_their_values(tmp_path):
+    values = np.array([[0, 0.25, 1]], np.float32)
+    assert_close(read_image(saved(tmp_path, Image.fromarray(values), "f.tif")), as_grey(values))
+    wide = (values * 65535).astype(np.int32)
+    assert_close(read_image(saved(tmp_path, Image.fromarray(wide), "i.tif")), as_grey(wide / 65535), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [([[0, 1.5]], 1), ([[-0.1, 1]], 1), ([[0, np.nan]], 1), ([[0, 65536]], 65535), ([[-1, 5]], 65535)],
+)
+def test_grey_values_out_of_range_are_refused(tmp_path, values, most):
+    stored = np.array(values, np.float32 if most == 1 else np.int32)
+    path = saved(tmp_path, Image.fromarray(stored), "wide.tif")
+    with pytest.raises(InputError, match=rf"wide\.tif: expected grey values from 0 to {most} in a picture of mode"):
+        read_image(path)
+
+
 UPRIGHT = {  # EXIF orientation -> what must be done to the stored array to see it upright
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -144,6 +167,16 @@ def test_a_picture_written_is_the_picture_read(tmp_path):
 def test_a_mask_is_what_is_brighter_than_half(tmp_path):
     path = saved(tmp_path, Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8)))
     assert read_mask(path).tolist() == [[[False, False, True, True]]]
+
+
+@pytest.mark.parametrize("brightness", [0, 255])
+def test_a_cut_out_on_transparent_ground_is_a_mask_by_its_opacity(tmp_path, brightness):
+    pixels = np.full((1, 3, 4), brightness, np.uint8)
+    pixels[0, :, 3] = 0, 200, 255
+    assert read_mask(saved(tmp_path, Image.fromarray(pixels))).tolist() == [[[False, True, True]]]
+    pixels[0, :, 3] = 255  # transparency that says nothing
+    pixels[0, 0, :3] = 255 - brightness
+    assert read_mask(saved(tmp_path, Image.fromarray(pixels)))[0, 0].tolist() == [not brightness, *[brightness > 0] * 2]
 
 
 # --- damaged pictures
@@ -243,6 +276,29 @@ def test_colliding_stems_are_both_named(tmp_path):
         list_images(tmp_path)
 
 
+def test_results_among_the_photos_are_no_photos(tmp_path):
+    make(tmp_path, "me.jpg", "me_depth.png", "me_texture.png", "in_depth.png")
+    (tmp_path / "me_depth.json").touch()
+    (tmp_path / "me.obj").touch()
+    assert [path.name for path in list_images(tmp_path)] == ["in_depth.png", "me.jpg"]
+
+
+def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
+    make(tmp_path, "a.jpg", "c.gif")
+    (tmp_path / "b.HEIC").touch()
+    with pytest.warns(UserWarning, match=r"left out, save as JPEG or PNG what is to be read: b\.HEIC, c\.gif"):
+        assert list_images(tmp_path) == [tmp_path / "a.jpg"]
+
+
+def test_lists_may_begin_with_a_byte_order_mark_but_must_be_utf8(tmp_path):
+    make(tmp_path, "é.png")
+    (tmp_path / "list.txt").write_text("é.png\n", encoding="utf-8-sig")
+    assert list_images(tmp_path / "list.txt") == [tmp_path / "é.png"]
+    (tmp_path / "list.txt").write_text("é.png\n", encoding="latin-1")
+    with pytest.raises(InputError, match=r"list\.txt: expected a list of paths in UTF-8"):
+        list_images(tmp_path / "list.txt")
+
+
 # --- focal length
 
 
@@ -252,6 +308,22 @@ def test_focal_length_from_exif_covers_the_longer_side(tmp_path):
     for size in ((600, 400), (400, 600)):
         Image.new("RGB", size).save(tmp_path / "photo.jpg", exif=exif)
         assert focal_from_exif(tmp_path / "photo.jpg") == pytest.approx(900)  # 54 / 36 * 600
+
+
+def test_an_opened_picture_says_its_focal_length_too(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54
+    Image.new("RGB", (600, 400)).save(tmp_path / "photo.jpg", exif=exif)
+    with Image.open(tmp_path / "photo.jpg") as picture:
+        assert focal_from_exif(picture) == pytest.approx(900)
+        assert picture.getpixel((0, 0)) == (0, 0, 0)  # still open
+
+
+@pytest.mark.parametrize("damaged", ["abc", (24, 24), IFDRational(0, 0), IFDRational(1, 0), -3])
+def test_a_damaged_focal_length_is_none(tmp_path, damaged):
+    picture = Image.new("RGB", (8, 8))
+    picture.getexif().get_ifd(EXIF_IFD)[FOCAL_35MM] = damaged
+    assert focal_from_exif(picture) is None
 
 
 def test_no_focal_length_in_exif(tmp_path):
