@@ -19,6 +19,8 @@ import torch
 from .checks import InputError
 from .io import atomic_path
 
+_RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
+
 
 class RunFolder:
     """The files of one run.
@@ -29,7 +31,8 @@ class RunFolder:
         resume: go on with the run that is there; where there is none, start one.
 
     Raises:
-        InputError: a run is there and ``resume`` is False, or it was started with other settings.
+        InputError: a run is there and ``resume`` is False, or it was started with other settings, or weights or a
+            history are there without a state to go on from.
     """
 
     def __init__(self, path: str | Path, config: Mapping, *, resume: bool) -> None:
@@ -39,7 +42,13 @@ class RunFolder:
         if self.path.resolve().is_relative_to("/content/drive") and not Path("/content/drive/MyDrive").is_dir():
             raise InputError(f"{self.path}: the Drive is not mounted; what is written there would be lost")
         # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
-        started = self.state_path.exists() or (self.path / "history.csv").exists()
+        started = self.state_path.exists()
+        results = [name for name in _RESULTS if (self.path / name).exists()]
+        if results and not started:
+            raise InputError(
+                f"{self.path}: holds {', '.join(results)}, but no state.pt to go on from; put it back, or choose another "
+                f"folder for a run that starts from these weights (load_model('{self.path / 'best.safetensors'}'))"
+            )
         if started and not resume:
             raise InputError(
                 f"{self.path}: holds a run already; go on with it (resume=True, --resume) or choose another folder"

@@ -249,6 +249,8 @@ class _Run:
 
     def _end_epoch(self, scores: dict[str, float], images_per_s: float) -> None:
         self._require_finite("the validation loss", scores["val_loss"])
+        if not self.folder.state_path.exists():  # killed below, the run would leave weights that it cannot go on from
+            self._save_state()
         row = {"epoch": self.epoch + 1, "step": self.step}
         row |= {name: total / self.steps_per_epoch for name, total in self.sums.items()} | scores
         row |= {"learning_rate": self.optimiser.param_groups[-1]["lr"], "images_per_s": images_per_s}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -341,6 +342,33 @@ def test_an_existing_run_is_not_overwritten(finished, tiny_model, train, val):
     with pytest.raises(InputError, match=r"finished: holds a run already; go on with it \(resume=True, --resume\)"):
         fit(tiny_model(), train, val, config(folder, epochs=4, repeats=4))
     assert what_was_computed(folder) == before
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    "kept", [("best.safetensors", "last.safetensors", "history.csv", "config.json"), ("best.safetensors",)]
+)
+def test_weights_without_a_state_are_not_trained_over(tmp_path, finished, tiny_model, train, val, resume, kept):
+    for name in kept:
+        shutil.copy(finished[0] / name, tmp_path / name)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=r"holds best\.safetensors.*no state\.pt to go on from.*load_model\('.*best"):
+        fit(tiny_model(), train, val, config(tmp_path, epochs=4, repeats=4, resume=resume))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_killed_at_the_first_weights_a_run_goes_on(tmp_path, tiny_model, train, val, monkeypatch):
+    """As if killed while the first checkpoint was written, before any state was due."""
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    settings = {"save_every_s": 1e9}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("facedepth.training.save_model", killed)
+        fit(tiny_model(), train, val, config(tmp_path / "run", **settings))
+    fit(tiny_model(seed=9), train, val, config(tmp_path / "run", **settings, resume=True))
+    fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
+    assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
