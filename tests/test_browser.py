@@ -103,6 +103,22 @@ def test_the_page_cuts_as_the_library_does(open_page, bump_page):
     assert shown["triangles"] == shown["all"]
 
 
+def test_small_holes_are_closed_as_a_predictions_mesh_closes_them(open_page, tmp_path):
+    sample = bump()
+    sample.depth[0, 40:44, 30:34] += 0.2  # enclosed and small
+    sample.depth[0, 60:75, 40:58] += 0.2  # enclosed, too large to be closed
+    page = open_page(save_mesh_page(tmp_path / "holes.html", mesh_of(sample)))
+    cut, closed = (
+        len(depth_to_mesh(sample.depth, sample.camera, sample.mask, max_angle_deg=85, greatest_hole=hole).faces)
+        for hole in (0, 0.015)
+    )
+    (shown,) = page.evaluate("facedepth.meshes")
+    assert shown["triangles"] == closed > cut + 10
+    page.locator("[name=jumpDeg]").fill("84.5")
+    (shown,) = page.evaluate("facedepth.meshes")
+    assert shown["triangles"] <= cut
+
+
 def test_every_slider_moves_the_picture_and_reset_brings_it_back(open_page, bump_page):
     page = open_page(bump_page)
     first, at_first = picture(page, "photo_light"), settings(page)

@@ -4,6 +4,8 @@
 const JUMP_LEAST_DEG = 45; // flatter triangles are always shown
 const JUMP_STEPS_PER_DEG = 4;
 const BRIDGE_DEG = 82; // steeper triangles bridge a depth jump: facedepth.geometry's default
+// What facedepth.prediction closes: places steeper than this that the surface encloses, up to this share of the mesh.
+const CLOSED_DEG = 85, GREATEST_HOLE = 0.015;
 
 async function inflate(base64) {
   if (typeof DecompressionStream === "undefined") {
@@ -49,8 +51,9 @@ async function decodeMesh(packed) {
     indices[3 * i + 2] = first + corners[2][i];
   }
   const angles = packed.cuttable ? steepness(positions, indices) : new Float32Array(packed.triangles);
-  const cut = sortByAngle(indices, angles);
-  return { positions, uvs, ...cut, normals: vertexNormals(positions, indices, angles),
+  const normals = vertexNormals(positions, indices, angles);
+  closeSmallHoles(indices, angles, packed.vertices);
+  return { positions, uvs, normals, ...sortByAngle(indices, angles),
     vertexAngles: leastAngles(indices, angles, packed.vertices) };
 }
 
@@ -71,6 +74,38 @@ function steepness(positions, indices) {
     angles[t] = (180 / Math.PI) * Math.atan(Math.max(slope[(longest + 1) % 3], slope[(longest + 2) % 3]));
   }
   return angles;
+}
+
+// Steep triangles of a small enclosed place count as no steeper than what is shown at first: the ear before the hair, the
+// rim of glasses. Places are pieces of steep triangles that share vertices; one at the mesh's own border is open.
+function closeSmallHoles(indices, angles, count) {
+  const parent = Int32Array.from({ length: count }, (_, vertex) => vertex);
+  const root = (vertex) => {
+    while (parent[vertex] !== vertex) vertex = parent[vertex] = parent[parent[vertex]];
+    return vertex;
+  };
+  // Around an inner vertex each neighbour comes in two triangles and cancels itself; at the border two are left over.
+  const unpaired = new Int32Array(count);
+  for (let t = 0; t < angles.length; t++) {
+    const a = indices[3 * t], b = indices[3 * t + 1], c = indices[3 * t + 2];
+    unpaired[a] ^= b ^ c;
+    unpaired[b] ^= c ^ a;
+    unpaired[c] ^= a ^ b;
+    if (angles[t] <= CLOSED_DEG) continue;
+    parent[root(b)] = root(a);
+    parent[root(c)] = root(a);
+  }
+  const sizes = new Int32Array(count), open = new Uint8Array(count);
+  const steep = angles.reduce((found, angle, t) => (angle > CLOSED_DEG && found.push(t), found), []);
+  for (const t of steep) {
+    const place = root(indices[3 * t]);
+    sizes[place]++;
+    for (let corner = 3 * t; corner < 3 * t + 3; corner++) open[place] |= unpaired[indices[corner]] !== 0;
+  }
+  for (const t of steep) {
+    const place = root(indices[3 * t]);
+    if (!open[place] && sizes[place] <= GREATEST_HOLE * angles.length) angles[t] = CLOSED_DEG;
+  }
 }
 
 const jumpBucket = (angle) => Math.max(0, Math.ceil((angle - JUMP_LEAST_DEG) * JUMP_STEPS_PER_DEG));

@@ -185,7 +185,10 @@ window.facedepth = Object.freeze({
   get openMs() { return openMs; },
   get frames() { return stage.frames; },
   get settings() { return { ...settings }; },
-  get camera() { return stage.where(); },
+  get camera() { // rounded to tenths of a degree
+    const { azimuth, elevation, zoom } = stage.where();
+    return { azimuth: Math.round(10 * azimuth) / 10, elevation: Math.round(10 * elevation) / 10, zoom };
+  },
   get dark() { return darkNow(); },
   get meshes() {
     return stage.panes.map((pane, i) => pane ? { title: pane.title, triangles: pane.triangles,

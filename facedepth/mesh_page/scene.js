@@ -245,7 +245,7 @@ class Stage {
   where() {
     const { x, y, z } = this.camera.position.clone().sub(this.controls.target);
     const distance = Math.hypot(x, y, z);
-    const degrees = (radians) => Math.round((1800 / Math.PI) * radians) / 10;
+    const degrees = (radians) => (180 / Math.PI) * radians;
     return { azimuth: degrees(Math.atan2(x, z)), elevation: degrees(Math.asin(y / distance)),
       zoom: this.fitDistance() / distance };
   }
