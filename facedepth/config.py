@@ -56,7 +56,8 @@ class TrainConfig:
         workers: processes that load the data; data made on a GPU need none and get none.
         device: "auto", "cpu", "cuda", ...
         resume: go on with the run in ``out`` where there is one.
-        save_every_s: least time between two saves of the state within a run.
+        save_every_s: least time between two saves of the state within a run, or 20 times what the last save took where
+            that is longer; 0 saves after every step.
     """
 
     out: str

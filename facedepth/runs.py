@@ -46,8 +46,8 @@ class RunFolder:
         results = [name for name in _RESULTS if (self.path / name).exists()]
         if results and not started:
             raise InputError(
-                f"{self.path}: holds {', '.join(results)}, but no state.pt to go on from; put it back, or choose another "
-                f"folder for a run that starts from these weights (load_model('{self.path / 'best.safetensors'}'))"
+                f"{self.path}: holds {', '.join(results)}, but no state.pt to go on from; put it back, or start from "
+                f"these weights (load_model('{self.path / 'best.safetensors'}')) in another folder"
             )
         if started and not resume:
             raise InputError(
@@ -58,6 +58,7 @@ class RunFolder:
         else:
             with atomic_path(config_path) as temporary:
                 temporary.write_text(json.dumps(config, indent=2) + "\n")
+        self._remove_leftovers()
 
     def load_state(self) -> dict | None:
         """The saved state, on the CPU; None where the run has not got that far.
@@ -85,6 +86,12 @@ class RunFolder:
             writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+    def _remove_leftovers(self) -> None:
+        """Of a run that was killed while it wrote: the halves of files that ``atomic_path`` had no time to remove."""
+        for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
+            for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
+                path.unlink(missing_ok=True)
 
 
 def _check_same(saved: Mapping, config: Mapping, path: Path) -> None:

@@ -135,7 +135,7 @@ class _Run:
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
         self.history: History = []
-        self.saved_at = time.monotonic()
+        self.saved_at, self.save_took_s = time.monotonic(), 0.0
         self._restore(self.folder.load_state())
 
     @property
@@ -276,10 +276,13 @@ class _Run:
             self._save_state()
             tqdm.write(f"stopped after step {self.step}; the state is in {self.folder.path}, resume=True goes on")
             raise KeyboardInterrupt
-        if time.monotonic() - self.saved_at > self.config.save_every_s:
+        # A large state takes a slow disk minutes: most of the time is for the steps in between.
+        least_s = max(self.config.save_every_s, 20 * self.save_took_s) if self.config.save_every_s else 0.0
+        if time.monotonic() - self.saved_at > least_s:
             self._save_state()
 
     def _save_state(self) -> None:
+        started = time.monotonic()
         self.events.flush()  # a run that goes on from this state does not tell them again
         self.folder.save_state({
             **{name: part.state_dict() for name, part in self._stateful().items()},
@@ -287,6 +290,7 @@ class _Run:
             "random": torch.get_rng_state(),
         })
         self.saved_at = time.monotonic()
+        self.save_took_s = self.saved_at - started
 
     def _restore(self, state: dict | None) -> None:
         if state is None:

@@ -23,6 +23,7 @@ from facedepth.data import EG3DFaces, Part
 from facedepth.evaluation import evaluate
 from facedepth.models import create_model, load_model
 from facedepth.optimisation import deferred_interrupt, make_schedule, warmed_average
+from facedepth.runs import RunFolder
 from facedepth.training import TrainConfig, TrainingStopped, fit
 
 QUICK = {
@@ -36,6 +37,7 @@ import json, sys, time
 import torch
 from facedepth.data import EG3DFaces, Part
 from facedepth.models import create_model
+from facedepth.runs import RunFolder
 from facedepth.training import TrainConfig, fit
 
 class Slow(Part):
@@ -363,9 +365,10 @@ def test_killed_at_the_first_weights_a_run_goes_on(tmp_path, tiny_model, train, 
         raise KeyboardInterrupt
 
     settings = {"save_every_s": 1e9}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("facedepth.training.save_model", killed)
-        fit(tiny_model(), train, val, config(tmp_path / "run", **settings))
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny_model(), train, val, config(tmp_path / "run", **settings))
     fit(tiny_model(seed=9), train, val, config(tmp_path / "run", **settings, resume=True))
     fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
     assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
@@ -410,6 +413,33 @@ def test_a_damaged_state_is_named(tmp_path, tiny_model, train, val, content):
     (folder / "state.pt").write_bytes(whole[:1000] if content is None else content)
     with pytest.raises(InputError, match=r"state.pt: cannot be read"):
         fit(tiny_model(), train, val, config(folder, epochs=1, resume=True))
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path, finished, tiny_model, train, val):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    left = [folder / f".{name}" for name in ("state.123.tmp.pt", "best.77.tmp.safetensors", "history.123.tmp.csv")]
+    mine = [folder / ".notes.1.tmp.txt", folder / ".state.pt", folder / "state.old.pt"]
+    for path in left + mine:
+        path.write_bytes(b"half")
+    with pytest.raises(InputError, match="holds a run already"):
+        fit(tiny_model(), train, val, config(folder, epochs=4, repeats=4))
+    assert all(path.exists() for path in left)  # they may be those of a run that is still alive
+    fit(tiny_model(), train, val, config(folder, epochs=4, repeats=4, resume=True))
+    assert [path.exists() for path in left + mine] == [False] * 3 + [True] * 3
+
+
+def test_a_state_that_takes_long_to_save_is_saved_more_rarely(tmp_path, tiny_model, train, val, monkeypatch):
+    save, saves = RunFolder.save_state, []
+
+    def slow(folder, state):
+        saves.append((state["epoch"], state["step_in_epoch"]))
+        time.sleep(1.0)
+        save(folder, state)
+
+    monkeypatch.setattr(RunFolder, "save_state", slow)
+    fit(tiny_model(), train, val, config(tmp_path / "run", repeats=4, save_every_s=1e-9))
+    assert saves == [(0, 1), (2, 0)]  # after the first step, and at the end
 
 
 def test_the_place_and_the_pace_may_change(tmp_path, tiny_model, train, val):
