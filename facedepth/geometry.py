@@ -110,11 +110,12 @@ def depth_to_mesh(
         depth: (1, H, W) float z-depth. Never an 8-bit picture: its 256 steps become stairs.
         camera: the camera of this depth map.
         mask: (1, H, W) bool.
-        image: (3, H, W) the texture, or None.
+        image: (3, H, W), or None. What the mesh uses of it becomes the texture: the rest of a photo, and who else is
+            in it, does not go into the files.
         max_angle_deg: greatest angle between a grid edge and the image plane; measured against the pixel's own
             footprint z / f, so that it means the same at any size and in any unit.
-        max_triangles: budget; above it every second, third, ... pixel is used. The texture keeps
-            its size, up to 4096 pixels a side.
+        max_triangles: budget; above it every second, third, ... pixel is used. The texture keeps the picture's
+            pixels, up to 4096 a side.
         greatest_hole: a steep place that the surface encloses is kept, not left out, where it is no larger than this
             share of the mask: the ear before the hair, which tears a hole otherwise.
         outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
@@ -146,11 +147,12 @@ def depth_to_mesh(
     row, column = np.divmod(np.flatnonzero(used), z.shape[1])
     # The centre of the kept pixel in the full picture, whatever the stride.
     u, v = (column * stride + 0.5).astype(np.float32), (row * stride + 0.5).astype(np.float32)
+    left, top, right, bottom = (0, 0, width, height) if image is None else _surroundings(u, v, width, height)
     mesh = Mesh(
         vertices=_unproject(u, v, z.ravel()[used], camera) * OPENCV_TO_OPENGL,
         faces=number[faces],
-        uv=np.stack([u / width, 1 - v / height], axis=1),
-        texture=None if image is None else _texture(image),
+        uv=np.stack([(u - left) / (right - left), 1 - (v - top) / (bottom - top)], axis=1),
+        texture=None if image is None else _texture(image[:, top:bottom, left:right]),
     )
     # Each round widens the reach as a step of diffusion does: by the root of half a vertex squared.
     return smooth_outline(mesh, rounds=math.ceil(2 * (outline_px / stride) ** 2))
@@ -174,6 +176,15 @@ def smooth_outline(mesh: Mesh, *, rounds: int) -> Mesh:
     for _ in range(rounds):
         places[moved] = 0.5 * places[moved] + 0.25 * (places[first] + places[second])
     return Mesh(places[:, :3].copy(), mesh.faces, places[:, 3:].copy(), mesh.texture)
+
+
+def _surroundings(u: np.ndarray, v: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the part of a picture that a mesh uses, and a pixel more for who interpolates."""
+    if not len(u):
+        return 0, 0, width, height
+    return (
+        max(0, int(u.min()) - 1), max(0, int(v.min()) - 1), min(width, int(u.max()) + 2), min(height, int(v.max()) + 2)
+    )
 
 
 def _texture(image: Tensor) -> np.ndarray:

@@ -289,12 +289,12 @@ def test_the_angle_means_the_same_under_a_budget():
 # --- meshes: the budget
 
 
-def test_the_budget_is_held_with_exact_rays_and_the_whole_texture():
+def test_the_budget_is_held_with_exact_rays_and_every_pixel_of_the_texture():
     camera = Camera(torch.tensor([[100.0, 0, 20], [0, 120, 35], [0, 0, 1]]), torch.eye(4))
     depth, image = 1 + 0.001 * rand(1, 60, 90), rand(3, 60, 90, seed=1)
     mesh = depth_to_mesh(depth, camera, full(depth), image, max_triangles=700)
     assert 300 < len(mesh.faces) <= 700
-    assert mesh.texture.shape == (60, 90, 3)
+    assert min(mesh.texture.shape[:2]) > 50
     # Every kept vertex is a pixel of the full picture: its ray, its depth, its place in the texture.
     pixels = mesh.vertices * [1, -1, -1] @ camera.K.numpy().T
     pixels = pixels[:, :2] / pixels[:, 2:]
@@ -343,6 +343,16 @@ def test_a_vertex_has_the_colour_of_its_pixel():
     depth, image = torch.ones(1, 5, 8), rand(3, 5, 8)
     mesh = depth_to_mesh(depth, Camera.from_focal(60, 5, 8), full(depth), image)
     assert (mesh.vertex_colours().reshape(5, 8, 3) == image_to_uint8(image)).all()
+
+
+def test_what_the_mesh_does_not_use_of_the_picture_stays_out_of_the_texture():
+    depth, image, mask = torch.ones(1, 40, 60), rand(3, 40, 60), torch.zeros(1, 40, 60, dtype=torch.bool)
+    mask[0, 10:20, 30:45] = True
+    mesh = depth_to_mesh(depth, Camera.from_focal(60, 40, 60), mask, image)
+    pixels = image_to_uint8(image)
+    assert (mesh.texture == pixels[9:21, 29:46]).all()  # a pixel more on every side
+    assert (mesh.vertex_colours().reshape(10, 15, 3) == pixels[10:20, 30:45]).all()
+    np.testing.assert_allclose(mesh.uv.reshape(10, 15, 2)[0, 0], [1.5 / 17, 1 - 1.5 / 12], rtol=1e-6)
 
 
 def test_a_texture_larger_than_viewers_take_is_shrunk_and_fits_as_before():
