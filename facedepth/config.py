@@ -15,8 +15,8 @@ _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradie
 AMP = ("cuda", "always", "never")
 
 LEARNS = ("all", "decoder", "lora", "lora+decoder")
+
 # What fine-tuning changes besides, by what learns: adapters start as nothing and, learning alone, may take large steps.
-# What fine-tuning changes besides, by what learns: adapters start as nothing and may take large steps.
 _FINETUNING = {
     "all": {"encoder_factor": 0.1, "frozen_epochs": 1}, "decoder": {}, "lora": {"learning_rate": 1e-3},
     "lora+decoder": {},
