@@ -27,7 +27,8 @@ class RunFolder:
 
     Args:
         path: the folder.
-        config: settings that must be the same when the run goes on.
+        settings: what must be the same when the run goes on.
+        data: likewise, what says which samples it is trained and validated on.
         resume: go on with the run that is there; where there is none, start one.
 
     Raises:
@@ -35,7 +36,7 @@ class RunFolder:
             history are there without a state to go on from.
     """
 
-    def __init__(self, path: str | Path, config: Mapping, *, resume: bool) -> None:
+    def __init__(self, path: str | Path, settings: Mapping, data: Mapping, *, resume: bool) -> None:
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
         config_path = self.path / "config.json"
@@ -54,11 +55,25 @@ class RunFolder:
                 f"{self.path}: holds a run already; go on with it (resume=True, --resume) or choose another folder"
             )
         if started:
-            _check_same(json.loads(config_path.read_text()), config, self.path)
+            self._check_same(json.loads(config_path.read_text()), settings, data)
         else:
             with atomic_path(config_path) as temporary:
-                temporary.write_text(json.dumps(config, indent=2) + "\n")
+                temporary.write_text(json.dumps({**settings, **data}, indent=2) + "\n")
         self._remove_leftovers()
+
+    def _check_same(self, saved: Mapping, settings: Mapping, data: Mapping) -> None:
+        now = {**settings, **data}
+        differing = [name for name in now if saved.get(name) != now[name]]
+        if not differing:
+            return
+        advice = "choose another folder"
+        if set(differing) <= set(data):
+            advice = (
+                "it goes on only with the same samples: replace files that were lost, or start from the weights it has "
+                f"(load_model('{self.path / 'last.safetensors'}')) in another folder"
+            )
+        changes = "; ".join(f"{name}: {saved.get(name)!r} then, {now[name]!r} now" for name in differing)
+        raise InputError(f"{self.path}: the run there was started with other settings ({changes}); {advice}")
 
     def load_state(self) -> dict | None:
         """The saved state, on the CPU; None where the run has not got that far.
@@ -92,10 +107,3 @@ class RunFolder:
         for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
             for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
                 path.unlink(missing_ok=True)
-
-
-def _check_same(saved: Mapping, config: Mapping, path: Path) -> None:
-    differing = [name for name in config if saved.get(name) != config[name]]
-    if differing:
-        changes = "; ".join(f"{name}: {saved.get(name)!r} then, {config[name]!r} now" for name in differing)
-        raise InputError(f"{path}: the run there was started with other settings ({changes}); choose another folder")

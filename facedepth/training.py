@@ -104,7 +104,7 @@ class _Run:
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
             add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
-        self.folder = RunFolder(config.out, self._fixed_settings(model), resume=config.resume)
+        self.folder = RunFolder(config.out, self._fixed_settings(model), self.data, resume=config.resume)
 
         self.model = model.to(self.device, memory_format=torch.channels_last)  # the layout convolutions are fastest in
         model.retarget(target_kind)
@@ -230,7 +230,8 @@ class _Run:
         model = self.average.module.eval()
         columns: dict[str, list[Tensor]] = {}
         pictures = []
-        for batch in tqdm(self.val_loader, desc="validate", unit="batch", leave=False):
+        batches = bad_data_named(self.val_loader)
+        for batch in tqdm(batches, total=len(self.val_loader), desc="validate", unit="batch", leave=False):
             if self.interrupted.is_set():
                 self._pause()
             batch = to_device(batch, self.device)
@@ -316,7 +317,7 @@ class _Run:
 
     def _fixed_settings(self, model: DepthNetwork) -> dict:
         """What must be the same when the run goes on, as JSON would give it back."""
-        return json.loads(json.dumps(self.config.fixed() | self.data | {"model": model.name, "options": model.options}))
+        return json.loads(json.dumps(self.config.fixed() | {"model": model.name, "options": model.options}))
 
 
 def _fingerprint(identities: Sequence[str]) -> str:

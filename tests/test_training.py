@@ -393,7 +393,9 @@ def test_resuming_another_model_or_other_data_is_refused(finished, tiny_model, t
     settings = config(folder, epochs=4, repeats=4, resume=True)
     with pytest.raises(InputError, match=r"options: .*'channels': 2.* then, .*'channels': 4.* now"):
         fit(tiny_model(channels=4), train, Part(affine_faces, [3]), settings)
-    with pytest.raises(InputError, match="val_samples: 1 then, 2 now"):
+    with pytest.raises(InputError, match=r"val_samples: 1 then, 2 now.*; choose another folder"):
+        fit(tiny_model(), train, Part(affine_faces, [3, 3]), replace(settings, seed=3))
+    with pytest.raises(InputError, match=r"val_samples: 1 then, 2 now.*replace files that were lost, .*last\."):
         fit(tiny_model(), train, Part(affine_faces, [3, 3]), settings)
 
 
@@ -494,6 +496,18 @@ def test_nan_at_the_first_step_says_that_nothing_was_saved(tmp_path, tiny_model,
     with pytest.raises(TrainingStopped, match=r"step 0; no state was saved yet in .*run"):
         fit(tiny_model(), Poisoned(affine_faces, [0, 1, 2], good_reads=0), val, config(tmp_path / "run"))
     assert not (tmp_path / "run" / "state.pt").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_validation_file_is_named_without_the_story_of_a_worker(
+    tmp_path, tiny_model, train, sample_root, workers
+):
+    shutil.copytree(sample_root, tmp_path / "eg3d")
+    (tmp_path / "eg3d" / "images" / "seed0003.png").write_bytes(b"damaged")
+    damaged = Part(EG3DFaces(tmp_path / "eg3d", size=32, depth_kind="affine"), [3])
+    with pytest.raises(InputError, match=r"needs them replaced: with fewer samples it cannot$") as caught:
+        fit(tiny_model(), train, damaged, config(tmp_path / "run", epochs=1, repeats=1, workers=workers))
+    assert str(caught.value).startswith(str(tmp_path / "eg3d" / "images" / "seed0003.png"))
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path, tiny_model, train, val):

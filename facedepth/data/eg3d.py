@@ -21,7 +21,7 @@ from ..layouts import (
 )
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
-from .files import drop_damaged, list_files, match, warn_about_drive
+from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
 _DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
 
@@ -80,9 +80,7 @@ class EG3DFaces(Dataset):
         try:
             return self._read(stem)
         except InputError as error:
-            raise InputError(
-                f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short)"
-            ) from None
+            raise sample_named(error, stem) from None
 
     def _list(self, folder: str) -> dict[str, Path]:
         path = self.root / folder

@@ -73,6 +73,14 @@ def drop_damaged(samples: dict[str, list[Path]]) -> list[str]:
     return whole
 
 
+def sample_named(error: InputError, stem: str) -> InputError:
+    """The error of a file, with the sample that it belongs to and what to do about it."""
+    return InputError(
+        f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short); a "
+        "training run that is to go on needs them replaced: with fewer samples it cannot"
+    )
+
+
 def looks_whole(path: Path) -> bool:
     """Whether a file begins as its suffix promises and, for PNG and NumPy files, is not cut short; nothing is decoded.
 

@@ -14,7 +14,7 @@ from ..checks import InputError
 from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
 from ..sample import Sample
 from ..transforms import CentreCrop, Resize, resize_depth, resize_mask
-from .files import drop_damaged, list_files, match, warn_about_drive
+from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
 _RELATIVE_UNITS = ("near_bright", "far_bright")
 
@@ -87,9 +87,7 @@ class PairedFolder(Dataset):
         try:
             sample = self._read(stem)
         except InputError as error:
-            raise InputError(
-                f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short)"
-            ) from None
+            raise sample_named(error, stem) from None
         if self.size is None:
             return sample
         refuse_tiny(sample.image, self._images[stem])
