@@ -204,7 +204,7 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """Read a mask picture as (1, H, W) bool: True where brighter than half; for transparency see ``read_brightness``."""
+    """Read a mask picture as (1, H, W) bool: True where ``read_brightness`` is above a half."""
     return read_brightness(path) > 0.5
 
 

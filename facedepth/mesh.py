@@ -96,15 +96,25 @@ class Mesh:
             self.check()
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        files = self._encode(path)
-        refuse_existing(list(files), overwrite)
-        for target, content in files.items():
+        refuse_existing(self.files(path), overwrite)
+        contents = self._encode(path)
+        for target in self.files(path):
             with atomic_path(target) as temporary:
-                temporary.write_bytes(content)
-        return list(files)
+                temporary.write_bytes(contents[target])
+        return self.files(path)
+
+    def files(self, path: str | Path) -> list[Path]:
+        """What ``save`` writes for this path; an .obj itself comes last, so that it never stands without its parts."""
+        path = Path(path)
+        if path.suffix.lower() != ".obj" or self.texture is None:
+            return [path]
+        # Not "<stem>.png": beside the mesh that may well be the user's photo. And no blanks: in .obj and .mtl they
+        # end a name.
+        name = "_".join(path.stem.split())
+        return [path.with_name(f"{name}_texture.png"), path.with_name(f"{name}.mtl"), path]
 
     def _encode(self, path: Path) -> dict[Path, bytes]:
-        """File contents by path; the .obj itself comes last, so that it never stands without its parts."""
+        """The contents of ``files``."""
         import trimesh
 
         suffix = path.suffix.lower()
@@ -113,16 +123,15 @@ class Mesh:
             return {path: mesh.export(file_type="glb", include_normals=True)}
         if suffix == ".ply":
             return {path: mesh.export(file_type="ply")}
-        if self.texture is not None:
-            # Not "<stem>.png": beside the mesh that may well be the user's photo. And no blanks: in .obj and .mtl
-            # they end a name.
-            mesh.visual.material = trimesh.visual.material.SimpleMaterial(
-                image=Image.fromarray(self.texture), diffuse=(255, 255, 255, 255), ambient=(255, 255, 255, 255),
-                specular=(0, 0, 0, 255), glossiness=1.0, name=f"{'_'.join(path.stem.split())}_texture",
-            )
+        if self.texture is None:
+            return {path: trimesh.exchange.obj.export_obj(mesh, include_normals=True, include_texture=False).encode()}
+        picture, material, _ = self.files(path)
+        mesh.visual.material = trimesh.visual.material.SimpleMaterial(
+            image=Image.fromarray(self.texture), diffuse=(255, 255, 255, 255), ambient=(255, 255, 255, 255),
+            specular=(0, 0, 0, 255), glossiness=1.0, name=picture.stem,
+        )
         text, parts = trimesh.exchange.obj.export_obj(
-            mesh, include_normals=True, include_texture=self.texture is not None, return_texture=True,
-            mtl_name=f"{'_'.join(path.stem.split())}.mtl",
+            mesh, include_normals=True, return_texture=True, mtl_name=material.name
         )
         return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
 

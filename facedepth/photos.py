@@ -38,9 +38,12 @@ def read_photo(photo: Photo) -> Tensor:
 
 
 def _from_array(photo: np.ndarray | Tensor) -> Tensor:
+    if not isinstance(photo, (np.ndarray, Tensor)):
+        raise InputError(f"photo: expected a path, a PIL picture, an array or a tensor, got {type(photo).__name__}")
     if isinstance(photo, Tensor):
         check_shapes(photo=(photo, "3 H W"))
-        image, known = photo.detach().float().cpu(), photo.is_floating_point()
+        image = photo.detach().float().cpu() / (255 if photo.dtype == torch.uint8 else 1)
+        known = photo.is_floating_point() or photo.dtype == torch.uint8
     elif photo.dtype == np.uint8 and (photo.ndim == 2 or photo.shape[2:] in ((3,), (4,))):
         return image_from_pil(Image.fromarray(photo))
     else:

@@ -77,12 +77,13 @@ class Prediction:
 
         Raises:
             InputError: the mask is empty; near_m and far_m are given for a relief, in the wrong order, or one without
-                the other; z_scale is not above 0; or the head would reach the camera.
+                the other; z_scale or crop_width_m is not above 0; or the head would reach the camera.
         """
         if not self.mask.any():
             raise InputError(f"{self.name}: the network sees no head in this picture; is the face upright and in view?")
-        if not z_scale > 0:
-            raise InputError(f"z_scale: expected above 0, got {z_scale:g}")
+        for name, number in (("z_scale", z_scale), ("crop_width_m", crop_width_m)):
+            if not number > 0:
+                raise InputError(f"{name}: expected above 0, got {number:g}")
         z0 = crop_width_m * float(self.camera.K[0, 0]) / self.crop.size
         factor = axis_factor(self.camera, *self.mask.shape[-2:], self.crop)
         ends = near_m is not None or far_m is not None
@@ -174,26 +175,26 @@ class Prediction:
             InputError: unknown format, an empty mask, or a file in the way.
         """
         check_formats(formats)
-        folder = Path(folder)
-        depth = self.depth(z_scale=z_scale)
-        meshes = [folder / f"{self.name}.{ending}" for ending in formats if f".{ending}" in MESH_SUFFIXES]
-        array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
-        written = [facts] + [path for path in (array, picture) if path.suffix[1:] in formats]
-        pages = [folder / f"{self.name}.html"] if "html" in formats else []
-        refuse_existing(written + meshes + pages, overwrite)
+        depth, formats = self.depth(z_scale=z_scale), set(formats)
+        array, picture, facts = (Path(folder) / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
+        page = Path(folder) / f"{self.name}.html"
+        meshes = [Path(folder) / f"{self.name}{suffix}" for suffix in MESH_SUFFIXES if suffix[1:] in formats]
+        mesh = self.mesh(z_scale=z_scale).check() if meshes else None
+        written = [path for path in (array, picture) if path.suffix[1:] in formats]
+        written += [part for path in meshes for part in mesh.files(path)] + [page] * ("html" in formats) + [facts]
+        refuse_existing(written, overwrite)
 
-        with atomic_path(facts) as temporary:
-            temporary.write_text(json.dumps(self._facts() | {"z_scale": z_scale}, indent=2) + "\n")
         if array in written:
             write_depth(array, depth, self.mask)
         if picture in written:
             write_image(picture, colour_depth(depth, self.mask))
-        mesh = self.mesh(z_scale=z_scale) if meshes else None
         for path in meshes:
-            written += mesh.save(path, overwrite=overwrite)
-        for path in pages:
+            mesh.save(path, overwrite=overwrite)
+        if page in written:
             whole = self.mesh(z_scale=z_scale, max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
-            written.append(save_mesh_page(path, whole, overwrite=overwrite))
+            save_mesh_page(page, whole, overwrite=overwrite)
+        with atomic_path(facts) as temporary:  # last: where it is, everything is
+            temporary.write_text(json.dumps(self._facts() | {"z_scale": z_scale}, indent=2) + "\n")
         return written
 
     def _facts(self) -> dict:
@@ -215,7 +216,7 @@ def check_formats(formats: Sequence[str]) -> None:
         raise InputError(f"formats: expected some of {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: DepthNetwork, photo: Photo | Sequence[Photo], *, crop: str | Crop | tuple[int, int, int] = "face",
     horizontal_fov_deg: float | None = None, mirror: bool = True, batch_size: int = 8,
@@ -225,7 +226,7 @@ def predict(
     Args:
         model: from ``load_model`` or ``fit``; runs on the device it is on.
         photo: a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, uint16 or float in [0, 1], a tensor
-            (3, H, W) in [0, 1]; or a list of these.
+            (3, H, W) of uint8 or in [0, 1]; or a list of these.
         crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
             where there is one, else it is taken to be 20 degrees.

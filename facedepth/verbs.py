@@ -29,7 +29,7 @@ def run_predict(options: argparse.Namespace) -> None:
     from .models import load_model
     from .prediction import check_formats, predict
 
-    photos, formats = list_images(options.photos), options.format.split(",")
+    photos, formats = list_images(options.photos), [name.strip() for name in options.format.split(",")]
     check_formats(formats)
     model = load_model(options.model, kind=options.kind, device=options.device)
     failed = []

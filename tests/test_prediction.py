@@ -131,12 +131,26 @@ def test_photos_that_are_none(unet, tmp_path):
         (np.full((40, 40, 3), 255.0), r"float64 from 255 to 255"),
         (np.full((40, 40, 3), 200), r"int64 from 200 to 200"),
         (np.full((40, 40), -0.5, np.float32), r"float32 from -0.5 to -0.5"),
-        (torch.full((3, 40, 40), 255, dtype=torch.uint8), r"torch.uint8 from 255 to 255"),
+        (torch.full((3, 40, 40), 200), r"torch.int64 from 200 to 200"),
         (torch.full((3, 40, 40), torch.nan), r"torch.float32 from nan to nan"),
     ],
 )
 def test_numbers_of_another_range_are_refused_not_guessed(unet, photo, came):
     with pytest.raises(InputError, match=rf"photo: expected uint8, uint16 or float from 0 to 1, got {came}"):
+        predict(unet, photo, crop="none")
+
+
+def test_a_tensor_of_bytes_is_a_photo_as_an_array_of_them_is(unet):
+    pixels = image_to_uint8(photo_of(40, 50))
+    expected = predict(unet, pixels, crop="none")
+    found = predict(unet, torch.from_numpy(pixels).permute(2, 0, 1), crop="none")
+    assert_close(found.values, expected.values)
+    found.values.requires_grad_().sum().backward()  # plain tensors, not those of inference mode
+
+
+@pytest.mark.parametrize("photo", [None, b"photo", 3, (value for value in ())])
+def test_what_is_no_photo_at_all_is_refused(unet, photo):
+    with pytest.raises(InputError, match="photo: expected a path, a PIL picture, an array or a tensor, got"):
         predict(unet, photo, crop="none")
 
 
@@ -568,6 +582,34 @@ def test_saved_files_keep_to_the_z_scale(tmp_path):
     vertices = trimesh.load(tmp_path / "me.ply", process=False).vertices
     np.testing.assert_allclose(vertices, found.mesh(z_scale=1.5).vertices, atol=1e-6)
     assert json.loads((tmp_path / "me_depth.json").read_text())["z_scale"] == 1.5
+
+
+@pytest.mark.parametrize("in_the_way", ["me.mtl", "me_texture.png", "me.html"])
+def test_what_is_in_the_way_of_a_part_is_found_before_anything_is_written(tmp_path, in_the_way):
+    (tmp_path / in_the_way).write_text("mine")
+    with pytest.raises(InputError, match=f"{in_the_way}: already there"):
+        prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=("npy", "obj", "html"))
+    assert [path.name for path in tmp_path.iterdir()] == [in_the_way]
+
+
+def test_a_result_without_a_mesh_leaves_no_files(tmp_path):
+    lone = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
+    lone[0, HEIGHT // 2, WIDTH // 2] = True
+    with pytest.raises(InputError, match="the mesh has no triangle"):
+        prediction(0.1 * true_depth(), "relief", MIDDLE, mask=lone).save(tmp_path, formats=("npy", "glb"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_facts_are_written_last(tmp_path):
+    (tmp_path / "me.glb").mkdir()  # what cannot be written over
+    with pytest.raises(IsADirectoryError):
+        prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, overwrite=True)
+    assert not (tmp_path / "me_depth.json").exists()
+
+
+def test_a_format_named_twice_is_written_once(tmp_path):
+    written = prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=("glb", "glb"))
+    assert [path.name for path in written] == ["me.glb", "me_depth.json"]
 
 
 def test_only_what_is_asked_for_is_saved(tmp_path):
