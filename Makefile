@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-slow test-lab lint bench gallery address clean
 
 demo: $(READY)
-	$(BIN)/facedepth demo -o outputs/demo
+	$(BIN)/facedepth demo -o outputs/demo --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not lab"

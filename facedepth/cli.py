@@ -64,27 +64,26 @@ class Verb(NamedTuple):
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", default="outputs/demo", help="folder to write to (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier demo")
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", metavar="IMAGE|FOLDER|LIST.txt", help="a picture, a folder, or a list of paths")
     parser.add_argument("-o", "--out", required=True, help="folder to write to")
     _add_model(parser)
-    parser.add_argument("--crop", choices=("face", "none"), default="face",
-                        help="find the face, or take the whole picture (default: %(default)s)")
-    parser.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
+    _add_view(parser)
     parser.add_argument("--z-scale", type=float, default=1.0,
                         help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     parser.add_argument("--format", default="npy,png,glb",
                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 
 
 def _add_turntable(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", metavar="IMAGE", help="a picture")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="an .mp4 or a .gif")
     _add_model(parser)
+    _add_view(parser)
     parser.add_argument("--size", type=int, default=480, help="pixels a side (default: %(default)s)")
     parser.add_argument("--clay", action="store_true", help="without the photo on it, to see the shape alone")
     parser.add_argument("--overwrite", action="store_true", help="replace a film that is already there")
@@ -121,7 +120,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
                           help="fit scale and shift to the truth first, or not (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    _add_device(parser)
 
 
 def _add_rerender(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +147,17 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
                         help="a model whose weights are shipped or fetched (see `facedepth models`), or a "
                         ".safetensors, .pt or .pth file (default: %(default)s)")
     _add_kind(parser)
+
+
+def _add_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crop", choices=("face", "none"), default="face",
+                        help="find the face, or take the whole picture (default: %(default)s)")
+    parser.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 
 
 def _add_kind(parser: argparse.ArgumentParser) -> None:

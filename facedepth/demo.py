@@ -11,38 +11,40 @@ from .checks import InputError
 from .data import EG3DFaces
 from .evaluation import evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
-from .io import image_to_uint8, write_image
+from .io import image_to_uint8, refuse_existing, write_image
 from .models import BEST, load_model
-from .prediction import Prediction, predict
+from .prediction import FORMATS, Prediction, predict
 
 REPOSITORY = Path(__file__).parent.parent
 PHOTO = REPOSITORY / "assets" / "astronaut.png"
 SAMPLE_SET = REPOSITORY / "data" / "sample"
 
 
-def run_demo(out: str | Path) -> Path:
+def run_demo(out: str | Path, *, overwrite: bool = False) -> Path:
     """Predict a photo with the best shipped weights, score it on the sample faces, write depth, meshes, pictures.
 
     Args:
-        out: folder; the files of an earlier demo there are replaced, others are not touched.
+        out: folder.
 
     Returns:
-        The picture to look at, ``face.png``.
+        The picture to look at, ``astronaut_sheet.png``.
 
     Raises:
-        InputError: photo or samples are not there, because facedepth was not installed from a clone.
+        InputError: photo or samples are not there, because facedepth was not installed from a clone; or a file in the
+            way.
     """
     for needed in (PHOTO, SAMPLE_SET):
         if not needed.exists():
-            raise InputError(f"{needed}: not there; clone the repository and run the demo from the clone")
+            raise InputError(f"{needed}: not there; in a clone of the repository, `pip install -e .` and try again")
     out = Path(out)
+    picture = out / f"{PHOTO.stem}_sheet.png"
+    refuse_existing([picture], overwrite)  # before the work
     model = load_model(BEST)
+    face = predict(model, PHOTO)
+    written = face.save(out, formats=FORMATS, overwrite=overwrite)
     report = evaluate(model, EG3DFaces(SAMPLE_SET))
     print(f"{report}\n")
-    face = predict(model, PHOTO)
-    written = face.save(out, formats=("npy", "png", "glb", "obj", "ply", "html"), overwrite=True)
-    written += report.save(out / "scores", overwrite=True)
-    picture = out / "face.png"
+    written += report.save(out / "scores", overwrite=overwrite)
     write_image(picture, portrait_sheet(face))
     print("written:", *(f"  {path}" for path in written), sep="\n")
     print(f"look at {picture}; open {out / face.name}.html in a browser, the .glb in any 3D viewer")

@@ -20,7 +20,7 @@ def run_demo(options: argparse.Namespace) -> None:
     """``facedepth demo``."""
     from . import demo
 
-    demo.run_demo(options.out)
+    demo.run_demo(options.out, overwrite=options.overwrite)
 
 
 def run_predict(options: argparse.Namespace) -> None:
@@ -53,7 +53,8 @@ def run_turntable(options: argparse.Namespace) -> None:
     from .prediction import predict
 
     refuse_film(options.out, options.overwrite)  # before the work
-    face = predict(load_model(options.model, kind=options.kind), options.photo)
+    model = load_model(options.model, kind=options.kind, device=options.device)
+    face = predict(model, options.photo, crop=options.crop, horizontal_fov_deg=options.fov)
     film = turntable(face, options.out, size=options.size, textured=not options.clay, overwrite=options.overwrite)
     print(f"{options.photo} -> {film}")
 

@@ -1,5 +1,7 @@
 """Films: they turn to both sides and back, play, keep what was there, and leave no half of a film."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -132,3 +134,10 @@ def test_the_command_refuses_before_the_work(tmp_path, capsys):
     assert main(["turntable", "me.jpg", "-o", str(tmp_path / "me.mp4")]) == 2
     assert "me.mp4: already there" in capsys.readouterr().err
     assert facedepth.turntable is turntable
+
+
+def test_the_command_films_the_whole_picture_when_told(tmp_path):
+    photo = Path(__file__).parents[1] / "assets" / "astronaut.png"
+    film = tmp_path / "whole.gif"
+    assert main(["turntable", str(photo), "-o", str(film), "--crop", "none", "--size", "32", "--fov", "30"]) == 0
+    assert len(gif_frames(film)) > 10
