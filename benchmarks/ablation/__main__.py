@@ -1,6 +1,6 @@
 """Train a small network for a few minutes, with one change at a time, and score it on the stand-in. Prints a table row.
 
-    python -m benchmarks.ablation ROW... --data data/train --plain data/plain --standin data/standin --encoder FILE
+    python -m benchmarks.ablation ROW... --data data/ablation --plain data/plain --standin data/standin --encoder FILE
 
 ``--data`` holds faces of the generator, ``--plain`` such as it made before commit ca52c29, when heads were the kit's.
 Every row sees 3,008 faces once, the one at another size as many as the same time allows.

@@ -1,8 +1,8 @@
 """Render the set: ``python -m benchmarks.standin -n 240 -o data/standin``.
 
-Needs the extra ``pip install -e '.[bench]'``, npm, and for speed LLVM 16 or newer (``apt install libllvm19``). Fetches
-the heads and environments once, then takes 10 to 20 seconds a picture on two busy cores. Interrupted, the same command
-goes on. Sample i depends on the seed and i alone.
+Needs the extra ``bench``, npm, and for speed LLVM 16 or newer; see benchmarks/README.md. Fetches the heads and
+environments once, then takes 10 to 20 seconds a picture on two busy cores. Interrupted, the same command goes on.
+Sample i depends on the seed and i alone.
 """
 
 from __future__ import annotations
