@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A process a core, four at most for their memory. What a file's tests share is made once.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow test-lab lint bench gallery address clean
@@ -13,11 +15,11 @@ demo: $(READY)
 	$(BIN)/facedepth demo -o outputs/demo --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not lab"
+	$(PYTEST) -m "not slow and not lab"
 
 test-slow: $(READY)
 	@sh .ci/system-packages chromium
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-lab: $(READY)
 	@sh .ci/system-packages chromium
