@@ -18,7 +18,8 @@ _ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"  # timm's transformers
 def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> None:
     """Put adapters of that rank beside the attention of the model's encoder, in place. They start as no change at all.
 
-    From now on they learn, with or without what comes after the encoder; the encoder's own weights stay.
+    From now on they learn, with or without what comes after the encoder; the encoder's own weights stay. The last layer
+    of a network with a head mask learns in any case: an added mask starts with weights that say nothing.
 
     Raises:
         InputError: the encoder is no transformer, or the extra that brings LoRA is missing.
@@ -33,8 +34,10 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
         raise InputError(
             f"LoRA: expected a network with a transformer, such as dpt_large, got {model.name!r}; set learns='all'"
         ) from None
+    mask_learns = bool(model.options.get("head_mask"))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(".lora_" in name or (decoder_learns and not name.startswith("encoder.")))
+        beside = decoder_learns and not name.startswith("encoder.")
+        parameter.requires_grad_(".lora_" in name or beside or (mask_learns and name.startswith("head.out.")))
 
 
 def merge_adapters(model: DepthNetwork) -> None:

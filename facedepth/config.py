@@ -32,8 +32,9 @@ class TrainConfig:
         epochs, batch_size: how much, and how much at once.
         repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
         learning_rate: the greatest; the schedule goes down from there.
-        learns: "all"; "decoder" (all but the encoder); "lora" (small adapters of the encoder's attention alone, for
-            transformers too large to train whole, see ``facedepth.adapters``); or "lora+decoder".
+        learns: "all"; "decoder" (all but the encoder); "lora" (small adapters of the encoder's attention alone, and the
+            last layer where it gives a head mask, for transformers too large to train whole, see
+            ``facedepth.adapters``); or "lora+decoder".
         lora_rank: of those adapters.
         gradient_checkpointing: compute a transformer's blocks once more in the backward pass, for much less memory and
             a third more time.
