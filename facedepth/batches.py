@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .camera import Camera
 from .checks import InputError
 from .sample import Sample
-from .transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
+from .transforms import Compose, Photometric, RandomCrop, RandomFlip, to_square
 
 
 class Transformed(Dataset):
@@ -69,10 +69,10 @@ class Augmented(Dataset):
 def augmentation(strength: float, size: int) -> Compose:
     """The random transform of training, by its strength from 0 (none) to 1, to pictures of ``size`` x ``size``."""
     if strength == 0:
-        return Compose((Resize(size),))
+        return to_square(size)
     crop = RandomCrop((1 - 0.35 * strength, 1 + 0.5 * strength))  # faces are not always framed by the rule
     # Colour and noise come last: they are meant at the size the network sees.
-    return Compose((crop, RandomFlip(), Resize(size), Photometric(strength)))
+    return Compose((crop, RandomFlip(), to_square(size), Photometric(strength)))
 
 
 def to_device(batch: Sample, device: torch.device | str) -> Sample:

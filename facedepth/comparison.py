@@ -107,7 +107,8 @@ def _whole_prediction(name: str, model: DepthNetwork | Prediction, sample: Sampl
     """What a model says of the whole picture, at the sample's size."""
     height, width = sample.depth.shape[-2:]
     if not isinstance(model, Prediction):
-        fov_deg = sample.camera.horizontal_fov_deg(width)
+        square = whole_crop(height, width)
+        fov_deg = sample.camera.crop(square.left, square.top).horizontal_fov_deg(square.size)
         return predict(model, sample.image, crop="none", horizontal_fov_deg=fov_deg)
     if model.values.shape != sample.depth.shape or model.crop != whole_crop(height, width):
         raise InputError(

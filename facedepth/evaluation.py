@@ -28,7 +28,7 @@ from .metrics import HIGHER_IS_BETTER
 from .models import DepthNetwork
 from .report_page import Case, report_page
 from .scoring import MAIN_SCORE, check_choices, score_batch
-from .transforms import Resize
+from .transforms import to_square
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +142,8 @@ def evaluate(
     model: DepthNetwork, dataset: Dataset, *, region: str = "face", align: str = "scale_shift", batch_size: int = 16,
     workers: int = 0, shown: int = 6, extremes: int = 4,
 ) -> Report:
-    """Score a model on every sample of a data set, at the model's input size.
+    """Score a model on every sample of a data set, at the model's input size; of pictures that are not square, on the
+    largest square in the middle, as ``fit`` validates.
 
     Args:
         model: runs on the device it is on.
@@ -164,7 +165,8 @@ def evaluate(
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
     loader = DataLoader(
-        Transformed(dataset, Resize(model.input_size)), batch_size=batch_size, num_workers=workers_for(dataset, workers)
+        Transformed(dataset, to_square(model.input_size)), batch_size=batch_size,
+        num_workers=workers_for(dataset, workers),
     )
     training = model.training
     model.eval()

@@ -32,7 +32,7 @@ class Sample(NamedTuple):
     name: str
 
     def check(self) -> Sample:
-        """This sample, once its shapes agree and it holds at least one valid pixel.
+        """This sample, once its shapes agree and it holds valid depth, on the head too.
 
         Raises:
             InputError: naming the sample and what is wrong.
@@ -46,4 +46,9 @@ class Sample(NamedTuple):
             raise InputError(f"sample {self.name!r}: {error}") from None
         if not self.mask.any():
             raise InputError(f"sample {self.name!r}: no valid depth pixel (all are 0, NaN or inf)")
+        if not (self.head & self.mask).any():
+            raise InputError(
+                f"sample {self.name!r}: no pixel of the head is left in the crop, or none has valid depth; check its "
+                "head mask, or leave the sample out"
+            )
         return self

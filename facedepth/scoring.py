@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .checks import InputError
 from .depth import axis_factor, fit_scale_shift, invert_depth, masked_median, relief_to_depth
+from .framing import whole_crop
 from .metrics import depth_scores, picture_l1, to_picture
 from .sample import Sample
 
@@ -56,15 +57,19 @@ def score_batch(
 def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: str) -> Tensor:
     """z-depth (B, 1, H, W) of what a network said, brought to the truth's scale and shift in the space predicted.
 
+    A picture that is not square was seen in the smallest square that holds it, as ``predict(..., crop="none")`` does.
+
     Raises:
         InputError: an affine kind without alignment, which has no scale to compare.
     """
-    factor = axis_factor(batch.camera, *values.shape[-2:])
+    height, width = values.shape[-2:]
+    crop = whole_crop(height, width)
+    factor = axis_factor(batch.camera, height, width, crop)
     true_axis = batch.depth * factor
     if align == "none":
         if kind != "relief":
             raise InputError(f"align: a model of kind {kind!r} knows no scale; evaluate it with align='scale_shift'")
-        return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera)
+        return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera, crop)
     # The target, too, is larger where nearer: a network that has near and far swapped must not be put right here.
     nearness = invert_depth(true_axis) if kind == "affine_inverse" else -true_axis
     scale, shift = fit_scale_shift(values, nearness, area, least_scale=0)

@@ -45,7 +45,7 @@ from .optimisation import (
 from .runs import RunFolder
 from .sample import Sample
 from .scoring import score_batch
-from .transforms import Resize
+from .transforms import to_square
 
 
 class TrainingStopped(RuntimeError):
@@ -115,7 +115,7 @@ class _Run:
         )
         self.steps_per_epoch = len(self.loader)
         self.val_loader = DataLoader(
-            Transformed(val, Resize(model.input_size)), batch_size=config.batch_size,
+            Transformed(val, to_square(model.input_size)), batch_size=config.batch_size,
             num_workers=workers_for(val, config.workers), worker_init_fn=leave_interrupts,
         )
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}

@@ -23,6 +23,8 @@ from .sample import Sample
 _JUMP_RELATIVE = 0.02  # of the nearer pixel's depth: 1 cm at half a metre ...
 _JUMP_ABRUPT = 4  # ... and this many times the change a pixel further on
 
+_LEAST_HEAD = 0.1  # of the head's pixels, in a random crop
+
 
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
     """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased where it shrinks."""
@@ -135,13 +137,19 @@ class CentreCrop:
         return _crop(sample, (width - size) // 2, (height - size) // 2, size).check()
 
 
+def to_square(size: int) -> Compose:
+    """The largest square in the middle, at ``size`` x ``size`` pixels: how a network sees a picture of any shape."""
+    return Compose((CentreCrop(), Resize(size)))
+
+
 @dataclass(frozen=True)
 class RandomCrop:
     """A square of random size and place; follow it by ``Resize``.
 
     The side is ``scale`` (least, greatest) of the picture's shorter side. A square that is larger than the picture
     reaches beyond it, where the picture's edges are repeated, as ``framing.cut`` does, and depth is invalid. The square
-    holds at least one pixel of the head with valid depth; after ten squares without one the whole sample is returned.
+    holds at least a tenth of the head's pixels with valid depth, so that a smaller copy holds some too; after ten
+    squares that do not, the whole sample is returned.
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
@@ -152,11 +160,12 @@ class RandomCrop:
 
     def __call__(self, sample: Sample) -> Sample:
         height, width = sample.image.shape[-2:]
+        least = _LEAST_HEAD * int((sample.head & sample.mask).sum())
         for _ in range(10):
             side = max(1, round(_uniform(*self.scale) * min(height, width)))
             left, top = _place(width - side), _place(height - side)
             cropped = _crop(_with_margins(sample, left, top, side), max(left, 0), max(top, 0), side)
-            if (cropped.head & cropped.mask).any():
+            if 0 < (cropped.head & cropped.mask).sum() >= least:
                 return cropped
         return sample
 

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from facedepth.batches import Augmented, EpochOrder, Transformed, bad_data_named, to_device, training_batches
+from facedepth.batches import (
+    Augmented,
+    EpochOrder,
+    Transformed,
+    augmentation,
+    bad_data_named,
+    to_device,
+    training_batches,
+)
 from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.sample import Sample
@@ -136,6 +144,26 @@ def test_workers_leave_a_ctrl_c_to_the_main_process(affine_faces):
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, 2)
     assert len(list(batches)) == 3
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_pictures_that_are_not_square_are_cut_not_squashed(affine_faces, strength):
+    sample = affine_faces[0]
+    wide = Sample(*(values[..., 4:28, :] for values in sample[:5]), sample.camera.crop(0, 4), "wide")
+    for _ in range(5):
+        seen = augmentation(strength, 16)(wide)
+        assert seen.image.shape == (3, 16, 16)
+        assert float(seen.camera.K[0, 0]) == pytest.approx(float(seen.camera.K[1, 1]))
+
+
+def test_a_head_at_the_edge_outlives_crop_and_resizing(affine_faces):
+    sample = affine_faces[0]
+    head = torch.zeros_like(sample.head)
+    head[:, :6, :6] = True  # many squares of 0.7 times the side hold a pixel or two of it
+    for _ in range(60):
+        assert augmentation(0.9, 16)(sample._replace(head=head)).head.any()
+    with pytest.raises(InputError, match=rf"sample '{sample.name}': no pixel of the head is left in the crop"):
+        augmentation(0.9, 16)(sample._replace(head=torch.zeros_like(head)))
 
 
 def test_transformed_is_the_same_every_time(affine_faces):

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+from torch.utils.data import default_collate
 
 from facedepth.checks import InputError
 from facedepth.comparison import compare
+from facedepth.depth import depth_to_relief
 from facedepth.evaluation import evaluate
 from facedepth.prediction import predict
+from facedepth.sample import Sample
+from facedepth.scoring import score_batch
 
 
 def pictures(figure) -> dict[str, np.ndarray]:
@@ -54,6 +59,37 @@ def test_errors_are_on_one_scale(exact_faces, two):
     brightness = [picture[seen].astype(int).sum(axis=1).mean() for picture in (alone, both["error of good"])]
     assert brightness[1] < 0.3 * brightness[0]
     assert both["error of bad"][seen].mean() > 5 * both["error of good"][seen].mean()
+
+
+@pytest.mark.parametrize("size", [(64, 40), (40, 64)], ids=["portrait", "landscape"])
+def test_a_relief_of_a_picture_that_is_not_square_is_in_widths_of_the_square_that_holds_it(exact_faces, size):
+    """The truth as a relief, taken on the square with margins, scores as the truth without any alignment."""
+    whole = exact_faces[0]
+    top, left = ((64 - side) // 2 for side in size)
+    window = (..., slice(top, top + size[0]), slice(left, left + size[1]))
+    image, depth, mask, head, face = (values[window] for values in whole[:5])
+    sample = Sample(image, depth, mask, head, face, whole.camera.crop(left, top), "cut")
+    seen = torch.zeros_like(whole.mask)
+    seen[window] = True
+    relief, _ = depth_to_relief(whole.depth, whole.head & whole.mask & seen, whole.camera)
+    batch = default_collate([sample])
+    aligned, scores = score_batch(relief[window][None], "relief", batch, "metric", region="mask", align="none")
+    assert float(scores["rmse"]) < 1e-5
+    assert_close(aligned[batch.mask], batch.depth[batch.mask])
+
+
+def test_the_field_of_view_of_a_portrait_is_that_of_the_square(exact_faces, two, monkeypatch):
+    told = []
+
+    def listening(*args, **options):
+        told.append(options["horizontal_fov_deg"])
+        return predict(*args, **options)
+
+    monkeypatch.setattr("facedepth.comparison.predict", listening)
+    whole = exact_faces[0]
+    portrait = Sample(*(values[..., 12:52] for values in whole[:5]), whole.camera.crop(12, 0), "portrait")
+    compare({"mine": two[0]}, portrait)
+    assert told == [pytest.approx(whole.camera.horizontal_fov_deg(64))]
 
 
 def test_affine_data_have_no_normals(affine_faces, tiny_model):

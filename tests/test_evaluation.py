@@ -153,6 +153,18 @@ def test_affine_relief_on_exact_depth_also_gets_the_original_s_score(faces):
     assert "picture_l1" not in evaluate(oracle(faces, "relief"), faces).means
 
 
+def test_of_pictures_that_are_not_square_the_square_in_the_middle_is_scored(faces):
+    """The network knows the middle of each picture: it would not recognise the picture squashed."""
+    wide = [
+        Sample(
+            *(torch.nn.functional.pad(values, (8, 8)) for values in sample[:5]), sample.camera.crop(-8, 0), sample.name
+        ) for sample in faces
+    ]
+    report, square = (evaluate(oracle(faces, "relief"), data) for data in (Listed(wide, "metric"), faces))
+    for row, expected in zip(report.scores, square.scores, strict=True):
+        assert row == pytest.approx(expected, abs=1e-6)
+
+
 def test_impossible_comparisons(faces, affine_faces):
     with pytest.raises(InputError, match="a model of kind 'affine_inverse' knows no scale"):
         evaluate(oracle(faces, "affine_inverse"), faces, align="none")
