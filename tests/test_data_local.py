@@ -1,6 +1,8 @@
 """A data set comes to the local disk whole and once."""
 
 import shutil
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,29 @@ def test_what_cannot_be_copied_is_named(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=rf"{name}: cannot be unpacked .* expected \.zip, \.tar"):
             copy_to_local_disk(tmp_path / name, tmp_path / "local")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_a_damaged_archive_is_named_with_what_to_do(sample_root, tmp_path, kind):
+    archive = Path(shutil.make_archive(tmp_path / "faces", kind, sample_root))
+    content = bytearray(archive.read_bytes())
+    if kind != "zip":
+        content = content[: len(content) // 2]
+    else:
+        middle = len(content) // 2
+        content[middle : middle + 500] = bytes(500)
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{archive.name}: cannot be unpacked .*Copy it again"):
+        copy_to_local_disk(archive, tmp_path / "local")
+
+
+def test_an_encrypted_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
+        file.writestr("a.txt", "secret")
+    content = (tmp_path / "faces.zip").read_bytes()
+    for start, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the bit that says encrypted, in both headers
+        place = content.index(start) + flags
+        content = content[:place] + b"\x01" + content[place + 1 :]
+    (tmp_path / "faces.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"faces\.zip: cannot be unpacked .*password"):
+        copy_to_local_disk(tmp_path / "faces.zip", tmp_path / "local")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
+import tarfile
+import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +16,11 @@ from tqdm.auto import tqdm
 from ..checks import InputError
 
 _THREADS = 16  # a network drive answers slowly, but many at once
+
+# What reading a damaged archive fails with; RuntimeError is an encrypted .zip.
+_UNREADABLE = (
+    shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+)
 
 
 def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
@@ -40,8 +49,11 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     if not done.exists():
         try:
             shutil.unpack_archive(source, target)
-        except (shutil.ReadError, EOFError, OSError) as error:
-            raise InputError(f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz") from None
+        except _UNREADABLE as error:
+            raise InputError(
+                f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz without a password. Was its "
+                "copy cut short or damaged? Copy it again"
+            ) from None
         done.touch()
     inside = [path for path in target.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
