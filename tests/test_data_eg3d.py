@@ -94,14 +94,26 @@ def test_metric_needs_no_pictures(root):
 
 
 def test_an_unfinished_depth_folder_is_left_alone_with_a_warning(root):
+    (root / "shapes").mkdir()
     write_exact_depth(root, STEMS[:3])
-    with pytest.warns(UserWarning, match=r"3 of 4 images.*rerender"):
+    with pytest.warns(UserWarning, match=r"no exact depth for 1 of 4 images \(seed0003.png\).*rerender"):
         assert EG3DFaces(root).depth_kind == "affine"
     with pytest.raises(InputError, match=r"1 without depth/ \(seed0003\.png\)"):
         EG3DFaces(root, depth_kind="metric")
     with pytest.warns(UserWarning, match=r"seed0003\.png"):
         faces = EG3DFaces(root, depth_kind="metric", skip_bad=True)
     assert faces.names == STEMS[:3]
+
+
+def test_an_unfinished_depth_folder_that_cannot_be_finished_is_an_error_or_skipped(root):
+    write_exact_depth(root, STEMS[:3])
+    with pytest.raises(InputError, match=r"no exact depth for 1 of 4 images \(seed0003.png\); skip_bad=True"):
+        EG3DFaces(root)
+    with pytest.warns(UserWarning, match=r"skipping files without partners: 1 without depth/ \(seed0003.png\)"):
+        faces = EG3DFaces(root, size=32, skip_bad=True)
+    assert (faces.depth_kind, faces.names) == ("metric", list(STEMS[:3]))
+    assert EG3DFaces(root, size=32, depth_kind="affine").names == list(STEMS)
+
 
 
 def test_asking_for_depth_that_is_not_there(root):

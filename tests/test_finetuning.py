@@ -261,3 +261,15 @@ def test_from_inverse_depth_to_relief_the_checkpoint_says_so(tmp_path, exact_fac
     fit(model, Part(exact_faces, [0, 1, 2]), Part(exact_faces, [3]), config)
     saved = load_model(tmp_path / "best.safetensors", device="cpu")
     assert (saved.kind, saved.non_negative) == ("relief", False)
+
+
+def test_adapters_alone_teach_the_added_head_mask_too(tmp_path, exact_faces):
+    model = create_model("dpt_tiny", kind="affine_inverse", head_mask=False, input_size=32)
+    add_head_mask(model)
+    logits = model.head.out.weight[1].clone()
+    fitted(model, exact_faces, tmp_path / "with", epochs=1, learns="lora")
+    assert (model.head.out.weight[1] != logits).any()
+    plain = create_model("dpt_tiny", kind="affine_inverse", head_mask=False, input_size=32)
+    before = plain.head.out.weight.clone()
+    fitted(plain, exact_faces, tmp_path / "without", epochs=1, learns="lora")
+    assert torch.equal(plain.head.out.weight, before)

@@ -21,7 +21,7 @@ from ..layouts import (
 )
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
-from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
+from .files import drop_damaged, list_files, match, sample_named, shown, warn_about_drive
 
 _DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
 
@@ -36,7 +36,8 @@ class EG3DFaces(Dataset):
     Args:
         root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/.
         size: pixels a side of the samples.
-        depth_kind: "affine", "metric", or None: metric where depth/ holds a file for every image, else affine.
+        depth_kind: "affine", "metric", or None: metric where depth/ holds a file for every image (with ``skip_bad``
+            for half of them), else affine.
         skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
             is opened once: PNG and NumPy files must begin right and not be cut short, nothing is decoded. Without it
             files without partners are an error here, damaged ones when they are read.
@@ -59,7 +60,7 @@ class EG3DFaces(Dataset):
         images = self._list("images")
         if not images:
             raise InputError(f"{self.root / 'images'}: expected .png images, found none; is it the right folder?")
-        self.depth_kind = depth_kind or self._best_depth_kind(images)
+        self.depth_kind = depth_kind or self._best_depth_kind(images, skip_bad)
         folder = _DEPTH_FOLDERS[self.depth_kind]
         others = {f"{name}/": self._list(name) for name in (folder, "cam_poses")}
         stems = match(images, others, skip_bad=skip_bad)
@@ -91,16 +92,21 @@ class EG3DFaces(Dataset):
             raise InputError(f"{path}: no such folder; {cure}")
         return list_files(path, (EG3D_SUFFIXES[folder],))
 
-    def _best_depth_kind(self, images: dict[str, Path]) -> str:
+    def _best_depth_kind(self, images: dict[str, Path], skip_bad: bool) -> str:
         exact = self._list("depth") if (self.root / "depth").is_dir() else {}
-        complete = sum(stem in exact for stem in images)
-        if 0 < complete < len(images):
-            warnings.warn(
-                f"{self.root / 'depth'} holds exact depth for {complete} of {len(images)} images: using the 8-bit "
-                "pictures; `facedepth rerender` makes the rest",
-                stacklevel=3,
+        missing = [path.name for stem, path in images.items() if stem not in exact]
+        if len(missing) in (0, len(images)):
+            return "affine" if missing else "metric"
+        if skip_bad and 2 * len(missing) <= len(images):
+            return "metric"
+        what = f"{self.root / 'depth'}: no exact depth for {len(missing)} of {len(images)} images ({shown(missing)})"
+        if not (self.root / "shapes").is_dir():
+            raise InputError(
+                f"{what}; skip_bad=True (--skip-bad) leaves those out where they are few, depth_kind='affine' "
+                "(eg3d-8bit:FOLDER) takes the 8-bit pictures of all"
             )
-        return "metric" if complete == len(images) else "affine"
+        warnings.warn(f"{what}: using the 8-bit pictures; `facedepth rerender` makes the rest", stacklevel=3)
+        return "affine"
 
     def _read(self, stem: str) -> Sample:
         size = self.size
