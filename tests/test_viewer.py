@@ -122,6 +122,21 @@ def test_the_error_is_taken_after_the_fit(prediction, truth):
     assert float(of_inverse._error(0.0)[prediction.mask].max()) < 1e-5
 
 
+def test_errors_are_in_the_truths_unit_whatever_the_predictions(prediction):
+    bump = torch.zeros_like(prediction.depth())
+    bump[0, 10:30, 10:30] = 0.01
+    titles = []
+    for unit in (1.0, 3.0):
+        drawn = DepthPicture(
+            prediction.image, prediction.depth(), prediction.mask, prediction.camera,
+            truth=unit * (prediction.depth() + bump) * prediction.mask, per_unit=1000.0, unit=" mm",
+        )
+        titles.append(drawn._title(View(near=0, far=1, beside="error")))
+    means = [float(re.match(r"error, truth's unit: mean ([\d.e-]+), bright from", title)[1]) for title in titles]
+    assert 0.0005 < means[0] < 0.01
+    assert means[1] == pytest.approx(3 * means[0], rel=0.1)
+
+
 def test_truth_of_another_size_is_refused(prediction, truth):
     small = truth._replace(depth=truth.depth[:, ::2, ::2])
     with pytest.raises(InputError, match="truth: expected the subject's size, 48 x 48 pixels, got 24 x 24"):

@@ -58,7 +58,8 @@ class DepthPicture:
         truth: (1, H, W) true depth, 0 where unknown; the depth is fitted to it in scale and shift before it is
             compared, in 1/z for ``kind`` "affine_inverse".
         kind: of the prediction.
-        per_unit, unit: numbers are multiplied by the one and followed by the other when shown.
+        per_unit, unit: the subject's numbers are multiplied by the one and followed by the other when shown. What is
+            fitted to the truth is in the truth's own unit.
     """
 
     def __init__(
@@ -103,9 +104,8 @@ class DepthPicture:
     def _title(self, view: View) -> str:
         if view.beside != "error":
             return view.beside
-        mean = float(self._error(view.smooth_px)[self._compared()].mean()) * self.per_unit
-        greatest = self._greatest_error * self.per_unit
-        return f"error: {mean:.3g}{self.unit} on average, bright is {greatest:.3g}{self.unit} or more"
+        mean = float(self._error(view.smooth_px)[self._compared()].mean())
+        return f"error, truth's unit: mean {mean:.2g}, bright from {self._greatest_error:.2g}"
 
     def _keep(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
         """The last one made under this name, if it was for the same key; never more than one a name."""
@@ -246,8 +246,10 @@ class DepthPicture:
                 cv2.polylines(strip, [fixed_point[:, None]], False, colour, 1, cv2.LINE_AA, shift=4)
             words.append(((left, above + 2), name, colour))
             left += 8 * len(name) + 12
-        extent = (far - near) * self.per_unit
-        where = f"along the dotted {view.profile}, {extent:.3g}{self.unit} from line to line, near is up"
+        extent = f"{(far - near) * self.per_unit:.3g}{self.unit}"
+        if self.truth is not None:  # EG3D's is no metre, that of 8-bit depth no length at all
+            extent = f"{far - near:.3g} (truth's unit)"
+        where = f"along the dotted {view.profile}, {extent} from line to line, near is up"
         return [*words, ((left, above + 2), where, _QUIET)]
 
 

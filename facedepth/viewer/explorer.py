@@ -24,7 +24,8 @@ _MOST_PX = 384  # longer sides are drawn with fewer pixels: the picture is not l
 def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipywidgets.Widget:
     """Sliders to inspect a depth map: its range and colours, contours, jumps, normals, light, profile and error.
 
-    Depths are shown in millimetres behind the nearest point for a prediction, in the data's own unit for a sample.
+    Depths are shown in millimetres behind the nearest point for a prediction, in the data's own unit for a sample and
+    for errors.
     Where there is nothing to show, the widget says why.
 
     Args:
