@@ -89,8 +89,23 @@ def test_cut_and_resize_keep_the_scene(folders):
     assert_close(small.depth[0, 5, 7], (600 + 4 * torch.tensor(4 + 14.5) + 2 * torch.tensor(10.5)) / 1000)
     pixels, _ = whole.camera.project(small.camera.unproject(small.depth))
     assert pixels[:, 5, 7].tolist() == pytest.approx([4 + 15, 11], abs=1e-4)
-    assert_close(small.image, torch.nn.functional.interpolate(
-        whole.image[None, :, :, 4:28], (12, 12), mode="bilinear", antialias=True)[0])
+    shrunk = torch.nn.functional.interpolate(whole.image[None], scale_factor=0.5, mode="bilinear", antialias=True)[0]
+    assert_close(small.image, shrunk[:, :, 2:14])
+
+
+def test_depth_much_coarser_than_the_photo_is_resized_once_to_the_same_places(tmp_path):
+    """As a phone's: a photo many times as fine as its depth, of a wall that recedes to the right."""
+    for name in ("images", "depths"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.zeros((600, 808, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    y, x = np.mgrid[:75, :101]
+    np.save(tmp_path / "depths" / "a.npy", 1 + 0.002 * (x + 0.5) + 0.001 * (y + 0.5))
+    sample = PairedFolder(tmp_path / "images", tmp_path / "depths", camera=40, size=64)[0]
+    scene = Camera.from_fov(40, 600, 808)  # the photo's
+    pixels, _ = scene.project(sample.camera.unproject(sample.depth))
+    expected = 1 + 0.002 * pixels[0] / 8 + 0.001 * pixels[1] / 8
+    assert sample.mask.all()
+    assert_close(sample.depth[0], expected, atol=2e-4, rtol=0)
 
 
 def test_smaller_depth_of_the_same_shape_is_brought_to_the_image(tmp_path):

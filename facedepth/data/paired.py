@@ -13,7 +13,7 @@ from ..camera import Camera
 from ..checks import InputError
 from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
 from ..sample import Sample
-from ..transforms import CentreCrop, Resize, resize_depth, resize_mask
+from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
 _RELATIVE_UNITS = ("near_bright", "far_bright")
@@ -88,16 +88,23 @@ class PairedFolder(Dataset):
             sample = self._read(stem)
         except InputError as error:
             raise sample_named(error, stem) from None
-        if self.size is None:
-            return sample
-        refuse_tiny(sample.image, self._images[stem])
-        return Resize(self.size)(CentreCrop()(sample))
+        return sample if self.size is None else CentreCrop(self.size)(sample)
 
     def _read(self, stem: str) -> Sample:
+        """A sample whose shorter side has ``size`` pixels. Each map is resized once, from its own resolution: by way of
+        the picture's, a phone's twelve megapixels would take seconds."""
         image = read_image(self._images[stem])
         height, width = image.shape[-2:]
+        camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
         _check_same_shape(self._depths[stem], depth, height, width)
+        if self.size is not None:
+            refuse_tiny(image, self._images[stem])
+            scale = self.size / min(height, width)
+            new_height, new_width = (round(scale * side) for side in (height, width))
+            camera = camera.resize(new_width / width, new_height / height)
+            height, width = new_height, new_width
+            image = resize_image(image, height, width)
         depth, mask = resize_depth(depth, mask, height, width)
         head = mask
         if self._masks:
@@ -106,7 +113,7 @@ class PairedFolder(Dataset):
             head = mask & resize_mask(stored, height, width)
             if not head.any():
                 raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
-        return Sample(image, depth, mask, head, head, self._camera(stem, height, width), stem).check()
+        return Sample(image, depth, mask, head, head, camera, stem).check()
 
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
         if self.depth_kind == "metric":
