@@ -165,7 +165,7 @@ class RandomCrop:
             side = max(1, round(_uniform(*self.scale) * min(height, width)))
             left, top = _place(width - side), _place(height - side)
             cropped = _crop(_with_margins(sample, left, top, side), max(left, 0), max(top, 0), side)
-            if 0 < (cropped.head & cropped.mask).sum() >= least:
+            if (cropped.head & cropped.mask).sum() >= max(1, least):
                 return cropped
         return sample
 

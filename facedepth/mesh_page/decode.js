@@ -4,7 +4,8 @@
 const JUMP_LEAST_DEG = 45; // flatter triangles are always shown
 const JUMP_STEPS_PER_DEG = 4;
 const BRIDGE_DEG = 82; // steeper triangles bridge a depth jump: facedepth.geometry's default
-// What facedepth.prediction closes: places steeper than this that the surface encloses, up to this share of the mesh.
+// What Prediction.mesh closes (tests/test_browser.py holds the two together): places steeper than this that the surface
+// encloses, up to this share of the mesh.
 const CLOSED_DEG = 85, GREATEST_HOLE = 0.015;
 
 async function inflate(base64) {
@@ -96,7 +97,8 @@ function closeSmallHoles(indices, angles, count) {
     parent[root(c)] = root(a);
   }
   const sizes = new Int32Array(count), open = new Uint8Array(count);
-  const steep = angles.reduce((found, angle, t) => (angle > CLOSED_DEG && found.push(t), found), []);
+  const steep = [];
+  for (let t = 0; t < angles.length; t++) if (angles[t] > CLOSED_DEG) steep.push(t);
   for (const t of steep) {
     const place = root(indices[3 * t]);
     sizes[place]++;

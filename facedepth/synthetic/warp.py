@@ -1,8 +1,8 @@
 """Faces beyond the kit's sliders: a smooth displacement of the whole head, nearly the same left and right.
 
 A network that has seen nothing but one kit's heads takes every head for one of them. Waves of many lengths, from the
-width of a head to that of a nostril, give proportions that no slider makes. Sines, not ``SolidNoise``:
-borders of its cells would show as creases in the normals.
+width of a head to that of a nostril, give proportions that no slider makes. Sines, not ``SolidNoise``: borders of its
+cells would show as creases in the normals.
 """
 
 from __future__ import annotations
