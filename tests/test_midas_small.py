@@ -162,3 +162,23 @@ def test_weights_of_another_encoder_and_other_networks(tmp_path):
 def test_imagenet_weights_are_fed_as_they_were_trained():
     options = MODELS["face_small"].defaults()
     assert options["mean"] == options["std"] == (0.5, 0.5, 0.5)
+
+
+def test_mixed_precision_spares_the_encoder_on_a_cpu_and_the_answer_everywhere():
+    model = create_model("face_small").eval()
+    seen = {}
+    for name in ("encoder.conv_stem", "decoder.reduce.0", "head.smooth", "head.out"):
+        layer = model.get_submodule(name)
+        layer.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: output.dtype}))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        exact = model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = model(image)
+    assert seen == {
+        "encoder.conv_stem": torch.float32, "decoder.reduce.0": torch.bfloat16, "head.smooth": torch.bfloat16,
+        "head.out": torch.float32,
+    }
+    assert mixed.dtype == torch.float32
+    assert_close(mixed, exact, rtol=0.05, atol=0.05)
+    assert not torch.equal(mixed, exact)

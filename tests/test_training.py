@@ -670,11 +670,14 @@ def test_overfits_four_samples(tmp_path, sample_root):
 @pytest.mark.parametrize("amp", ["always", "never"])
 def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
     train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
-    seen = []
+    seen, answers = [], []
     model = tiny_model()
-    model.head.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.dtype)))
+    inside = model.encoder[0][0]
+    inside.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.dtype)))
+    model.register_forward_hook(lambda module, inputs, output: answers.append(output.dtype))
     fit(model, train, val, config(tmp_path / "run", amp=amp, epochs=1))
     assert set(seen) == {(True, torch.bfloat16 if amp == "always" else torch.float32), (False, torch.float32)}
+    assert set(answers) == {torch.float32}
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import InputError
-from .network import DepthNetwork
+from .network import DepthNetwork, OutputConv2d
 
 
 class AttentionUNet(DepthNetwork):
@@ -44,7 +44,7 @@ class AttentionUNet(DepthNetwork):
         self.decoder = nn.ModuleList(
             DecoderStep(coarse, fine, attention) for fine, coarse in reversed(list(pairwise(widths)))
         )
-        self.head = nn.Conv2d(channels, 2 if head_mask else 1, kernel_size=1)
+        self.head = OutputConv2d(channels, 2 if head_mask else 1, kernel_size=1)
 
     def predict_normalised(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

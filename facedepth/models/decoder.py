@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import InputError
-from .network import DepthNetwork
+from .network import DepthNetwork, OutputConv2d
 
 
 class FusionDecoder(nn.Module):
@@ -84,7 +84,7 @@ class DepthHead(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(width, width // 2, 3, padding=1)
         self.smooth = nn.Conv2d(width // 2, 32, 3, padding=1)
-        self.out = nn.Conv2d(32, 2 if head_mask else 1, 1)
+        self.out = OutputConv2d(32, 2 if head_mask else 1, 1)
         self.align_corners = align_corners
 
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -108,7 +108,7 @@ def add_head_mask(model: DepthNetwork) -> None:
     if not isinstance(head, DepthHead):
         raise InputError(f"{model.name}: no head mask can be added; create the model with head_mask=True")
     depth_only = head.out
-    head.out = nn.Conv2d(depth_only.in_channels, 2, 1).to(depth_only.weight)
+    head.out = OutputConv2d(depth_only.in_channels, 2, 1).to(depth_only.weight)
     head.out.weight.copy_(torch.cat([depth_only.weight, torch.zeros_like(depth_only.weight)]))
     head.out.bias.copy_(torch.cat([depth_only.bias, torch.ones_like(depth_only.bias)]))
     model.options = model.options | {"head_mask": True}

@@ -6,6 +6,7 @@ Sources: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020, and i
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,5 +60,6 @@ class MidasSmall(DepthNetwork):
         height, width = image.shape[-2:]
         padding = (0, -width % _COARSEST, 0, -height % _COARSEST)
         padded = F.pad(image, padding, mode="replicate")
-        levels = self.encoder(padded)  # (B, C, H / stride, W / stride), from the finest stride to 32
+        with torch.autocast("cpu", enabled=False):  # there depthwise gradients take ten times as long in bfloat16
+            levels = self.encoder(padded)  # (B, C, H / stride, W / stride), from the finest stride to 32
         return self.head(self.decoder(levels), padded.shape[-2:])[..., :height, :width]
