@@ -21,7 +21,7 @@ from facedepth.synthetic.faces import one_thread
 from facedepth.synthetic.head import shape_coefficients
 from facedepth.synthetic.kit import load_kit
 from facedepth.synthetic.people import Bearing
-from facedepth.synthetic.portrait import Person, Scenery, draw_person, draw_scenery, make_portrait
+from facedepth.synthetic.portrait import Person, draw_person, draw_scenery, make_portrait, picture_entropy
 
 ASSETS = Path(__file__).parent
 
@@ -59,8 +59,8 @@ def bald_and_neutral(person: Person, seed: int) -> np.ndarray:
     )
     neutral = Bearing(actions={}, turn_deg=0.0, nod_deg=0.0, tilt_deg=0.0, gaze_deg=(0.0, 0.0), arms_deg=32.0)
     with one_thread():
-        plain = Scenery(neutral, scenery.clothing, shot, glasses=None, hat=None, occluder=None)
-        return make_portrait(replace(person, hair=None), plain, 224, (seed, 2, 0)).picture
+        plain = replace(scenery, bearing=neutral, shot=shot, glasses=None, hat=None, occluder=None)
+        return make_portrait(replace(person, hair=None), plain, 224, picture_entropy(seed, 0)).picture
 
 
 def main() -> None:

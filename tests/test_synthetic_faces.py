@@ -19,6 +19,8 @@ from facedepth.layouts import eg3d_path
 from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.faces import one_thread
 from facedepth.synthetic.labels import FACE_RADIUS_M
+from facedepth.synthetic.light import draw_lighting
+from facedepth.synthetic.portrait import LIGHT, draw_scenery, picture_entropy, stream
 
 SIZE = 64
 
@@ -217,3 +219,21 @@ def test_workers_write_the_same_files(tmp_path):
     )
     assert alone == together
     assert len(alone) == 3 * 6 + 2
+
+
+def test_the_kind_of_light_is_told(tmp_path):
+    kinds = {index: draw_scenery(5, index).light for index in range(40)}
+    assert len(set(kinds.values())) >= 6
+    ahead = np.array([0.0, -1.0, 0.0])
+    for index, kind in kinds.items():
+        lighting = draw_lighting(stream(*picture_entropy(5, index), LIGHT), np.full(3, 0.4), ahead)
+        frontal = float(lighting.towards[0] @ torch.from_numpy(ahead).float())  # of the main lamp
+        if kind == "flash":
+            assert frontal > 0.9
+        if kind in ("split", "back"):
+            assert frontal < 0.5
+        if kind == "sun":
+            assert lighting.radius[0] <= 0.04
+    generate(tmp_path, 1, size=SIZE, seed=5)
+    assert json.loads((tmp_path / "parameters/seed0000.json").read_text())["scenery"]["light"] == kinds[0]
+    assert f",{kinds[0]}," in (tmp_path / "manifest.csv").read_text()

@@ -16,7 +16,7 @@ from ..sample import Sample
 from .background import list_photographs
 from .devices import making_on, moved
 from .kit import load_kit
-from .portrait import Person, Portrait, Scenery, draw_person, draw_scenery, make_portrait
+from .portrait import Person, Portrait, Scenery, draw_person, draw_scenery, make_portrait, picture_entropy
 from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
@@ -123,7 +123,7 @@ class SyntheticFaces(Dataset):
             )
         person, scenery = self.describe(index)
         with one_thread(), making_on(self.device):
-            return make_portrait(person, scenery, self.size, (self.seed, 2, index), self.photographs)
+            return make_portrait(person, scenery, self.size, picture_entropy(self.seed, index), self.photographs)
 
     def __getitem__(self, index: int) -> Sample:
         """A ``Sample`` of ``size`` x ``size`` pixels, made now or read from the cache.

@@ -15,8 +15,8 @@ from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
 
 MANIFEST_COLUMNS = (
-    "name", "identity", "gender", "age", "skin_tone", "hair", "beard", "glasses", "hat", "occluder", "yaw_deg",
-    "horizontal_fov_deg",
+    "name", "identity", "gender", "age", "skin_tone", "hair", "beard", "glasses", "hat", "occluder", "light",
+    "yaw_deg", "horizontal_fov_deg",
 )
 
 
@@ -95,6 +95,6 @@ def _summary(description: dict) -> list:
         description["name"], description["identity"], round(phenotype["gender"], 3), round(phenotype["age"], 3),
         round(person["skin"]["tone"], 3), (person["hair"] or {}).get("style", "bald"), person["facial_hair"]["beard"],
         int(scenery["glasses"] is not None), (scenery["hat"] or {}).get("kind", "none"),
-        (scenery["occluder"] or {}).get("kind", "none"), round(scenery["shot"]["yaw_deg"], 2),
-        round(scenery["shot"]["horizontal_fov_deg"], 2),
+        (scenery["occluder"] or {}).get("kind", "none"), scenery.get("light", ""),  # older folders did not say
+        round(scenery["shot"]["yaw_deg"], 2), round(scenery["shot"]["horizontal_fov_deg"], 2),
     ]

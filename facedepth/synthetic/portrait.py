@@ -23,7 +23,7 @@ from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
 from .head import vertex_normals
 from .kit import load_kit
 from .labels import NECK_BASE_M, Labels, hair_layer, make_labels
-from .light import Lighting, draw_lighting, irradiance, shade
+from .light import Lighting, draw_light_kind, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
 from .noise import SolidNoise
 from .occluders import Occluder, draw_occluder, occluder_pieces
@@ -39,6 +39,7 @@ from .tresses import grow_everything
 from .vectors import dot, unit
 
 MARGIN = 0.15  # of the picture's width
+LIGHT = 3  # the stream that lamps are drawn from
 HIDDEN_M = 0.02  # skin so far below the neckline is never seen
 
 
@@ -56,7 +57,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Scenery:
-    """What changes from picture to picture; light, background and camera's flaws are drawn while rendering."""
+    """What changes from picture to picture. The lamps of that ``light``, the background and the camera's flaws are
+    drawn while rendering."""
 
     bearing: Bearing
     clothing: Clothing
@@ -64,6 +66,7 @@ class Scenery:
     glasses: Glasses | None
     hat: Hat | None
     occluder: Occluder | None
+    light: str
 
 
 class Portrait(NamedTuple):
@@ -95,8 +98,13 @@ def draw_scenery(seed: int, index: int) -> Scenery:
     rngs = [stream(seed, 1, index, part) for part in range(6)]
     return Scenery(
         draw_bearing(rngs[0]), draw_clothing(rngs[1]), draw_shot(rngs[2]), draw_glasses(rngs[3]), draw_hat(rngs[4]),
-        draw_occluder(rngs[5]),
+        draw_occluder(rngs[5]), draw_light_kind(stream(*picture_entropy(seed, index), LIGHT)),
     )
+
+
+def picture_entropy(seed: int, index: int) -> tuple[int, ...]:
+    """What ``make_portrait`` is given for the picture number ``index`` of a seed."""
+    return seed, 2, index
 
 
 def make_portrait(
@@ -124,7 +132,7 @@ def make_portrait(
     background = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
     surroundings = background.mean(dim=0).double().numpy()
     backdrop = torch.as_tensor(background)
-    lighting = draw_lighting(stream(*entropy, 3), surroundings, _to_camera(camera, between_eyes))
+    lighting = draw_lighting(stream(*entropy, LIGHT), surroundings, _to_camera(camera, between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
     linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
