@@ -38,6 +38,16 @@ def test_rows_without_things_worn_see_bare_faces_alone(faces):
     assert [sample.name for sample in train] == faces.names[:BATCH]
 
 
+def test_a_row_without_hard_light_sees_softly_lit_faces_alone(faces):
+    train, val = choose(faces, replace(ROWS["no_hard_light"], steps=1))
+    chosen = [sample.name for part in (train, val) for sample in part]
+    light = {
+        name: json.loads((faces.root / "parameters" / f"{name}.json").read_text())["scenery"]["light"]
+        for name in faces.names
+    }
+    assert {light[name] for name in chosen} <= {"soft", "window", "overhead", "studio"} < set(light.values())
+
+
 def test_too_few_faces_are_an_error(faces):
     with pytest.raises(SystemExit, match=f"expected {(STEPS + 1) * BATCH} such faces, got {5 * BATCH}"):
         choose(faces, ROWS["base"])

@@ -20,17 +20,20 @@ import facedepth as fd
 from facedepth.data import Part
 
 STEPS, BATCH = 188, 16
+HARD_LIGHT = ("sun", "flash", "split", "back")
 
 
 @dataclass(frozen=True)
 class Setting:
     """A short training on the folder ``data``; ``options`` are the network's.
 
-    Without ``worn``, faces with a hat, glasses or something before them are left out.
+    Without ``worn``, faces with a hat, glasses or something before them are left out; without ``hard_light`` those lit
+    by sun, flash, from the side or from behind.
     """
 
     data: str = "data"
     worn: bool = True
+    hard_light: bool = True
     size: int = 128
     steps: int = STEPS
     augment: float = 0.8
@@ -55,21 +58,25 @@ ROWS = {
     "features_48": replace(BASE, options={"features": 48}),
     "no_average": replace(BASE, ema_decay=0.0),
     "nothing_worn": replace(BASE, worn=False),
+    "no_hard_light": replace(BASE, hard_light=False),
 }
 
 
 def choose(faces: fd.EG3DFaces, setting: Setting) -> tuple[Part, Part]:
     """The first faces for training, the last for validation, by what the generator stored of them."""
-    chosen = [index for index, name in enumerate(faces.names) if setting.worn or _bare(faces.root, name)]
+    chosen = [index for index, name in enumerate(faces.names) if _wanted(faces.root, name, setting)]
     count = setting.steps * BATCH
     if len(chosen) < count + BATCH:
         raise SystemExit(f"{faces.root}: expected {count + BATCH} such faces, got {len(chosen)}; generate more")
     return Part(faces, chosen[:count]), Part(faces, chosen[-BATCH:])
 
 
-def _bare(root: Path, name: str) -> bool:
+def _wanted(root: Path, name: str, setting: Setting) -> bool:
+    if setting.worn and setting.hard_light:
+        return True
     scenery = json.loads((root / "parameters" / f"{name}.json").read_text())["scenery"]
-    return scenery["hat"] is scenery["glasses"] is scenery["occluder"] is None
+    bare = scenery["hat"] is scenery["glasses"] is scenery["occluder"] is None
+    return (setting.worn or bare) and (setting.hard_light or scenery["light"] not in HARD_LIGHT)
 
 
 def run(setting: Setting, folders: dict[str, Path], encoder: Path) -> tuple[float, float]:
