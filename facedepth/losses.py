@@ -19,12 +19,8 @@ from .geometry import normals_from_depth, normals_valid
 def masked_l1(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
     """(B,) mean absolute difference over ``mask``; with ``weight`` (B, 1, H, W) >= 0, the weighted mean."""
     check_shapes(pred=(pred, "B 1 H W"), target=(target, "B 1 H W"), mask=(mask, "B 1 H W"))
-    error = torch.where(mask, pred - target, 0.0).abs()
-    if weight is None:
-        return _ratio(error, mask)
-    check_shapes(pred=(pred, "B 1 H W"), weight=(weight, "B 1 H W"))
-    weight = torch.where(mask, weight, 0.0)
-    return _ratio(error * weight, weight)
+    weight = _weight(weight, pred)
+    return _mean(torch.where(mask, pred - target, 0.0).abs(), torch.where(mask, weight, 0.0))
 
 
 def normalise_scale_shift(values: Tensor, mask: Tensor) -> Tensor:
@@ -37,7 +33,7 @@ def normalise_scale_shift(values: Tensor, mask: Tensor) -> Tensor:
     filled = mask.flatten(1).any(dim=1)[:, None, None, None]
     median = masked_median(torch.where(filled, values, 0.0), mask | ~filled)  # an empty image stands for one of zeros
     centred = torch.where(mask, values - median, 0.0)
-    scale = _ratio(centred.abs(), mask)[:, None, None, None]
+    scale = _mean(centred.abs(), mask)[:, None, None, None]
     varies = scale > torch.finfo(values.dtype).eps * median.abs()
     return centred / torch.where(varies, scale, 1.0)
 
@@ -50,29 +46,34 @@ def scale_shift_invariant_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tens
     return masked_l1(normalise_scale_shift(pred, mask), normalise_scale_shift(target, mask), mask)
 
 
-def gradient_matching(pred: Tensor, target: Tensor, mask: Tensor, scales: int = 4) -> Tensor:
+def gradient_matching(
+    pred: Tensor, target: Tensor, mask: Tensor, scales: int = 4, *, weight: Tensor | None = None
+) -> Tensor:
     """(B,) multi-scale gradient matching: how much the residual ``pred - target`` changes from pixel to pixel.
 
     At every scale the residual is taken on a grid of stride 1, 2, 4, ... and the absolute differences of neighbours,
-    along x and y, are averaged where both are in ``mask``; the averages of the scales are added. Maps of unknown scale
-    and shift go through ``normalise_scale_shift`` first.
+    along x and y, are averaged where both are in ``mask``; the averages of the scales are added. With ``weight``
+    (B, 1, H, W) >= 0 the averages are weighted ones; a difference counts as much as the lesser of its two pixels. Maps
+    of unknown scale and shift go through ``normalise_scale_shift`` first.
     Source: the gradient matching term of Ranftl et al. (2020), here over the number of differences, not of pixels.
     """
     check_shapes(pred=(pred, "B 1 H W"), target=(target, "B 1 H W"), mask=(mask, "B 1 H W"))
     residual = torch.where(mask, pred - target, 0.0)
+    weight = torch.where(mask, _weight(weight, pred), 0.0)
     loss = residual.new_zeros(len(residual))
     for stride in (2**scale for scale in range(scales)):
-        r, m = residual[..., ::stride, ::stride], mask[..., ::stride, ::stride]
-        valid_x, valid_y = m[..., 1:] & m[..., :-1], m[..., 1:, :] & m[..., :-1, :]
-        change_x = torch.where(valid_x, r.diff(dim=-1), 0.0).abs().flatten(1)
-        change_y = torch.where(valid_y, r.diff(dim=-2), 0.0).abs().flatten(1)
-        valid = torch.cat([valid_x.flatten(1), valid_y.flatten(1)], dim=1)
-        loss = loss + _ratio(torch.cat([change_x, change_y], dim=1), valid)
+        r, w = residual[..., ::stride, ::stride], weight[..., ::stride, ::stride]
+        weight_x, weight_y = torch.minimum(w[..., 1:], w[..., :-1]), torch.minimum(w[..., 1:, :], w[..., :-1, :])
+        change = torch.cat([r.diff(dim=-1).abs().flatten(1), r.diff(dim=-2).abs().flatten(1)], dim=1)
+        loss = loss + _mean(change, torch.cat([weight_x.flatten(1), weight_y.flatten(1)], dim=1))
     return loss
 
 
-def normal_loss(pred_depth: Tensor, target_depth: Tensor, camera: Camera, mask: Tensor) -> Tensor:
-    """(B,) mean of 1 - cosine between the normals of two z-depth maps, where a pixel and its neighbours are in mask.
+def normal_loss(
+    pred_depth: Tensor, target_depth: Tensor, camera: Camera, mask: Tensor, *, weight: Tensor | None = None
+) -> Tensor:
+    """(B,) mean of 1 - cosine between the normals of two z-depth maps, where a pixel and its neighbours are in mask;
+    with ``weight`` (B, 1, H, W) >= 0, the weighted mean.
 
     It depends on the scale of neither map, but on the shift and on the camera: both depths must belong to ``camera``.
     """
@@ -80,9 +81,8 @@ def normal_loss(pred_depth: Tensor, target_depth: Tensor, camera: Camera, mask: 
     pred, target = (
         normals_from_depth(torch.where(mask, depth, 1.0), camera) for depth in (pred_depth, target_depth)
     )
-    valid = normals_valid(mask)
     cosine = (pred * target).sum(dim=1, keepdim=True)
-    return _ratio(torch.where(valid, 1 - cosine, 0.0), valid)
+    return _mean(1 - cosine, torch.where(normals_valid(mask), _weight(weight, pred_depth), 0.0))
 
 
 def mask_bce(logits: Tensor, head: Tensor) -> Tensor:
@@ -91,7 +91,15 @@ def mask_bce(logits: Tensor, head: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, head.to(logits), reduction="none").flatten(1).mean(dim=1)
 
 
-def _ratio(values: Tensor, weights: Tensor) -> Tensor:
-    """(B,) sum of ``values`` over the sum of ``weights``, 0 where the weights sum to 0."""
+def _weight(weight: Tensor | None, pred: Tensor) -> Tensor:
+    """The given weight of every pixel, or 1."""
+    if weight is None:
+        return torch.ones_like(pred)
+    check_shapes(pred=(pred, "B 1 H W"), weight=(weight, "B 1 H W"))
+    return weight
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """(B,) weighted mean of ``values``, which are finite, 0 where the weights sum to 0."""
     total = weights.flatten(1).sum(dim=1)
-    return values.flatten(1).sum(dim=1) / torch.where(total > 0, total, 1)
+    return (values * weights).flatten(1).sum(dim=1) / torch.where(total > 0, total, 1)

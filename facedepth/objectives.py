@@ -26,7 +26,8 @@ LOSSES = ("default", "ssi", "by_kind")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside."""
+    """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside, in
+    all parts but the mask."""
 
     l1: float = 10.0
     gradient: float = 5.0
@@ -103,8 +104,8 @@ class Objective:
         predicted_depth = relief_to_depth(values, z0, batch.camera)
         return {
             "l1": masked_l1(values, target, valid, importance),
-            "gradient": gradient_matching(values, target, valid),
-            "normal": normal_loss(predicted_depth, batch.depth, batch.camera, valid),
+            "gradient": gradient_matching(values, target, valid, weight=importance),
+            "normal": normal_loss(predicted_depth, batch.depth, batch.camera, valid, weight=importance),
         }
 
     def _invariant_parts(self, values: Tensor, batch: Sample) -> dict[str, Tensor]:

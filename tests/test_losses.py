@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
+from facedepth.geometry import normals_valid
 from facedepth.losses import (
     gradient_matching,
     mask_bce,
@@ -159,6 +160,29 @@ def test_gradient_matching_hand_computed():
     assert_close(gradient_matching(zero, residual, full(zero), scales=1), torch.tensor([14 / 4]))
     mask = image([[1, 1], [1, 0]]).bool()  # leaves 1 along x and 3 along y
     assert_close(gradient_matching(residual, zero, mask, scales=1), torch.tensor([4 / 2]))
+
+
+def test_gradient_matching_weighs_a_difference_by_the_lesser_of_its_pixels():
+    residual, zero = image([[0.0, 1.0], [3.0, 7.0]]), torch.zeros(1, 1, 2, 2)
+    weight = image([[2.0, 5.0], [1.0, 3.0]])  # of the differences 1, 4 along x: 2, 1; of 3, 6 along y: 1, 3
+    by_hand = torch.tensor([(2 * 1 + 1 * 4 + 1 * 3 + 3 * 6) / (2 + 1 + 1 + 3)])
+    assert_close(gradient_matching(residual, zero, full(zero), scales=1, weight=weight), by_hand)
+
+
+def test_normal_loss_with_a_weight_is_the_weighted_mean():
+    target = plane(0)
+    pred = target.clone()
+    pred[..., SIZE // 2 :] += torch.arange(SIZE - SIZE // 2) * 0.05  # flat on the left, tilted on the right
+    left = torch.zeros_like(pred)
+    left[..., : SIZE // 2 - 1] = 1
+    mask = full(pred)
+    on_left, on_right = (normal_loss(pred, target, CAMERA, mask, weight=weight) for weight in (left, 1 - left))
+    assert_close(on_left, torch.zeros(1), atol=1e-6, rtol=0)
+    assert on_right > 0.01
+    shares = normals_valid(mask).float()
+    shares = torch.stack([3 * (left * shares).sum(), ((1 - left) * shares).sum()])
+    expected = (shares * torch.cat([on_left, on_right])).sum() / shares.sum()
+    assert_close(normal_loss(pred, target, CAMERA, mask, weight=1 + 2 * left), expected[None])
 
 
 def test_gradient_matching_strides_are_1_2_4_8():

@@ -121,6 +121,18 @@ def test_plain_loss_is_the_original_s_l1_on_all_pixels(batches):
     assert parts.keys() == {"loss", "l1"}
 
 
+def test_the_face_counts_more_in_every_part_of_the_relief(batches):
+    batch = batches["metric"]
+    face = batch.head & batch.mask
+    face[..., face.shape[-2] // 2 :, :] = False  # the upper half stands for the face
+    batch = batch._replace(face=face)
+    noise = 0.05 * torch.randn(batch.depth.shape, generator=torch.Generator().manual_seed(0))
+    output = perfect(batch, "metric", "relief") + torch.where(face, noise, 0.0)  # wrong on the face alone
+    plain, faces = (Objective("metric", "relief", LossWeights(face=weight))(output, batch) for weight in (1.0, 4.0))
+    for name in ("l1", "gradient", "normal"):
+        assert faces[name] > 1.3 * plain[name], name
+
+
 def test_loss_is_the_weighted_sum_of_its_parts(batches):
     weights = LossWeights(l1=2.0, gradient=3.0, normal=5.0, mask=7.0, face=1.0)
     batch = batches["metric"]
