@@ -33,7 +33,7 @@ class LossWeights:
     gradient: float = 5.0
     normal: float = 0.5
     mask: float = 0.2
-    face: float = 4.0
+    face: float = 10.0
 
 
 def check_target(depth_kind: str, target_kind: str) -> None:

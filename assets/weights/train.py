@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import facedepth as fd
+from facedepth.config import AMP
 from facedepth.data import Part
 
 SEED, FACE_SIZE = 101, 256
@@ -47,6 +48,7 @@ RECIPES = {
             Stage(128, 3400, 6, 2e-3, augment=0.5), Stage(192, 4066, 4, 1.2e-3, augment=0.5),
             Stage(256, 4066, 2, 7e-4, augment=0.5), Stage(128, 5400, 6, 1.5e-3),
             Stage(128, 4400, 7, 1.3e-3), Stage(128, 18885, 5, 1.5e-3), Stage(128, 18885, 4, 1.5e-3),
+            Stage(128, 10069, 10, 1.5e-3),
         ),
         settings={"encoder_factor": 0.5},
     ),
@@ -60,7 +62,9 @@ RECIPES = {
 LOSS = fd.LossWeights(normal=2.0)
 
 
-def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: float, workers: int) -> fd.DepthNetwork:
+def train(
+    name: str, data: Path, out: Path, *, encoder: Path | None, scale: float, workers: int, amp: str
+) -> fd.DepthNetwork:
     """The network after all stages."""
     recipe = RECIPES[name]
     model = fd.create_model(name, **recipe.options)
@@ -74,7 +78,7 @@ def train(name: str, data: Path, out: Path, *, encoder: Path | None, scale: floa
         config = fd.TrainConfig(
             out=str(out / f"stage{number}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,
             learning_rate=stage.learning_rate, augment=stage.augment, ema_decay=0.998, weights=LOSS, workers=workers,
-            resume=True, **recipe.settings,
+            amp=amp, resume=True, **recipe.settings,
         )
         fd.fit(model, kept, val, config)
     return model
@@ -88,9 +92,11 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, help="ImageNet weights to start the encoder from")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the faces to use")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--amp", choices=AMP, default="cuda", help="mixed precision, see TrainConfig")
     options = parser.parse_args()
     model = train(
-        options.model, options.data, options.out, encoder=options.encoder, scale=options.scale, workers=options.workers
+        options.model, options.data, options.out, encoder=options.encoder, scale=options.scale,
+        workers=options.workers, amp=options.amp,
     )
     print(fd.save_model(model, options.out / f"{options.model}.safetensors", half=True, info={"licence": "MIT"}))
 

@@ -52,6 +52,8 @@ ROWS = {
     "augment_0.3": replace(BASE, augment=0.3),
     "random_encoder": replace(BASE, pretrained=False, encoder_factor=1.0),
     "normal_0.5": replace(BASE, weights=fd.LossWeights(normal=0.5)),
+    "face_1": replace(BASE, weights=fd.LossWeights(normal=2.0, face=1.0)),
+    "face_4": replace(BASE, weights=fd.LossWeights(normal=2.0, face=4.0)),
     "gradient_0": replace(BASE, weights=fd.LossWeights(normal=2.0, gradient=0.0)),
     "size_192": replace(BASE, size=192, steps=89),
     "features_12": replace(BASE, options={"features": 12}),
