@@ -192,3 +192,8 @@ def test_another_kind_is_not_cut_off_at_zero():
     assert (model.kind, model.non_negative) == ("relief", False)
     with pytest.raises(InputError, match="kind: expected one of"):
         model.retarget("depth")
+
+
+@pytest.mark.parametrize("name", ["attention_unet", "face_small"])
+def test_shapes_can_be_asked_for_without_memory(name):
+    assert create_model(name).to("meta")(torch.rand(1, 3, 64, 48, device="meta")).shape == (1, 2, 64, 48)

@@ -71,7 +71,10 @@ class OutputConv2d(nn.Conv2d):
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
+        kind = features.device.type
+        if not torch.amp.is_autocast_available(kind):  # such as "meta", for shapes alone
+            return super().forward(features)
+        with torch.autocast(kind, enabled=False):
             return super().forward(features.to(self.weight.dtype))
 
 
