@@ -1,6 +1,6 @@
-"""What the models need: time and memory to predict a picture, and to fine-tune, by what learns.
+"""What the models need: time and memory to predict a picture, to train, and to fine-tune, by what learns.
 
-    python -m benchmarks.model_speed            # the models that suit a CPU, and dpt_tiny's fine-tuning
+    python -m benchmarks.model_speed            # the models that suit a CPU, their training, dpt_tiny's fine-tuning
     python -m benchmarks.model_speed --large    # the large ones, and dpt_large's fine-tuning: takes up to 14 GB
 
 Every measurement is made in a process of its own: on the CPU with one thread, and on the CUDA card where there is one.
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -25,6 +26,7 @@ from tqdm import tqdm
 from benchmarks import Need, milliseconds, needs_table
 from facedepth import SyntheticFaces, TrainConfig, create_model, fit, list_models
 from facedepth.config import LEARNS
+from facedepth.models import DepthNetwork
 
 LARGE = ("depth_anything_v2_base", "depth_anything_v2_large", "dpt_hybrid", "dpt_large")
 
@@ -57,27 +59,41 @@ def predict(name: str, device: str) -> Need:
 
 
 def fine_tune(name: str, learns: str, device: str, *, batch_size: int, steps: int, frugal: bool = False) -> Need:
-    """An epoch of ``fit`` with the preset: loss, augmentation, moving average, validation and checkpoint included in
-    the memory, the steps alone in the time. ``frugal`` is gradient checkpointing."""
-    model = create_model(name, kind="affine_inverse")
-    learn: dict[str, float] = {}
+    """An epoch of ``fit`` with the preset. ``frugal`` is gradient checkpointing."""
+    settings = TrainConfig.finetune(
+        learns=learns, epochs=2 if steps > 2 else 1, batch_size=batch_size, workers=0, device=device,
+        gradient_checkpointing=frugal, save_every_s=1e9, **({"frozen_epochs": 0} if learns == "all" else {}),
+    )
+    work = f"fine-tune, {name}, {learns}{', checkpointed' if frugal else ''}, batch {batch_size}, {device}"
+    return _learn(work, create_model(name, kind="affine_inverse"), settings, steps)
+
+
+def train(name: str, amp: str, device: str, **options) -> Need:
+    """An epoch of ``fit`` as the shipped weights were trained; ``options`` are the network's."""
+    settings = TrainConfig(
+        epochs=2, batch_size=16, workers=0, device=device, amp=amp, augment=0.8, save_every_s=1e9, out="",
+        input_size=128,
+    )
+    precision = "32 bits" if amp == "never" else "mixed precision"
+    return _learn(f"train, {name}, 128 px, {precision}, batch 16, {device}", create_model(name, **options), settings, 4)
+
+
+def _learn(work: str, model: DepthNetwork, settings: TrainConfig, steps: int) -> Need:
+    """The last epoch of ``fit``: loss, augmentation, moving average, validation and checkpoint included in the memory,
+    the steps alone in the time."""
+    found: dict[str, float] = {}
 
     def watch(history: list[dict[str, float]]) -> None:
-        if len(history) == config.epochs:
-            learn["millions"] = sum(p.numel() for p in model.parameters() if p.grad is not None) / 1e6
-            learn["ms"] = 1000 / history[-1]["images_per_s"]
+        if len(history) == settings.epochs:
+            found["millions"] = sum(p.numel() for p in model.parameters() if p.grad is not None) / 1e6
+            found["ms"] = 1000 / history[-1]["images_per_s"]
             raise Enough
 
-    with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig.finetune(
-            out=folder, learns=learns, epochs=2 if steps > 2 else 1, batch_size=batch_size, workers=0, device=device,
-            gradient_checkpointing=frugal, save_every_s=1e9, **({"frozen_epochs": 0} if learns == "all" else {}),
-        )
-        train, val = (InMemory(count, model.input_size) for count in (batch_size * steps, 1))
-        with suppress(Enough):
-            fit(model, train, val, config, callbacks=[watch])
-    work = f"fine-tune, {name}, {learns}{', checkpointed' if frugal else ''}, batch {batch_size}, {device}"
-    return Need(work, learn["millions"], learn["ms"], _peak_gigabytes(device))
+    size = settings.input_size or model.input_size
+    faces, other = InMemory(settings.batch_size * steps, size), InMemory(1, size)
+    with tempfile.TemporaryDirectory() as folder, suppress(Enough):
+        fit(model, faces, other, replace(settings, out=folder), callbacks=[watch])
+    return Need(work, found["millions"], found["ms"], _peak_gigabytes(settings.device))
 
 
 def _peak_gigabytes(device: str) -> float:
@@ -104,6 +120,12 @@ def main(*, large: bool = False) -> list[Need]:
         name = "dpt_large" if large else "dpt_tiny"
         works += [partial(tune, name, learns) for learns in LEARNS]
         works += [partial(tune, name, "lora+decoder", frugal=True)]
+        if not large:
+            shipped = {"face_small": {}, "attention_unet": {"channels": 16}}
+            works += [
+                partial(train, name, amp, device, **options)
+                for name, options in shipped.items() for amp in ("never", "always")
+            ]
     return [_apart(work) for work in tqdm(works, desc="what models need", leave=False)]
 
 

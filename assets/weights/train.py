@@ -55,6 +55,7 @@ RECIPES = {
     "attention_unet": Recipe(
         stages=(
             Stage(128, 3805, 8, 2e-3, augment=0.5), Stage(128, 5880, 4, 1.5e-3), Stage(128, 18885, 3, 1.5e-3),
+            Stage(128, 10069, 7, 1.5e-3),
         ),
         options={"channels": 16},
     ),
