@@ -26,8 +26,8 @@ LOSSES = ("default", "ssi", "by_kind")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside, in
-    all parts but the mask."""
+    """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside,
+    in what a relief is taught: L1, gradients and normals."""
 
     l1: float = 10.0
     gradient: float = 5.0

@@ -226,7 +226,7 @@ def test_the_kind_of_light_is_told(tmp_path):
     assert len(set(kinds.values())) >= 6
     ahead = np.array([0.0, -1.0, 0.0])
     for index, kind in kinds.items():
-        lighting = draw_lighting(stream(*picture_entropy(5, index), LIGHT), np.full(3, 0.4), ahead)
+        lighting = draw_lighting(stream(*picture_entropy(5, index), LIGHT), kind, np.full(3, 0.4), ahead)
         frontal = float(lighting.towards[0] @ torch.from_numpy(ahead).float())  # of the main lamp
         if kind == "flash":
             assert frontal > 0.9

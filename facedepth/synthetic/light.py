@@ -78,7 +78,7 @@ def warmth(kelvin_shift: float) -> np.ndarray:
 
 
 def draw_light_kind(rng: np.random.Generator) -> str:
-    """How the face is lit: the first thing that ``draw_lighting`` takes from a stream."""
+    """How a face is lit."""
     return str(rng.choice(
         ["soft", "window", "sun", "overhead", "flash", "split", "back", "studio"],
         p=[0.22, 0.2, 0.13, 0.12, 0.08, 0.07, 0.06, 0.12],
@@ -86,14 +86,16 @@ def draw_light_kind(rng: np.random.Generator) -> str:
 
 
 @on_host
-def draw_lighting(rng: np.random.Generator, ambient_rgb: np.ndarray, to_camera: np.ndarray) -> Lighting:
+def draw_lighting(
+    rng: np.random.Generator, kind: str, ambient_rgb: np.ndarray, to_camera: np.ndarray
+) -> Lighting:
     """Light from soft and frontal to hard, low, backlit and dim.
 
     Args:
+        kind: one that ``draw_light_kind`` draws.
         ambient_rgb: (3,) mean colour of the surroundings, which tints the sky a little.
         to_camera: (3,) horizontal unit direction from the head to the camera, in the world (z up).
     """
-    kind = draw_light_kind(rng)
     right = np.array([-to_camera[1], to_camera[0], 0.0])
 
     def direction(azimuth_deg: float, height_deg: float) -> np.ndarray:

@@ -132,7 +132,9 @@ def make_portrait(
     background = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
     surroundings = background.mean(dim=0).double().numpy()
     backdrop = torch.as_tensor(background)
-    lighting = draw_lighting(stream(*entropy, LIGHT), surroundings, _to_camera(camera, between_eyes))
+    lamps = stream(*entropy, LIGHT)
+    draw_light_kind(lamps)  # the stream's first draw, which the scenery holds already
+    lighting = draw_lighting(lamps, scenery.light, surroundings, _to_camera(camera, between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
     linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
