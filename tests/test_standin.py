@@ -1,5 +1,6 @@
 """The path-traced set: geometry and labels agree, wrinkles are in the depth, files are what the data set reads."""
 
+import base64
 import csv
 import importlib.util
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from benchmarks.standin import __main__ as command
-from benchmarks.standin import light, portraits, surfaces
+from benchmarks.standin import light, portraits, scans, surfaces
 from benchmarks.standin.heads import KIT, draw_bearing, draw_body, make_head
 from benchmarks.standin.pathtrace import trace
 from facedepth.data import EG3DFaces
@@ -63,6 +65,19 @@ def test_environments_shine_from_everywhere(kind):
     assert picture.shape == (light.HEIGHT, light.WIDTH, 3)
     assert picture.min() >= 0
     assert picture.max() > 2 * np.median(picture)
+
+
+def test_the_bust_comes_without_its_glasses_and_its_chest(tmp_path):
+    head = trimesh.creation.icosphere(subdivisions=4, radius=3)
+    glasses = trimesh.creation.icosphere(subdivisions=1, radius=0.2).apply_translation([0, 0, 9])
+    both = trimesh.util.concatenate([head, glasses])
+    arrays = both.vertices.astype("<f4"), both.faces.astype("<u4")
+    positions, cells = (base64.b64encode(array.tobytes()).decode() for array in arrays)
+    (tmp_path / "hi.js").write_text(f'exports.positions = a("{positions}");exports.cells = b("{cells}")')
+    mesh, _ = scans._bust(tmp_path)
+    assert mesh.vertices[:, 2].max() == pytest.approx(3, abs=0.02)
+    assert mesh.vertices[:, 1].min() == pytest.approx(-1.6, abs=0.2)
+    assert len(mesh.faces) > 2.5 * len(head.faces)  # a quarter of the ball is cut off, the rest is made finer
 
 
 def test_exposure_follows_the_face():

@@ -22,7 +22,7 @@ from facedepth.synthetic.scalp import above_hairline, fine_template
 from . import surfaces
 from .scans import Scan, read_scan
 
-KIT, SOURCES = "kit", ("kit", "james", "template")
+KIT, SOURCES = "kit", ("kit", "james", "template", "bust")
 TO_MIDDLE = torch.tensor([0.0, 0.012, 0.0])
 """From the front of an eyeball to its middle."""
 BROWN = (0.10, 0.055, 0.028)
@@ -112,8 +112,9 @@ def make_head(
         parts = _kit_parts(body, posed, finish, tone, hair_rgb, noise, rng)
         head = Head(parts, posed, posed.nose_tip, (posed.left_eye + posed.right_eye) / 2)
     else:
-        head = _scan_head(read_scan(source, cache), body, bearing, finish, tone, hair_rgb, noise, rng)
-    if hair == "sculpted" and source != "james":  # who wears his own
+        scan = read_scan(source, cache)
+        head = _scan_head(scan, body, bearing, finish, tone, hair_rgb, clothing.fabric.colour, noise, rng)
+    if hair == "sculpted":
         head.parts.append(_sculpted_hair(head, source, hair_rgb, noise, rng))
     head.parts.append(_clothes(clothing, head.posed, noise))
     return head
@@ -158,8 +159,8 @@ def _skin_paint(
 
 
 def _scan_head(
-    scan: Scan, body: Body, bearing: Bearing, finish: str, tone: float, hair_rgb: tuple, noise: SolidNoise,
-    rng: np.random.Generator,
+    scan: Scan, body: Body, bearing: Bearing, finish: str, tone: float, hair_rgb: tuple, cloth_rgb: tuple,
+    noise: SolidNoise, rng: np.random.Generator,
 ) -> Head:
     """A scan, warped as far as the kit's person differs from the kit's mean person."""
     still = replace(bearing, turn_deg=0.0, nod_deg=0.0, tilt_deg=0.0, gaze_deg=(0.0, 0.0))
@@ -173,7 +174,7 @@ def _scan_head(
     if scan.name != "james":  # who has pores of his own
         normals = vertex_normals(vertices, scan.triangles)
         vertices = vertices + normals * surfaces.carve(scan.vertices, body.oldness, noise, rng)[:, None]
-    lips = scan.carry(template_masks().lips[:, None])[:, 0]
+    lips = scan.carry(template_masks().lips[:, None])[:, 0] * (0.4 if scan.name == "bust" else 1)  # his are narrower
     painted = _skin_paint(scan.vertices, lips, finish, tone, hair_rgb, noise, rng)
     if scan.photo is not None and finish == "skin":
         # the photographed skin, tinted towards the tone drawn
@@ -181,8 +182,11 @@ def _scan_head(
     if scan.photo is None or finish != "skin":
         for seen, middle in zip(scan.in_eye, scan.eyes, strict=True):
             painted[seen] = surfaces.eye_colour(scan.vertices[seen] - scan.vertices[middle] - TO_MIDDLE, BROWN)
+    if scan.photo is None:
+        painted[scan.is_hair], painted[scan.is_cloth] = torch.tensor(hair_rgb), torch.tensor(cloth_rgb)
     material = torch.full((len(scan.triangles),), MATERIAL["skin"])
-    material[(scan.is_hair[scan.triangles]).all(dim=1)] = MATERIAL[HAIRLIKE]
+    material[scan.is_hair[scan.triangles].all(dim=1)] = MATERIAL[HAIRLIKE]
+    material[scan.is_cloth[scan.triangles].all(dim=1)] = MATERIAL["cloth"]
     part = Part(vertices, scan.vertices, painted.clamp(0.01, 0.9), scan.triangles, material, "skin")
     tip, left, right = (vertices[i] for i in (scan.nose, *scan.eyes))
     return Head([part], posed, tip, (left + right) / 2)

@@ -31,9 +31,10 @@ from . import surfaces
 from .heads import KIT, Head, Part, draw_bearing, draw_body, make_head
 from .light import draw_environment
 from .pathtrace import opaque_surface, read_radiance, trace
+from .scans import OWN_HAIR
 from .sources import environments
 
-ROTA = (KIT, "james", KIT, "template", KIT, "template", KIT, KIT, "james", "james")
+ROTA = (KIT, "james", KIT, "template", KIT, "bust", KIT, "bust", "james", "template")
 """Where the geometry comes from, in turn."""
 HEAD_HEIGHT_M = 0.245
 HAIR_UNDER_HAT_M = 0.004
@@ -107,8 +108,10 @@ def expression(bearing: Bearing, source: str) -> str:
 def _draw_hair_kind(rng: np.random.Generator, source: str, finish: str) -> tuple[str, str]:
     """How the hair is made, and the kind of hat or "none"."""
     hat = str(rng.choice(("beanie", "cap", "brim", "turban"))) if rng.random() < 0.25 and source == KIT else "none"
-    if source in ("james", "template"):  # the one has his own, the other is open at the crown
-        return {"james": "own", "template": "sculpted"}[source], hat
+    if source in OWN_HAIR:
+        return "own", hat
+    if source == "template":  # it is open at the crown
+        return "sculpted", hat
     kinds, odds = ("strands", "sculpted", "bald"), (0.62, 0.20, 0.18)
     if source != KIT or finish == "clay":
         odds = (0.0, 0.6, 0.4)

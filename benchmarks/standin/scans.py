@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,21 @@ from facedepth.synthetic.model import template_masks
 from facedepth.synthetic.scalp import above_hairline, fine_template
 
 NEIGHBOURS, REACH_M = 24, 0.012
+OWN_HAIR = {"james": -0.004, "bust": -0.012}
+"""Those whose hair is part of the mesh, and where it begins: metres above the kit's hairline."""
+
+BUST_LANDMARKS = {  # in the units of the file, found by looking; the subject's left is at greater x
+    "right_eye": np.array([
+        [-1.07, 1.06, 1.28], [-1.00, 1.15, 1.46], [-0.89, 1.19, 1.54], [-0.73, 1.19, 1.52],
+        [-0.62, 1.10, 1.49], [-0.72, 1.00, 1.49], [-0.87, 0.98, 1.46], [-0.98, 1.01, 1.38],
+    ]),
+    "left_eye": np.array([
+        [0.30, 1.09, 1.66], [0.18, 1.17, 1.75], [0.00, 1.21, 1.77], [-0.12, 1.18, 1.72],
+        [-0.20, 1.09, 1.65], [-0.12, 1.01, 1.67], [0.03, 0.99, 1.70], [0.21, 1.04, 1.65],
+    ]),
+    "nose": np.array([[-0.58, 0.39, 2.12]]), "mouth": np.array([[-0.80, 0.04, 1.50], [-0.03, 0.06, 1.72]]),
+    "jaw": np.array([[-0.44, -0.66, 1.66]]),
+}
 
 
 class Scan(NamedTuple):
@@ -27,7 +44,7 @@ class Scan(NamedTuple):
 
     Attributes:
         vertices: (V, 3), triangles: (T, 3); photo: (V, 3) linear RGB or None.
-        is_hair: (V,) bool.
+        is_hair, is_cloth: (V,) bool.
         nose: vertex at its tip; eyes: vertices nearest to the middles of left and right eye.
         in_eye: (2, V) bool, what shows of the left and of the right eyeball.
         neighbours, weights: (V, NEIGHBOURS) skin vertices of the fine template and their weights.
@@ -38,6 +55,7 @@ class Scan(NamedTuple):
     triangles: Tensor
     photo: Tensor | None
     is_hair: Tensor
+    is_cloth: Tensor
     nose: int
     eyes: tuple[int, int]
     in_eye: Tensor
@@ -51,9 +69,9 @@ class Scan(NamedTuple):
 
 @lru_cache(maxsize=2)
 def read_scan(name: str, cache: Path) -> Scan:
-    """"james" or "template" from the folder of sources."""
-    mesh, eye_width_m = {"james": _james, "template": _template}[name](cache)
-    landmarks = _landmarks(cache / f"{name}.ljson")
+    """"james", "template" or "bust" from the folder of sources."""
+    mesh, eye_width_m = {"james": _james, "template": _template, "bust": _bust}[name](cache)
+    landmarks = BUST_LANDMARKS if name == "bust" else _landmarks(cache / f"{name}.ljson")
     place = _overlay(landmarks, eye_width_m)
     vertices = place(np.asarray(mesh.vertices))
     photo = mesh.metadata.get("photo")
@@ -69,10 +87,15 @@ def read_scan(name: str, cache: Path) -> Scan:
         (vertices[:, 1] < -0.09) & MplPath(outline[:, [0, 2]]).contains_points(vertices[:, [0, 2]])
         for outline in outlines
     ])
-    hair = (above_hairline(points) > -0.004) if name == "james" else torch.zeros(len(points), dtype=torch.bool)
+    hair = above_hairline(points) > OWN_HAIR.get(name, torch.inf)
+    cloth = torch.zeros_like(hair)
+    if name == "bust":  # in a shirt, whose collar is lower in front and stands off the neck
+        height = points[:, 2]
+        cloth = height < (0.662 + 0.78 * points[:, 1]).clamp(0.578, 0.662)
+        cloth |= (height < 0.62) & torch.from_numpy(apart[:, 0] > 0.008)
     return Scan(
         name, points, torch.from_numpy(np.asarray(mesh.faces).astype(np.int64)),
-        None if photo is None else torch.from_numpy(photo).float(), hair, tip, eyes,
+        None if photo is None else torch.from_numpy(photo).float(), hair, cloth, tip, eyes,
         torch.from_numpy(in_eye), skin[torch.from_numpy(near)],
         torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float(),
     )
@@ -137,6 +160,17 @@ def _template(cache: Path) -> tuple[trimesh.Trimesh, float]:
     """A smooth average face, open at the crown and the back; and the width of its eyes in metres."""
     mesh = trimesh.load(cache / "template.ply", process=False)
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), 0.092
+
+
+def _bust(cache: Path) -> tuple[trimesh.Trimesh, float]:
+    """A man's head as a sculptor made it, without the glasses and the chest; and the width of his eyes in metres."""
+    arrays = re.findall(r'"([A-Za-z0-9+/=]{100,})"', (cache / "hi.js").read_text())
+    positions, cells = (base64.b64decode(text) for text in arrays)
+    mesh = trimesh.Trimesh(np.frombuffer(positions, "<f4").reshape(-1, 3), np.frombuffer(cells, "<u4").reshape(-1, 3))
+    body = max(mesh.split(only_watertight=False), key=lambda piece: len(piece.faces))  # the glasses are another
+    body.update_faces((body.vertices[body.faces, 1] > -1.6).all(axis=1))
+    body.remove_unreferenced_vertices()
+    return body.subdivide_loop(1), 0.090
 
 
 def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

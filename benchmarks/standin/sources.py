@@ -18,9 +18,10 @@ from facedepth.checks import InputError
 
 HEADS = "menpo3d==0.8.6"
 SURROUNDINGS = "@pmndrs/assets@1.7.0"
+BUST = "snowden@1.0.1"
 WANTED = (
     "menpo3d/data/james.obj", "menpo3d/data/james.jpg", "menpo3d/data/james.ljson",
-    "menpo3d/data/template.ply", "menpo3d/data/template.ljson",
+    "menpo3d/data/template.ply", "menpo3d/data/template.ljson", "package/hi.js",
 )
 
 
@@ -31,7 +32,7 @@ def fetch(cache: Path) -> Path:
         InputError: pip or npm fails, or a package does not hold what it should.
     """
     done = cache / "complete"
-    if done.exists():
+    if done.exists() and not _missing(cache):  # a folder of an earlier version holds fewer
         return cache
     downloads = cache / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
@@ -40,8 +41,8 @@ def fetch(cache: Path) -> Path:
           "--dest", str(downloads), HEADS])
     npm = shutil.which("npm")
     if npm is None:
-        raise InputError("npm: not found; the environments come in an npm package. Install Node.js (apt install npm)")
-    _run([npm, "pack", "--silent", "--pack-destination", str(downloads.resolve()), SURROUNDINGS])
+        raise InputError("npm: not found; some of it comes in npm packages. Install Node.js (apt install npm)")
+    _run([npm, "pack", "--silent", "--pack-destination", str(downloads.resolve()), SURROUNDINGS, BUST])
     for archive in sorted(downloads.iterdir()):
         for name, data in _members(archive):
             target = next((want for want in WANTED if name.endswith(want)), None)
@@ -50,11 +51,15 @@ def fetch(cache: Path) -> Path:
             elif name.endswith(".exr.js"):
                 coded = re.search(rb"base64,([A-Za-z0-9+/=]+)", data)
                 (cache / Path(name).name.removesuffix(".js")).write_bytes(base64.b64decode(coded.group(1)))
-    missing = [name for name in WANTED if not (cache / Path(name).name).exists()]
+    missing = _missing(cache)
     if missing or not environments(cache):
         raise InputError(f"{cache}: the packages should hold {', '.join(missing) or 'environments'}, and do not")
     done.touch()
     return cache
+
+
+def _missing(cache: Path) -> list[str]:
+    return [name for name in WANTED if not (cache / Path(name).name).exists()]
 
 
 def environments(cache: Path) -> list[Path]:
