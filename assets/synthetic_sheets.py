@@ -43,7 +43,7 @@ def farthest(seed: int, *, of: int, count: int) -> list[Person]:
     people = [draw_person(seed, identity) for identity in range(of)]
     coefficients = torch.stack([shape_coefficients(kit, p.body.phenotype, p.body.local, {}) for p in people])
     heads = kit.template + (coefficients @ kit.shapes).unflatten(1, (-1, 3))
-    heads = heads + torch.stack([p.body.warp(kit.template) for p in people])
+    heads = heads + torch.stack([p.body.beyond_the_kit(kit.template) for p in people])
     faces = heads[:, (kit.masks["head"] > 0.5) & (kit.template[:, 1] < -0.02)]
     faces = faces - faces.mean(dim=1, keepdim=True)
     faces = faces / faces.square().mean(dim=(1, 2), keepdim=True).sqrt()

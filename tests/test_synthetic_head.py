@@ -168,7 +168,7 @@ def test_people_vary_as_people_do():
     for person in range(600):
         body = draw_body(np.random.default_rng([1, person]), kit)
         neutral = shape_coefficients(kit, body.phenotype, body.local, {})
-        vertices = deform(kit, neutral[None], pose_rotations()[None], body.warp)[0][0]
+        vertices = deform(kit, neutral[None], pose_rotations()[None], body.beyond_the_kit)[0][0]
         parts = [kit.quad_part == PARTS.index(name) for name in ("left_eye", "right_eye")]
         eyes = [vertices[kit.quads[part].unique()].mean(0) for part in parts]
         centres.append(float((eyes[0] - eyes[1]).norm()))

@@ -89,6 +89,7 @@ def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models
         said |= {f"the truth at {size} pixels a crop": methods.truth_at(sample, size) for size in TRUTH_SIZES}
         for name, model in loaded.items():
             said[f"{name}, predict"] = methods.network(model, sample, "face")
+            said[f"{name}, predict, not mirrored"] = methods.network(model, sample, "face", mirror=False)
             said[f"{name}, predict, true crop"] = methods.network(model, sample, methods.true_crop(sample))
         for method, guess in said.items():
             scores.setdefault(method, []).append(score(guess, sample))

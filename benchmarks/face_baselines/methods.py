@@ -143,13 +143,13 @@ def truth_at(sample: Sample, size: int) -> Guess:
     return Guess(resample(depth, height, width, mode="bicubic"), torch.ones_like(sample.face))
 
 
-def network(model: DepthNetwork, sample: Sample, crop: str | Crop) -> Guess | None:
+def network(model: DepthNetwork, sample: Sample, crop: str | Crop, *, mirror: bool = True) -> Guess | None:
     """What a user gets of ``predict`` at the picture's own size, with the default field of view; None: no face found.
 
     The depth's scale is that of a crop whose width at the face is known, so that the factor fitted is the relief's.
     """
     try:
-        prediction = predict(model, sample.image, crop=crop)
+        prediction = predict(model, sample.image, crop=crop, mirror=mirror)
     except InputError:
         return None
     if not prediction.mask.any():

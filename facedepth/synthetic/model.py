@@ -146,7 +146,7 @@ def pose_body(body: Body, bearing: Bearing) -> PosedBody:
         turn_deg=bearing.turn_deg, nod_deg=bearing.nod_deg, tilt_deg=bearing.tilt_deg, gaze_deg=bearing.gaze_deg,
         arms_deg=bearing.arms_deg,
     )
-    coarse, turns, _ = deform(kit, coefficients[None], rotations[None], body.warp)
+    coarse, turns, _ = deform(kit, coefficients[None], rotations[None], body.beyond_the_kit)
     coarse = coarse[0]
     fine = head_subdivision().refine(coarse)
     scalp, left_eye, right_eye, nose = _landmarks()

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from torch import Tensor
 
+from .features import AS_THE_KIT, Prominence, draw_prominence
 from .head import Phenotype
 from .kit import HeadKit
 from .warp import NO_WARP, Warp, draw_warp
@@ -45,12 +47,17 @@ class Body:
 
     Attributes:
         phenotype, local: the kit's sliders.
-        warp: what makes the head differ from all that the sliders make.
+        warp, prominence: what makes the head differ from all that the sliders make.
     """
 
     phenotype: Phenotype
     local: dict[str, float]
     warp: Warp = NO_WARP
+    prominence: Prominence = AS_THE_KIT
+
+    def beyond_the_kit(self, points: Tensor) -> Tensor:
+        """(N, 3) metres that ``warp`` and ``prominence`` add to the template's points (N, 3)."""
+        return self.warp(points) + self.prominence(points)
 
     @property
     def is_mannish(self) -> bool:
@@ -89,7 +96,7 @@ def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:
         muscle=float(np.clip(rng.normal(0.5, 0.18), 0.1, 0.95)), weight=float(np.clip(rng.normal(0.5, 0.2), 0.08, 1)),
         african=float(ancestry[0]), asian=float(ancestry[1]), caucasian=float(ancestry[2]),
     )
-    return Body(phenotype, draw_local_shapes(rng, kit), draw_warp(rng))
+    return Body(phenotype, draw_local_shapes(rng, kit), draw_warp(rng), draw_prominence(rng))
 
 
 def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float]:
