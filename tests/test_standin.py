@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
 
 from benchmarks.standin import __main__ as command
-from benchmarks.standin import light, portraits, scans, surfaces
+from benchmarks.standin import light, portraits, relief, scans, surfaces
 from benchmarks.standin.heads import KIT, draw_bearing, draw_body, make_head
 from benchmarks.standin.pathtrace import trace
 from facedepth.data import EG3DFaces
 from facedepth.synthetic.clothes import draw_clothing
+from facedepth.synthetic.features import FEATURES, Prominence
+from facedepth.synthetic.head import head_subdivision, rotation, to_triangles
 from facedepth.synthetic.noise import SolidNoise
+from facedepth.synthetic.scalp import fine_template
 from facedepth.synthetic.shot import Shot, exported, place_camera
 
 SIZE = 96
@@ -78,6 +82,23 @@ def test_the_bust_comes_without_its_glasses_and_its_chest(tmp_path):
     assert mesh.vertices[:, 2].max() == pytest.approx(3, abs=0.02)
     assert mesh.vertices[:, 1].min() == pytest.approx(-1.6, abs=0.2)
     assert len(mesh.faces) > 2.5 * len(head.faces)  # a quarter of the ball is cut off, the rest is made finer
+
+
+def test_relief_says_how_far_eyes_lie_back():
+    """Of a head turned, moved and shrunk too."""
+    rest, _ = fine_template()
+    corners = cKDTree(rest.numpy()).query(relief.CORNERS)[1]
+    deep = rest + Prominence(tuple(0.005 * (name == "eyes") for name in FEATURES))(rest)
+    turned = 0.7 * deep.numpy() @ rotation("x", 12.0).numpy().T + [0.1, -0.3, 0.2]
+    triangles = to_triangles(head_subdivision().quads).numpy()
+    before, after, again = (
+        dict(zip(relief.PLACES, relief.relief(np.asarray(vertices, float), triangles, corners), strict=True))
+        for vertices in (rest, deep, turned)
+    )
+    assert before["tip of the nose"] < before["bridge"] < 0 < before["eye"]
+    assert 3 < after["eye"] - before["eye"] < 5  # the plane through the face follows a little
+    assert abs(after["chin"] - before["chin"]) < 2
+    assert list(again.values()) == pytest.approx(list(after.values()), abs=0.3)
 
 
 def test_exposure_follows_the_face():
