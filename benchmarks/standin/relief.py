@@ -35,6 +35,7 @@ CORNERS = TEMPLATE_LANDMARKS[[0, 1, 3, 4]]
 MIDDLE, HALF = np.array([0.0, 0.695]), np.array([0.062, 0.082])  # of the ellipse that is called the face, (x, z)
 STILL = Bearing(actions={}, turn_deg=0.0, nod_deg=0.0, tilt_deg=0.0, gaze_deg=(0.0, 0.0), arms_deg=32.0)
 PEOPLE = 60
+SIDE = 81  # of the grid that looks at the face
 
 
 def relief(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -58,9 +59,6 @@ def relief(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> 
     column, row = np.round((sides - MIDDLE + HALF) / HALF * (SIDE - 1) / 2).astype(int).transpose(2, 0, 1)
     flat = at + across * sides[..., 0] + up * (sides[..., 1] - MIDDLE[1])
     return 1000 * (depth[row, column] - flat).mean(axis=1)
-
-
-SIDE = 81  # of the grid that looks at the face
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:
