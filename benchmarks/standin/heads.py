@@ -22,7 +22,7 @@ from facedepth.synthetic.scalp import above_hairline, fine_template
 from . import surfaces
 from .scans import Scan, read_scan
 
-KIT, SOURCES = "kit", ("kit", "james", "template", "bust")
+KIT = "kit"
 TO_MIDDLE = torch.tensor([0.0, 0.012, 0.0])
 """From the front of an eyeball to its middle."""
 BROWN = (0.10, 0.055, 0.028)
@@ -101,7 +101,7 @@ def make_head(
     """Geometry and colours of one person.
 
     Args:
-        source: one of SOURCES; those that are scans take over how ``body`` differs from the mean.
+        source: ``KIT``, or a scan's name; scans take over how ``body`` differs from the mean.
         hair: "sculpted" for a displaced shell; anything else leaves the scalp bare.
         finish: one of ``surfaces.FINISHES``.
         tone: darkness of the skin, 0 ... 1.

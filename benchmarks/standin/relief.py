@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from scipy.spatial import cKDTree
 
 from facedepth.synthetic.features import AS_THE_KIT
@@ -89,12 +90,9 @@ def _plane(depth: np.ndarray) -> np.ndarray:
 
 
 def _onto_corners(vertices: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Turned, scaled and moved so that four points (4, 3) fall on ``CORNERS``, by least squares."""
-    centred, target = corners - corners.mean(axis=0), CORNERS - CORNERS.mean(axis=0)
-    u, strengths, vt = np.linalg.svd(centred.T @ target)
-    signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = (strengths * signs).sum() / (centred**2).sum()
-    return scale * (vertices - corners.mean(axis=0)) @ (u * signs @ vt) + CORNERS.mean(axis=0)
+    """Turned, scaled and moved so that four points (4, 3) fall on ``CORNERS``."""
+    matrix, _, _ = trimesh.registration.procrustes(corners, CORNERS, reflection=False)
+    return trimesh.transform_points(vertices, matrix)
 
 
 def _of_person(body: Body, corners: np.ndarray) -> np.ndarray:
