@@ -43,3 +43,10 @@ def test_people_differ_and_their_eyes_lie_deeper_than_the_kits():
         assert amounts.mean() == pytest.approx(feature.mean, abs=0.0004)
         assert amounts.std() == pytest.approx(feature.spread, rel=0.15)
     assert np.mean(drawn[:, list(FEATURES).index("eyes")] > 0) > 0.9
+
+
+def test_faces_near_the_average_are_less_odd_in_the_same_way():
+    means = np.array([feature.mean for feature in FEATURES.values()])
+    odd, near = (draw_prominence(np.random.default_rng(2), oddness).amounts - means for oddness in (1.0, 0.4))
+    np.testing.assert_allclose(near, 0.4 * odd)
+    assert np.abs(odd).max() > 0.002

@@ -39,14 +39,14 @@ FEATURES = {
     "eyes": Feature(0.031, 0.729, 0.024, 0.017, 0.0045, 0.0026, plateau=True),
     "bridge": Feature(0.0, 0.737, 0.011, 0.016, -0.0025, 0.0020),
     "dorsum": Feature(0.0, 0.716, 0.008, 0.018, -0.0050, 0.0026),
-    "brows": Feature(0.022, 0.753, 0.022, 0.010, -0.0020, 0.0018),
-    "outer brows": Feature(0.038, 0.752, 0.014, 0.010, -0.0020, 0.0015),
+    "brows": Feature(0.022, 0.753, 0.022, 0.010, -0.0030, 0.0018),
+    "outer brows": Feature(0.038, 0.752, 0.014, 0.010, -0.0030, 0.0015),
     "forehead": Feature(0.0, 0.785, 0.045, 0.026, -0.0035, 0.0022),
-    "nose": Feature(0.0, 0.697, 0.015, 0.022, -0.0010, 0.0026),
+    "nose": Feature(0.0, 0.697, 0.015, 0.022, -0.0025, 0.0026),
     "mouth": Feature(0.0, 0.660, 0.030, 0.015, 0.0035, 0.0026),
     "corners of the mouth": Feature(0.024, 0.656, 0.015, 0.017, 0.0040, 0.0022),
     "chin": Feature(0.0, 0.630, 0.024, 0.016, 0.0, 0.0026),
-    "cheeks": Feature(0.046, 0.705, 0.022, 0.020, 0.0015, 0.0022),
+    "cheeks": Feature(0.046, 0.705, 0.022, 0.020, 0.0025, 0.0022),
 }
 LIMIT = 2.2  # standard deviations
 
@@ -72,7 +72,7 @@ class Prominence:
 AS_THE_KIT = Prominence((0.0,) * len(FEATURES))
 
 
-def draw_prominence(rng: np.random.Generator) -> Prominence:
-    """Everybody's eyes lie deeper than the kit's, as a rule."""
-    deviations = np.clip(rng.standard_normal(len(FEATURES)), -LIMIT, LIMIT)
+def draw_prominence(rng: np.random.Generator, oddness: float = 1.0) -> Prominence:
+    """Everybody's eyes lie deeper than the kit's, as a rule. ``oddness`` is the share of the spreads that is used."""
+    deviations = oddness * np.clip(rng.standard_normal(len(FEATURES)), -LIMIT, LIMIT)
     return Prominence(tuple(f.mean + f.spread * float(d) for f, d in zip(FEATURES.values(), deviations, strict=True)))

@@ -33,6 +33,9 @@ SPREADS = (  # the first pattern that matches a local shape's name gives its sta
     (r"^chin", 0.26),
     (r"", 0.23),
 )
+ODDNESS = 0.35, 1.0
+"""Share of these spreads that is one person's: most faces are near the average in everything, some far off it."""
+
 HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
 EXTRA_ACTIONS = (
     "browInnerUp", "cheekPuff", "mouthDimpleLeft", "mouthDimpleRight", "mouthFunnel", "mouthLeft", "mouthRight",
@@ -96,14 +99,16 @@ def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:
         muscle=float(np.clip(rng.normal(0.5, 0.18), 0.1, 0.95)), weight=float(np.clip(rng.normal(0.5, 0.2), 0.08, 1)),
         african=float(ancestry[0]), asian=float(ancestry[1]), caucasian=float(ancestry[2]),
     )
-    return Body(phenotype, draw_local_shapes(rng, kit), draw_warp(rng), draw_prominence(rng))
+    oddness = float(rng.uniform(*ODDNESS))
+    local = draw_local_shapes(rng, kit, oddness)
+    return Body(phenotype, local, draw_warp(rng), draw_prominence(rng, oddness))
 
 
-def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float]:
+def draw_local_shapes(rng: np.random.Generator, kit: HeadKit, oddness: float = 1.0) -> dict[str, float]:
     """Factors of local shapes; left and right nearly agree, and some asymmetry shapes join in."""
     factors: dict[str, float] = {}
     for negative, positive, spread in _opposite_pairs(kit.shape_names):
-        value = clipped_normal(rng, spread, 2.2 * spread)
+        value = clipped_normal(rng, oddness * spread, 2.2 * oddness * spread)
         if not negative.startswith("l-"):
             factors[positive if value > 0 else negative] = abs(value)
             continue
@@ -114,7 +119,7 @@ def draw_local_shapes(rng: np.random.Generator, kit: HeadKit) -> dict[str, float
         if name.startswith("local:asym-") and rng.random() < 0.3:
             factors[name.removeprefix("local:")] = abs(clipped_normal(rng, 0.10, 0.3))
     for shape in rng.choice(HEAD_SHAPES, 2, replace=False):
-        factors[f"head-{shape}"] = float(rng.uniform(0, 0.15 if shape in ("square", "rectangular") else 0.3))
+        factors[f"head-{shape}"] = float(rng.uniform(0, oddness * (0.15 if shape in ("square", "rectangular") else 0.3)))
     ear = str(rng.choice(["pointed", "round", "square", "triangle"]))
     factors[f"l-ear-shape-{ear}"] = factors[f"r-ear-shape-{ear}"] = abs(clipped_normal(rng, 0.06, 0.15))
     return factors
