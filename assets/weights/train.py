@@ -49,6 +49,7 @@ RECIPES = {
             Stage(256, 4066, 2, 7e-4, augment=0.5), Stage(128, 5400, 6, 1.5e-3),
             Stage(128, 4400, 7, 1.3e-3), Stage(128, 18885, 5, 1.5e-3), Stage(128, 18885, 4, 1.5e-3),
             Stage(128, 10069, 10, 1.5e-3), Stage(128, 7429, 3, 1.5e-3), Stage(128, 6035, 6, 1.2e-3),
+            Stage(128, 15430, 6, 1.5e-3),
         ),
         settings={"encoder_factor": 0.5},
     ),
@@ -56,6 +57,7 @@ RECIPES = {
         stages=(
             Stage(128, 3805, 8, 2e-3, augment=0.5), Stage(128, 5880, 4, 1.5e-3), Stage(128, 18885, 3, 1.5e-3),
             Stage(128, 10069, 7, 1.5e-3), Stage(128, 7429, 3, 1.5e-3), Stage(128, 6035, 6, 1.2e-3),
+            Stage(128, 15430, 6, 1.5e-3),
         ),
         options={"channels": 16},
     ),
