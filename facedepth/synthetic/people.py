@@ -119,7 +119,8 @@ def draw_local_shapes(rng: np.random.Generator, kit: HeadKit, oddness: float = 1
         if name.startswith("local:asym-") and rng.random() < 0.3:
             factors[name.removeprefix("local:")] = abs(clipped_normal(rng, 0.10, 0.3))
     for shape in rng.choice(HEAD_SHAPES, 2, replace=False):
-        factors[f"head-{shape}"] = float(rng.uniform(0, oddness * (0.15 if shape in ("square", "rectangular") else 0.3)))
+        most = 0.15 if shape in ("square", "rectangular") else 0.3
+        factors[f"head-{shape}"] = float(rng.uniform(0, oddness * most))
     ear = str(rng.choice(["pointed", "round", "square", "triangle"]))
     factors[f"l-ear-shape-{ear}"] = factors[f"r-ear-shape-{ear}"] = abs(clipped_normal(rng, 0.06, 0.15))
     return factors
