@@ -409,7 +409,7 @@ def test_affine_relief_is_linear_in_depth_and_affine_inverse_in_its_inverse():
 @pytest.fixture(scope="module")
 def people() -> list[tuple[Sample, Tensor]]:
     """Synthetic people, and their depth along the axis with a wall 0.8 m behind them."""
-    faces = SyntheticFaces(6, size=96, seed=5)
+    faces = SyntheticFaces(16, size=96, seed=5)
     samples = [faces[index] for index in range(len(faces))]
     along_axis = [sample.depth * axis_factor(sample.camera, 96, 96) for sample in samples]
     walls = [axis[sample.head].median() + 0.8 for sample, axis in zip(samples, along_axis, strict=True)]

@@ -34,7 +34,7 @@ SPREADS = (  # the first pattern that matches a local shape's name gives its sta
     (r"", 0.23),
 )
 ODDNESS = 0.35, 1.0
-"""Share of these spreads that is one person's: most faces are near the average in everything, some far off it."""
+"""Least and greatest share of these spreads, and of the features', by which one person differs from the average."""
 
 HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
 EXTRA_ACTIONS = (
@@ -105,7 +105,10 @@ def draw_body(rng: np.random.Generator, kit: HeadKit) -> Body:
 
 
 def draw_local_shapes(rng: np.random.Generator, kit: HeadKit, oddness: float = 1.0) -> dict[str, float]:
-    """Factors of local shapes; left and right nearly agree, and some asymmetry shapes join in."""
+    """Factors of local shapes; left and right nearly agree, and some asymmetry shapes join in.
+
+    ``oddness`` is the share of the spreads that is used; what differs between left and right does not depend on it.
+    """
     factors: dict[str, float] = {}
     for negative, positive, spread in _opposite_pairs(kit.shape_names):
         value = clipped_normal(rng, oddness * spread, 2.2 * oddness * spread)
