@@ -79,7 +79,7 @@ def train(
         faces = Part(fd.EG3DFaces(data, size=FACE_SIZE), range(count))  # a later stage may have added some
         kept, val = fd.split(faces, val=0.04)
         config = fd.TrainConfig(
-            out=str(out / f"stage{number}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,
+            out=str(out / f"stage{number:02}_{stage.size}"), epochs=stage.epochs, batch_size=16, input_size=stage.size,
             learning_rate=stage.learning_rate, augment=stage.augment, ema_decay=0.998, weights=LOSS, workers=workers,
             amp=amp, resume=True, **recipe.settings,
         )
