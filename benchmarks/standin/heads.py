@@ -20,7 +20,7 @@ from facedepth.synthetic.people import Bearing, Body, draw_local_shapes
 from facedepth.synthetic.scalp import above_hairline, fine_template
 
 from . import surfaces
-from .scans import Scan, read_scan
+from .scans import SUBJECTS, Scan, read_scan
 
 KIT = "kit"
 TO_MIDDLE = torch.tensor([0.0, 0.012, 0.0])
@@ -171,10 +171,10 @@ def _scan_head(
     whole = moved[(rest[:, 2] > 0.62) & (rest[:, 1] < -0.06)].mean(dim=0)  # tall people's heads are higher up
     vertices = scan.vertices + whole + 0.8 * scan.carry(moved - whole)
     vertices = vertices + surfaces.bend(scan.vertices, noise, float(rng.uniform(0.0005, 0.0022)))
-    if scan.name != "james":  # who has pores of his own
+    if not scan.subject.has_pores:
         normals = vertex_normals(vertices, scan.triangles)
         vertices = vertices + normals * surfaces.carve(scan.vertices, body.oldness, noise, rng)[:, None]
-    lips = scan.carry(template_masks().lips[:, None])[:, 0] * (0.4 if scan.name == "bust" else 1)  # his are narrower
+    lips = scan.carry(template_masks().lips[:, None])[:, 0] * scan.subject.lips
     painted = _skin_paint(scan.vertices, lips, finish, tone, hair_rgb, noise, rng)
     if scan.photo is not None and finish == "skin":
         # the photographed skin, tinted towards the tone drawn
@@ -204,8 +204,8 @@ def _sculpted_hair(
         vertices, triangles = second.refine(head.posed.vertices), to_triangles(second.quads[part == 0])
     ears = _finest()[0].refine(template_masks().ears[:, None])[:, 0]
     line = above_hairline(rest) - float(rng.normal(0, 0.006)) + 0.006 * noise(rest, 40, 0)
-    if source == "template":
-        line = line + 0.016  # its forehead ends below the hairline
+    if source != KIT:
+        line = line + (SUBJECTS[source].bare_to_m or 0.0)
     depth = float(rng.uniform(0.008, 0.028))
     across = rest[:, 0] * 0.4 + rest[:, 1] * float(rng.normal(0, 0.5)) + 0.008 * noise(rest, 30, 1)
     grooves = torch.sin(across * 2 * torch.pi / float(rng.uniform(0.006, 0.014)) + 2 * noise(rest, 60, 2))

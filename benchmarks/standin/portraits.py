@@ -31,7 +31,7 @@ from . import surfaces
 from .heads import KIT, Head, Part, draw_bearing, draw_body, make_head
 from .light import draw_environment
 from .pathtrace import opaque_surface, read_radiance, trace
-from .scans import OWN_HAIR
+from .scans import SUBJECTS
 from .sources import environments
 
 ROTA = (KIT, "james", KIT, "template", KIT, "bust", KIT, "bust", "james", "template")
@@ -108,9 +108,9 @@ def expression(bearing: Bearing, source: str) -> str:
 def _draw_hair_kind(rng: np.random.Generator, source: str, finish: str) -> tuple[str, str]:
     """How the hair is made, and the kind of hat or "none"."""
     hat = str(rng.choice(("beanie", "cap", "brim", "turban"))) if rng.random() < 0.25 and source == KIT else "none"
-    if source in OWN_HAIR:
+    if source != KIT and SUBJECTS[source].hair_from_m is not None:
         return "own", hat
-    if source == "template":  # it is open at the crown
+    if source != KIT and SUBJECTS[source].bare_to_m is not None:
         return "sculpted", hat
     kinds, odds = ("strands", "sculpted", "bald"), (0.62, 0.20, 0.18)
     if source != KIT or finish == "clay":

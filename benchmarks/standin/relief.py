@@ -22,7 +22,7 @@ from facedepth.synthetic.model import pose_body
 from facedepth.synthetic.people import Bearing, Body, draw_body
 from facedepth.synthetic.scalp import fine_template
 
-from .scans import TEMPLATE_LANDMARKS, read_scan
+from .scans import SUBJECTS, TEMPLATE_LANDMARKS, read_scan
 from .sources import fetch
 
 PLACES = {  # to both sides of the middle, and height, metres on the template
@@ -105,17 +105,15 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, default=Path("data/standin_sources"), help="default: %(default)s")
     cache = fetch(parser.parse_args().sources)
     heads = []
-    for name in ("template", "james", "bust"):
+    for name in SUBJECTS:
         scan = read_scan(name, cache)
-        vertices = scan.vertices.double().numpy()
-        corners = cKDTree(vertices).query(CORNERS)[1]
-        heads.append(relief(vertices, scan.triangles.numpy(), corners))
+        heads.append(relief(scan.vertices.double().numpy(), scan.triangles.numpy(), scan.corners.numpy()))
     corners = cKDTree(fine_template()[0].numpy()).query(CORNERS)[1]
     rng = np.random.default_rng(0)
     people = [draw_body(rng, load_kit()) for _ in range(PEOPLE)]
     flat = np.array([_of_person(replace(body, prominence=AS_THE_KIT), corners) for body in people])
     made = np.array([_of_person(body, corners) for body in people])
-    print("| place | template | james | bust | the kit's people | the generator's |\n|---|---|---|---|---|---|")
+    print(f"| place | {' | '.join(SUBJECTS)} | the kit's people | the generator's |\n|---|---|---|---|---|---|")
     for place, name in enumerate(PLACES):
         row = [f"{head[place]:.1f}" for head in heads]
         row += [f"{values[:, place].mean():.1f} +- {values[:, place].std():.1f}" for values in (flat, made)]

@@ -22,8 +22,9 @@ from facedepth.synthetic.model import template_masks
 from facedepth.synthetic.scalp import above_hairline, fine_template
 
 NEIGHBOURS, REACH_M = 24, 0.012
-OWN_HAIR = {"james": -0.004, "bust": -0.012}
-"""Those whose hair is part of the mesh, and where it begins: metres above the kit's hairline."""
+
+Landmarks = dict[str, np.ndarray]
+"""Points (N, 3) on a mesh, by the part of the face."""
 
 BUST_LANDMARKS = {  # in the units of the file, found by looking; the subject's left is at greater x
     "right_eye": np.array([
@@ -39,23 +40,48 @@ BUST_LANDMARKS = {  # in the units of the file, found by looking; the subject's 
 }
 
 
+class Subject(NamedTuple):
+    """Whose head it is, and what the mesh does not say.
+
+    Attributes:
+        read: the mesh from the folder of sources, and its landmarks.
+        eye_width_m: between the outer corners of the eyes.
+        hair_from_m: where hair that is part of the mesh begins, metres above the kit's hairline; None without such.
+        bare_to_m: how far below the kit's hairline the mesh ends, if it has no crown.
+        has_pores: whether the mesh's skin is not smooth.
+        lips: how strongly the kit's lips are painted on.
+        collar: whether a shirt is part of the mesh.
+    """
+
+    read: Callable[[Path], tuple[trimesh.Trimesh, Landmarks]]
+    eye_width_m: float
+    hair_from_m: float | None = None
+    bare_to_m: float | None = None
+    has_pores: bool = False
+    lips: float = 1.0
+    collar: bool = False
+
+
 class Scan(NamedTuple):
     """A head over the kit's template.
 
     Attributes:
+        subject: what is known of it beside the mesh.
         vertices: (V, 3), triangles: (T, 3); photo: (V, 3) linear RGB or None.
         is_hair, is_cloth: (V,) bool.
+        corners: vertices at the outer corners of right and left eye and at the mouth's corners.
         nose: vertex at its tip; eyes: vertices nearest to the middles of left and right eye.
         in_eye: (2, V) bool, what shows of the left and of the right eyeball.
         neighbours, weights: (V, NEIGHBOURS) skin vertices of the fine template and their weights.
     """
 
-    name: str
+    subject: Subject
     vertices: Tensor
     triangles: Tensor
     photo: Tensor | None
     is_hair: Tensor
     is_cloth: Tensor
+    corners: Tensor
     nose: int
     eyes: tuple[int, int]
     in_eye: Tensor
@@ -69,10 +95,10 @@ class Scan(NamedTuple):
 
 @lru_cache(maxsize=2)
 def read_scan(name: str, cache: Path) -> Scan:
-    """"james", "template" or "bust" from the folder of sources."""
-    mesh, eye_width_m = {"james": _james, "template": _template, "bust": _bust}[name](cache)
-    landmarks = BUST_LANDMARKS if name == "bust" else _landmarks(cache / f"{name}.ljson")
-    place = _overlay(landmarks, eye_width_m)
+    """One of ``SUBJECTS`` from the folder of sources."""
+    subject = SUBJECTS[name]
+    mesh, landmarks = subject.read(cache)
+    place = _overlay(landmarks, subject.eye_width_m)
     vertices = place(np.asarray(mesh.vertices))
     photo = mesh.metadata.get("photo")
     points = torch.from_numpy(vertices).float()
@@ -87,15 +113,18 @@ def read_scan(name: str, cache: Path) -> Scan:
         (vertices[:, 1] < -0.09) & MplPath(outline[:, [0, 2]]).contains_points(vertices[:, [0, 2]])
         for outline in outlines
     ])
-    hair = above_hairline(points) > OWN_HAIR.get(name, torch.inf)
-    cloth = torch.zeros_like(hair)
-    if name == "bust":  # in a shirt, whose collar is lower in front and stands off the neck
+    hair, cloth = torch.zeros(len(points), dtype=torch.bool), torch.zeros(len(points), dtype=torch.bool)
+    if subject.hair_from_m is not None:
+        hair = above_hairline(points) > subject.hair_from_m
+    if subject.collar:  # lower in front, and standing off the neck
         height = points[:, 2]
         cloth = height < (0.662 + 0.78 * points[:, 1]).clamp(0.578, 0.662)
         cloth |= (height < 0.62) & torch.from_numpy(apart[:, 0] > 0.008)
+    right_eye, left_eye, _, *mouth, _ = place(_six_points(landmarks))
     return Scan(
-        name, points, torch.from_numpy(np.asarray(mesh.faces).astype(np.int64)),
-        None if photo is None else torch.from_numpy(photo).float(), hair, cloth, tip, eyes,
+        subject, points, torch.from_numpy(np.asarray(mesh.faces).astype(np.int64)),
+        None if photo is None else torch.from_numpy(photo).float(), hair, cloth,
+        torch.from_numpy(cKDTree(vertices).query([right_eye, left_eye, *mouth])[1]), tip, eyes,
         torch.from_numpy(in_eye), skin[torch.from_numpy(near)],
         torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float(),
     )
@@ -107,16 +136,12 @@ TEMPLATE_LANDMARKS = np.array(  # outer corners of right and left eye, tip of th
 )
 
 
-def _overlay(landmarks: dict[str, np.ndarray], eye_width_m: float) -> Callable[[np.ndarray], np.ndarray]:
+def _overlay(landmarks: Landmarks, eye_width_m: float) -> Callable[[np.ndarray], np.ndarray]:
     """How points (N, 3) of a scan get onto the template: turned and shifted so that the landmarks fall together.
 
     The scale makes the eyes' outer corners ``eye_width_m`` apart.
     """
-    left, right, nose, mouth, jaw = (landmarks[name] for name in ("left_eye", "right_eye", "nose", "mouth", "jaw"))
-    points = np.array([
-        right[right[:, 0].argmin()], left[left[:, 0].argmax()], nose[nose[:, 2].argmax()],
-        mouth[mouth[:, 0].argmin()], mouth[mouth[:, 0].argmax()], jaw[jaw[:, 1].argmin()],
-    ])
+    points = _six_points(landmarks)
     scale = eye_width_m / np.linalg.norm(points[0] - points[1])
     middle, target = points.mean(axis=0), TEMPLATE_LANDMARKS.mean(axis=0)
     u, _, vt = np.linalg.svd((points - middle).T @ (TEMPLATE_LANDMARKS - target))
@@ -124,8 +149,17 @@ def _overlay(landmarks: dict[str, np.ndarray], eye_width_m: float) -> Callable[[
     return lambda vertices: (vertices - middle) * scale @ turn + target
 
 
-def _james(cache: Path) -> tuple[trimesh.Trimesh, float]:
-    """A scanned man with a photographed skin, smoothed by Loop's subdivision; and the width of his eyes in metres."""
+def _six_points(landmarks: Landmarks) -> np.ndarray:
+    """Those of ``TEMPLATE_LANDMARKS`` (6, 3), in the scan's own units."""
+    left, right, nose, mouth, jaw = (landmarks[name] for name in ("left_eye", "right_eye", "nose", "mouth", "jaw"))
+    return np.array([
+        right[right[:, 0].argmin()], left[left[:, 0].argmax()], nose[nose[:, 2].argmax()],
+        mouth[mouth[:, 0].argmin()], mouth[mouth[:, 0].argmax()], jaw[jaw[:, 1].argmin()],
+    ])
+
+
+def _james(cache: Path) -> tuple[trimesh.Trimesh, Landmarks]:
+    """A scanned man with a photographed skin, smoothed by Loop's subdivision."""
     mesh = trimesh.load(cache / "james.obj", process=False, force="mesh")
     picture = np.asarray(Image.open(cache / "james.jpg").convert("RGB"), np.float32) / 255
     height, width = picture.shape[:2]
@@ -142,7 +176,7 @@ def _james(cache: Path) -> tuple[trimesh.Trimesh, float]:
     column = np.clip(uv[:, 0] * width, 0, width - 1).astype(int)
     row = np.clip((1 - uv[:, 1]) * height, 0, height - 1).astype(int)
     smooth.metadata["photo"] = picture[row, column] ** 2.2
-    return smooth, 0.090
+    return smooth, _landmarks(cache / "james.ljson")
 
 
 def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
@@ -156,21 +190,21 @@ def _smooth_off_face(mesh: trimesh.Trimesh) -> None:
     mesh.vertices = vertices
 
 
-def _template(cache: Path) -> tuple[trimesh.Trimesh, float]:
-    """A smooth average face, open at the crown and the back; and the width of its eyes in metres."""
+def _template(cache: Path) -> tuple[trimesh.Trimesh, Landmarks]:
+    """A smooth average face, open at the crown and the back."""
     mesh = trimesh.load(cache / "template.ply", process=False)
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), 0.092
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), _landmarks(cache / "template.ljson")
 
 
-def _bust(cache: Path) -> tuple[trimesh.Trimesh, float]:
-    """A man's head as a sculptor made it, without the glasses and the chest; and the width of his eyes in metres."""
+def _bust(cache: Path) -> tuple[trimesh.Trimesh, Landmarks]:
+    """A man's head as a sculptor made it, without the glasses and the chest."""
     arrays = re.findall(r'"([A-Za-z0-9+/=]{100,})"', (cache / "hi.js").read_text())
     positions, cells = (base64.b64decode(text) for text in arrays)
     mesh = trimesh.Trimesh(np.frombuffer(positions, "<f4").reshape(-1, 3), np.frombuffer(cells, "<u4").reshape(-1, 3))
     body = max(mesh.split(only_watertight=False), key=lambda piece: len(piece.faces))  # the glasses are another
     body.update_faces((body.vertices[body.faces, 1] > -1.6).all(axis=1))
     body.remove_unreferenced_vertices()
-    return body.subdivide_loop(1), 0.090
+    return body.subdivide_loop(1), BUST_LANDMARKS
 
 
 def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,7 +220,7 @@ def _closest(mesh: trimesh.Trimesh, points: np.ndarray) -> tuple[np.ndarray, np.
     return found["points"].numpy(), corners, np.stack([1 - u - v, u, v], axis=1)
 
 
-def _landmarks(path: Path) -> dict[str, np.ndarray]:
+def _landmarks(path: Path) -> Landmarks:
     """Landmarks (N, 3) in iBUG's order by the names of their groups; the subject's left eye is at greater x."""
     group = json.loads(path.read_text())["groups"]["LJSON"]
     points = np.array(group["landmarks"]["points"], np.float64)
@@ -195,3 +229,10 @@ def _landmarks(path: Path) -> dict[str, np.ndarray]:
     found = {name: named.get(name, named.get(short)) for name, short in spelt.items()}
     eyes = sorted((found["left_eye"], found["right_eye"]), key=lambda eye: eye[:, 0].mean())
     return found | {"right_eye": eyes[0], "left_eye": eyes[1]}
+
+
+SUBJECTS = {
+    "james": Subject(_james, eye_width_m=0.090, hair_from_m=-0.004, has_pores=True),
+    "template": Subject(_template, eye_width_m=0.092, bare_to_m=0.016),
+    "bust": Subject(_bust, eye_width_m=0.090, hair_from_m=-0.012, lips=0.4, collar=True),
+}
