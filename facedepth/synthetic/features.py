@@ -1,7 +1,7 @@
 """How far eyes, nose, brows and lips stand out of a face.
 
 The kit's faces are flat. Beside a scanned man, a sculptor's bust and an average of scans, the middle of its nose lies
-7 to 11 mm too far behind, its eyes 2 to 5 mm too far in front (``python -m benchmarks.standin.relief``). A network that
+7 to 11 mm too far behind, its eyes 2 to 8 mm too far in front (``python -m benchmarks.standin.relief``). A network that
 has seen nothing else makes every face as flat.
 """
 
