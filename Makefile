@@ -34,6 +34,7 @@ bench: $(READY)
 
 # The README's pictures, by the shipped weights.
 gallery: $(READY)
+	@sh .ci/system-packages chromium
 	$(BIN)/python assets/gallery.py
 
 # Links in the README and the notebooks follow the address in pyproject.toml.
