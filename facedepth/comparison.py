@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from .batches import to_device
 from .checks import InputError
 from .figures import colour_depth, colour_error, colour_normals, panel
 from .framing import whole_crop
@@ -66,7 +67,8 @@ def compare(
     named = models if isinstance(models, Mapping) else _named(models)
     if not named:
         raise InputError("models: expected at least one model or prediction, got none")
-    batch = default_collate([sample.check()])
+    sample = to_device(sample.check(), "cpu")
+    batch = default_collate([sample])
     main, near_far = MAIN_SCORE[depth_kind], _range(sample)
     depths, scores = {}, {}
     for name, model in named.items():

@@ -128,6 +128,10 @@ class TrainConfig:
                 raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
         if not (self.learning_rate > 0 and self.clip_norm > 0):
             raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay: expected at least 0, got {self.weight_decay}")
+        if self.seed >= 2**63:
+            raise InputError(f"seed: expected less than 2**63, got {self.seed}")
         if not 0 < self.encoder_factor <= 1:
             raise InputError(f"encoder_factor: expected above 0, at most 1, got {self.encoder_factor}")
         if self.frozen_epochs and self.learns != "all":

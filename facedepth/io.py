@@ -49,6 +49,16 @@ def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
     return image
 
 
+def check_size(size: int) -> None:
+    """Refuse what cannot be the side, in pixels, of a data set's samples.
+
+    Raises:
+        InputError: not a whole number above 0.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
+
+
 def list_images(source: str | Path) -> list[Path]:
     """The pictures that a path names: itself, those of a folder by name, or those a .txt lists, one path a line.
 
@@ -215,7 +225,8 @@ def read_brightness(path: str | Path) -> Tensor:
     """
     picture = _open_picture(path)
     if picture.has_transparency_data:
-        opacity = np.array(picture.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        upright = ImageOps.exif_transpose(picture)
+        opacity = np.array(upright.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():
             return torch.from_numpy(opacity)[None]
     return _decoded(path, picture).mean(dim=0, keepdim=True)

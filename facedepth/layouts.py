@@ -96,17 +96,19 @@ def write_eg3d_mask(path: str | Path, head: Tensor, face: Tensor) -> None:
 def read_eg3d_identities(root: str | Path) -> dict[str, str]:
     """Who is on which sample, by its name, from ``manifest.csv``; empty where there is none.
 
+    Where a row names nobody, it is somebody of their own.
+
     Raises:
         InputError: a manifest without the two columns.
     """
     path = Path(root) / "manifest.csv"
     if not path.is_file():
         return {}
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a byte order mark
         rows = list(csv.DictReader(file))
     if rows and not {"name", "identity"} <= rows[0].keys():
         raise InputError(f"{path}: expected columns called name and identity, got {', '.join(rows[0])}")
-    return {row["name"]: row["identity"] for row in rows}
+    return {row["name"]: row["identity"] or row["name"] for row in rows}
 
 
 def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:

@@ -44,6 +44,8 @@ class RunFolder:
             raise InputError(f"{self.path}: the Drive is not mounted; what is written there would be lost")
         # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
         started = self.state_path.exists()
+        if not started and config_path.exists() and not _is_of_a_run(config_path):
+            raise InputError(f"{config_path}: is not of a training run, and would be replaced; choose another folder")
         results = [name for name in _RESULTS if (self.path / name).exists()]
         if results and not started:
             raise InputError(
@@ -107,3 +109,11 @@ class RunFolder:
         for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
             for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
                 path.unlink(missing_ok=True)
+
+
+def _is_of_a_run(config_path: Path) -> bool:
+    try:
+        saved = json.loads(config_path.read_text())
+    except ValueError:
+        return False
+    return isinstance(saved, dict) and {"epochs", "batch_size", "learning_rate"} <= saved.keys()

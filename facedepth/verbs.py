@@ -82,8 +82,8 @@ def run_train(options: argparse.Namespace) -> None:
     if model is None:
         try:
             model = create_model(options.model, **model_options) if new else load_model(options.model)
-        except TypeError as error:
-            raise InputError(f"--option: {error}") from None
+        except (TypeError, ValueError, RuntimeError) as error:  # InputError, which says it better, is a ValueError
+            raise error if isinstance(error, InputError) else InputError(f"--option: {error}") from None
     if options.encoder:
         load_encoder(model, options.encoder)
     if options.head_mask:
@@ -151,7 +151,7 @@ def _data(options: argparse.Namespace, model_size: int):
     from .data import EG3DFaces, PairedFolder
 
     kind, _, folder = options.data.partition(":")
-    size = options.size or model_size
+    size = model_size if options.size is None else options.size
     if kind in ("eg3d", "eg3d-8bit") and folder:
         depth_kind = "affine" if kind == "eg3d-8bit" else None
         return EG3DFaces(folder, size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
@@ -162,7 +162,8 @@ def _data(options: argparse.Namespace, model_size: int):
         masks = root / "masks" if (root / "masks").is_dir() else None
         unit = _literal(options.unit)
         return PairedFolder(
-            root / "images", root / "depths", masks, camera=options.fov, unit=unit, size=size, skip_bad=options.skip_bad
+            root / "images", root / "depths", masks, camera=options.fov, size=size, skip_bad=options.skip_bad,
+            unit=unit if isinstance(unit, int | float) else options.unit,
         )
     raise InputError(f"--data: expected {DATA_HELP}; got {options.data!r}")
 

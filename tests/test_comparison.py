@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from pretend_card import CARD, PretendCard
 from torch.testing import assert_close
 from torch.utils.data import default_collate
 
+from facedepth.batches import to_device
 from facedepth.checks import InputError
 from facedepth.comparison import compare
 from facedepth.depth import depth_to_relief
@@ -90,6 +92,14 @@ def test_the_field_of_view_of_a_portrait_is_that_of_the_square(exact_faces, two,
     portrait = Sample(*(values[..., 12:52] for values in whole[:5]), whole.camera.crop(12, 0), "portrait")
     compare({"mine": two[0]}, portrait)
     assert told == [pytest.approx(whole.camera.horizontal_fov_deg(64))]
+
+
+def test_a_sample_on_a_card_is_compared_too(exact_faces, two):
+    predicted = predict(two[0], exact_faces[0].image, crop="none", horizontal_fov_deg=20)
+    with PretendCard():
+        figure = compare([predicted], to_device(exact_faces[0], CARD))
+    assert len(pictures(figure)) == 6
+
 
 
 def test_affine_data_have_no_normals(affine_faces, tiny_model):

@@ -291,6 +291,23 @@ def test_a_manifest_says_who_is_who(root):
         EG3DFaces(root)
 
 
+def test_a_manifest_from_a_spreadsheet_that_does_not_know_everybody(root):
+    (root / "manifest.csv").write_text("name,identity\nseed0000,anna\nseed0001,\nseed0002\n", encoding="utf-8-sig")
+    assert EG3DFaces(root).identities == ["anna", "seed0001", "seed0002", "seed0003"]
+
+
+def test_suffixes_may_be_capitals(root):
+    for path in list((root / "images").iterdir()):
+        path.rename(path.with_suffix(".PNG"))
+    assert EG3DFaces(root)[0].name == "seed0000"
+
+
+def test_a_size_that_makes_no_sense(root):
+    with pytest.raises(InputError, match="size: expected a whole number of pixels above 0, got -1"):
+        EG3DFaces(root, size=-1)
+
+
+
 def test_a_picture_of_one_pixel_is_named(root):
     Image.new("RGB", (1, 1)).save(eg3d_path(root, "images", "seed0001"))
     with pytest.raises(InputError, match=r"seed0001\.png: expected at least 16 x 16 pixels, got 1 x 1"):

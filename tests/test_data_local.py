@@ -1,6 +1,9 @@
 """A data set comes to the local disk whole and once."""
 
+import os
 import shutil
+import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -39,6 +42,27 @@ def test_an_archive_is_unpacked_once(sample_root, tmp_path, kind, nested):
     mark.write_bytes(b"mine")
     assert copy_to_local_disk(archive, tmp_path / "local") == target
     assert mark.read_bytes() == b"mine"
+
+
+def test_a_file_written_anew_is_copied_anew(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for depth in ("1.0", "2.0"):
+        (source / "depth.txt").write_text(depth)
+        os.utime(source / "depth.txt", (time.time() + float(depth),) * 2)
+        assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth
+
+
+def test_an_archive_cannot_write_beside_the_target(tmp_path):
+    mine, archive = tmp_path / "mine.txt", tmp_path / "faces.tar"
+    mine.write_text("precious")
+    (tmp_path / "other.txt").write_text("evil")
+    with tarfile.open(archive, "w") as file:
+        file.add(tmp_path / "other.txt", "../mine.txt")
+    with pytest.raises(InputError, match="faces.tar: cannot be unpacked .*outside the destination"):
+        copy_to_local_disk(archive, tmp_path / "local")
+    assert mine.read_text() == "precious"
+
 
 
 def test_what_cannot_be_copied_is_named(tmp_path):

@@ -174,6 +174,27 @@ def test_masks_are_the_head(folders, tmp_path):
         PairedFolder(*folders, tmp_path / "masks", camera=40)[2]
 
 
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1920, 1080), (1000, 667)])
+def test_masks_fit_whatever_the_size_is_rounded_to(tmp_path, width, height):
+    for folder, pixels in (
+        ("images", np.zeros((height, width, 3), np.uint8)), ("depths", np.full((height, width), 700, np.uint16)),
+        ("masks", np.full((height, width), 255, np.uint8)),
+    ):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "anna.png")
+    folders = [tmp_path / name for name in ("images", "depths", "masks")]
+    sample = PairedFolder(*folders, camera=40, unit="mm", size=128)[0]
+    assert sample.head.shape == (1, 128, 128)
+    assert sample.head.all()
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5])
+def test_sizes_that_make_no_sense(folders, size):
+    with pytest.raises(InputError, match=f"size: expected a whole number of pixels above 0, got {size}"):
+        PairedFolder(*folders, camera=40, size=size)
+
+
+
 def test_identity_is_told_never_guessed(folders):
     plain = PairedFolder(*folders, camera=40)
     assert plain.names == plain.identities == ["anna_1", "anna_2", "ben_1"]
@@ -226,6 +247,19 @@ def test_damaged_npz_and_jpg_are_skipped_too(tmp_path):
     (images / "b.jpg").write_bytes(b"\xff\xd8 and nothing more")
     with pytest.warns(UserWarning, match=r"2 files \(images/b\.jpg, depths/d\.npz\)"):
         assert PairedFolder(images, depths, camera=40, skip_bad=True).names == ["a", "c"]
+
+
+def test_files_that_no_reader_understands_are_skipped(folders):
+    """One byte of a NumPy file's header changed; a picture so large that Pillow takes it for an attack."""
+    images, depths = folders
+    content = bytearray((depths / "anna_1.npy").read_bytes())
+    content[10] = ord("(")
+    (depths / "anna_1.npy").write_bytes(content)
+    (images / "anna_2.png").unlink()
+    Image.new("1", (20_000, 10_000)).save(images / "anna_2.tif", compression="group4")
+    with pytest.warns(UserWarning, match="2 files"):
+        assert PairedFolder(images, depths, camera=40, skip_bad=True).names == ["ben_1"]
+
 
 
 def test_two_files_of_one_stem(folders):

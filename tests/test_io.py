@@ -179,6 +179,16 @@ def test_a_cut_out_on_transparent_ground_is_a_mask_by_its_opacity(tmp_path, brig
     assert read_mask(saved(tmp_path, Image.fromarray(pixels)))[0, 0].tolist() == [not brightness, *[brightness > 0] * 2]
 
 
+def test_a_mask_by_opacity_is_turned_upright_as_the_photo_is(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    pixels = np.full((2, 3, 4), 255, np.uint8)
+    pixels[0, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert read_mask(tmp_path / "turned.png").tolist() == [[[True, False]] * 3]
+
+
+
 # --- damaged pictures
 
 

@@ -359,6 +359,16 @@ def test_weights_without_a_state_are_not_trained_over(tmp_path, finished, tiny_m
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("content", ['{"architectures": ["mine"]}', "mine"])
+def test_a_config_that_is_not_a_runs_is_not_replaced(tmp_path, tiny_model, train, val, resume, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json: is not of a training run"):
+        fit(tiny_model(), train, val, config(tmp_path, resume=resume))
+    assert (tmp_path / "config.json").read_text() == content
+
+
+
 def test_killed_at_the_first_weights_a_run_goes_on(tmp_path, tiny_model, train, val, monkeypatch):
     """As if killed while the first checkpoint was written, before any state was due."""
     def killed(*_, **__):
@@ -548,6 +558,8 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
         ({"epochs": "ten"}, "epochs: expected a whole number of at least 1, got 'ten'"),
         ({"batch_size": 2.5}, "batch_size: expected a whole number"),
         ({"workers": -1}, "workers: expected a whole number of at least 0, got -1"),
+        ({"seed": 10**20}, r"seed: expected less than 2\*\*63, got 100000000000000000000"),
+        ({"weight_decay": -1}, "weight_decay: expected at least 0, got -1"),
         ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
         ({"learning_rate": 0.0}, "learning_rate, clip_norm above 0"),
         ({"ema_decay": 1.0}, r"ema_decay in \[0, 1\)"),

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretend_card import CARD, PretendCard
 
+from facedepth.batches import to_device
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError
 from facedepth.geometry import depth_to_mesh
@@ -122,6 +124,23 @@ def test_the_error_is_taken_after_the_fit(prediction, truth):
     assert float(of_inverse._error(0.0)[prediction.mask].max()) < 1e-5
 
 
+def test_near_and_far_swapped_is_not_put_right(prediction, truth):
+    swapped = Sample(truth.image, 2 * truth.depth[truth.mask].max() - truth.depth, *truth[2:])
+    picture = DepthPicture(
+        prediction.image, prediction.depth(), prediction.mask, prediction.camera, truth=swapped.depth
+    )
+    spread = float(swapped.depth[truth.mask].std())
+    assert float(picture._error(0.0)[truth.mask].square().mean().sqrt()) == pytest.approx(spread, rel=1e-3)
+
+
+def test_a_sample_on_a_card_is_explored_too(prediction, truth):
+    with PretendCard():
+        there = to_device(truth, CARD)
+        explore(prediction, truth=there)
+        explore(there)
+
+
+
 def test_errors_are_in_the_truths_unit_whatever_the_predictions(prediction):
     bump = torch.zeros_like(prediction.depth())
     bump[0, 10:30, 10:30] = 0.01
@@ -204,14 +223,19 @@ def test_a_hundred_moves_keep_nothing(prediction):
     assert len(view.children) == 2
 
 
-@pytest.mark.parametrize("spoil", ["mask", "nan"])
+@pytest.mark.parametrize("spoil", ["mask", "depth", "truth"])
 def test_nothing_to_explore_is_said_in_the_place_of_the_picture(prediction, truth, spoil):
     if spoil == "mask":
         view = explore(dataclasses.replace(prediction, mask=torch.zeros_like(prediction.mask)))
         assert "bump: the network sees no head" in view.value
-    else:
+    elif spoil == "depth":
         view = explore(truth._replace(depth=torch.full_like(truth.depth, torch.nan)))
         assert "no pixel has a depth that is finite" in view.value
+    else:
+        elsewhere = torch.zeros_like(truth.head)
+        elsewhere[0, 0, 0] = True
+        view = explore(prediction, truth=truth._replace(head=elsewhere))
+        assert "truth: it has no depth where the subject has" in view.value
 
 
 def shown_page(monkeypatch, *subjects, **options) -> str:

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..checks import InputError
-from ..io import read_depth, read_image, refuse_tiny
+from ..io import check_size, read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
-    eg3d_path,
     read_eg3d_camera,
     read_eg3d_identities,
     read_eg3d_mask,
@@ -53,6 +52,7 @@ class EG3DFaces(Dataset):
     """
 
     def __init__(self, root: str | Path, *, size: int = 128, depth_kind: str | None = None, skip_bad: bool = False):
+        check_size(size)
         self.root, self.size = Path(root), size
         if depth_kind not in (None, *_DEPTH_FOLDERS):
             raise InputError(f"depth_kind: expected 'affine', 'metric' or None, got {depth_kind!r}")
@@ -69,6 +69,7 @@ class EG3DFaces(Dataset):
             found = [images, *others.values(), self._masks]
             stems = drop_damaged({stem: [files[stem] for files in found if stem in files] for stem in stems})
         self.names = stems
+        self._images, self._depths, self._poses = images, *others.values()
         identities = read_eg3d_identities(self.root)
         self.identities = [identities.get(stem, stem) for stem in stems]
 
@@ -110,11 +111,11 @@ class EG3DFaces(Dataset):
 
     def _read(self, stem: str) -> Sample:
         size = self.size
-        picture = self._path("images", stem)
+        picture = self._images[stem]
         image = resize_image(refuse_tiny(_square(read_image, picture), picture), size, size)
-        camera = read_eg3d_camera(self._path("cam_poses", stem), size)
+        camera = read_eg3d_camera(self._poses[stem], size)
         read = read_depth if self.depth_kind == "metric" else read_eg3d_picture
-        depth = _square(read, self._path(_DEPTH_FOLDERS[self.depth_kind], stem))
+        depth = _square(read, self._depths[stem])
         mask = depth > 0 if self.depth_kind == "metric" else torch.ones_like(depth, dtype=torch.bool)
         depth, mask = resize_depth(depth, mask, size, size)
         head, face = mask, mask
@@ -124,9 +125,6 @@ class EG3DFaces(Dataset):
             if not head.any():
                 raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
         return Sample(image, depth, mask, head, face, camera, stem).check()
-
-    def _path(self, folder: str, stem: str) -> Path:
-        return eg3d_path(self.root, folder, stem)
 
 
 def _square(read, path: Path) -> Tensor:

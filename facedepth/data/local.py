@@ -27,7 +27,8 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     """Copy a folder, or unpack an archive (.zip, .tar, .tar.gz, ...), once.
 
     Thousands of small files read one by one from a mounted Google Drive slow training down a hundredfold; one archive
-    copies fastest. What is whole at the target is not copied again, so a cut copy goes on where it stopped.
+    copies fastest. What is whole at the target and not older is not copied again, so a cut copy goes on where it
+    stopped.
 
     Args:
         source: a folder or an archive.
@@ -37,7 +38,8 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         The target; where an archive held a single folder, that folder.
 
     Raises:
-        InputError: nothing at the source, or an archive of an unknown kind or damaged.
+        InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files for other folders
+            than the target.
     """
     source, target = Path(source), Path(target)
     if source.is_dir():
@@ -48,7 +50,9 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     done = target / f".unpacked-{source.name}-{source.stat().st_size}"
     if not done.exists():
         try:
-            shutil.unpack_archive(source, target)
+            # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
+            safely = {"filter": "data"} if tarfile.is_tarfile(source) and hasattr(tarfile, "data_filter") else {}
+            shutil.unpack_archive(source, target, **safely)
         except _UNREADABLE as error:
             raise InputError(
                 f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz without a password. Was its "
@@ -76,4 +80,8 @@ def _copy(path: Path, to: Path) -> None:
 
 
 def _same(path: Path, copy: Path) -> bool:
-    return copy.is_file() and copy.stat().st_size == path.stat().st_size
+    """Whether a file was copied already; what was rewritten since is later than its copy."""
+    if not copy.is_file():
+        return False
+    of_copy, of_source = copy.stat(), path.stat()
+    return of_copy.st_size == of_source.st_size and of_copy.st_mtime >= of_source.st_mtime

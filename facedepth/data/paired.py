@@ -11,7 +11,17 @@ from torch.utils.data import Dataset
 
 from ..camera import Camera
 from ..checks import InputError
-from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
+from ..io import (
+    DEPTH_SUFFIXES,
+    IMAGE_SUFFIXES,
+    METRES,
+    check_size,
+    read_depth,
+    read_image,
+    read_mask,
+    read_values,
+    refuse_tiny,
+)
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
@@ -63,6 +73,8 @@ class PairedFolder(Dataset):
             raise InputError(f"unit: expected one of {known} or a positive number of metres, got {unit!r}")
         if not isinstance(camera, Camera) and not 0 < camera < 180:
             raise InputError(f"camera: expected a Camera or a horizontal field of view in degrees, got {camera}")
+        if size is not None:
+            check_size(size)
         self.camera, self.unit, self.size = camera, unit, size
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
         warn_about_drive(Path(images), Path(depths))
@@ -94,7 +106,7 @@ class PairedFolder(Dataset):
         """A sample whose shorter side has ``size`` pixels. Each map is resized once, from its own resolution: by way of
         the picture's, a phone's twelve megapixels would take seconds."""
         image = read_image(self._images[stem])
-        height, width = image.shape[-2:]
+        stored_height, stored_width = height, width = image.shape[-2:]
         camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
         _check_same_shape(self._depths[stem], depth, height, width)
@@ -109,7 +121,7 @@ class PairedFolder(Dataset):
         head = mask
         if self._masks:
             stored = read_mask(self._masks[stem])
-            _check_same_shape(self._masks[stem], stored, height, width)
+            _check_same_shape(self._masks[stem], stored, stored_height, stored_width)
             head = mask & resize_mask(stored, height, width)
             if not head.any():
                 raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")

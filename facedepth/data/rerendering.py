@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from ..camera import Camera
 from ..checks import InputError
-from ..io import write_depth
+from ..io import check_size, write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
 from .files import list_files, shown, warn_about_drive
 
@@ -38,6 +38,7 @@ def rerender(
         InputError: a folder is missing or empty, shapes lack poses (before anything is written), a shape is
             unreadable or was not sampled on such a grid.
     """
+    check_size(size)
     root = Path(root)
     warn_about_drive(root)
     shapes, poses = (list_files(root / folder, (EG3D_SUFFIXES[folder],)) for folder in ("shapes", "cam_poses"))

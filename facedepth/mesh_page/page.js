@@ -146,8 +146,9 @@ function useTheme(dark) {
 function onKey(event) {
   const step = { ArrowLeft: [-5, 0, 1], ArrowRight: [5, 0, 1], ArrowUp: [0, 5, 1], ArrowDown: [0, -5, 1],
     "+": [0, 0, 1.15], "=": [0, 0, 1.15], "-": [0, 0, 1 / 1.15] }[event.key];
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "0") reset();
-  else if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (!step) return;
   else {
     const { azimuth, elevation, zoom } = stage.where();
     stage.place({ azimuth: azimuth + step[0], elevation: Math.max(-89, Math.min(89, elevation + step[1])),

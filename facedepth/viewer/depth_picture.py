@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..camera import Camera
+from ..checks import InputError
 from ..depth import fit_scale_shift, invert_depth
 from ..figures import colour_error, colour_normals
 from ..geometry import normals_from_depth, smooth_depth
@@ -60,6 +61,9 @@ class DepthPicture:
         kind: of the prediction.
         per_unit, unit: the subject's numbers are multiplied by the one and followed by the other when shown. What is
             fitted to the truth is in the truth's own unit.
+
+    Raises:
+        InputError: no depth, or none that the truth has too.
     """
 
     def __init__(
@@ -72,6 +76,10 @@ class DepthPicture:
         height, width = self.photo.shape[:2]
         scale = PANE_PX / max(height, width)
         self.pane = (max(1, round(width * scale)), max(1, round(height * scale)))  # width, height
+        if not mask.any():
+            raise InputError("too little of the picture has depth to be drawn")
+        if truth is not None and not self._compared().any():
+            raise InputError("truth: it has no depth where the subject has; does it belong to this picture?")
         self.nearest, self.farthest = float(depth[mask].min()), float(depth[mask].max())
         self._kept: dict[str, tuple[Any, Any]] = {}
         self._greatest_error = None if truth is None else self._quantile_of_error(0.98)
@@ -200,7 +208,7 @@ class DepthPicture:
         def make() -> Tensor:
             space = invert_depth if self.kind == "affine_inverse" else torch.clone
             values = space(self._smoothed(smooth_px))
-            scale, shift = fit_scale_shift(values, space(self.truth), self._compared())
+            scale, shift = fit_scale_shift(values, space(self.truth), self._compared(), least_scale=0)
             return space(scale * values + shift)
 
         return self._keep("aligned", smooth_px, make)

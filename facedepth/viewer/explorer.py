@@ -9,6 +9,7 @@ import cv2
 import torch
 from torch.nn import functional as F
 
+from ..batches import to_device
 from ..camera import Crop
 from ..checks import InputError
 from ..prediction import Prediction
@@ -41,6 +42,7 @@ def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipy
     if truth is not None and truth.depth.shape[-2:] != subject.image.shape[-2:]:
         sizes = [f"{width} x {height}" for height, width in (subject.image.shape[-2:], truth.depth.shape[-2:])]
         raise InputError(f"truth: expected the subject's size, {sizes[0]} pixels, got {sizes[1]}")
+    subject, truth = (to_device(given, "cpu") if isinstance(given, Sample) else given for given in (subject, truth))
     try:
         picture = _depth_picture(subject, truth)
     except InputError as error:
