@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -39,7 +40,7 @@ def picture_row(batch: Sample, aligned: Tensor, depth_kind: str, row: int) -> di
     pictures = {
         sample.name: image_to_uint8(sample.image),
         "truth": colour_depth(true, mask, near=near, far=far),
-        "prediction": colour_depth(pred, mask, near=near, far=far),
+        "prediction": colour_depth(pred, mask & _has_depth(pred, depth_kind), near=near, far=far),
         f"error, bright = {greatest:.2g}": colour_error((pred - true).abs(), mask, greatest=greatest),
     }
     if depth_kind == "metric":
@@ -89,7 +90,9 @@ def compare(
     bottom = {"true normals": colour_normals(sample.depth, sample.camera, sample.mask)}
     for name, depth in depths.items():
         angle = f", normals {scores[name]['mad_deg']:.3g}°" if depth_kind == "metric" else ""
-        top[f"{name}\n{main} {scores[name][main]:.3g}{angle}"] = colour_depth(depth, sample.mask, **colours)
+        top[f"{name}\n{main} {scores[name][main]:.3g}{angle}"] = colour_depth(
+            depth, sample.mask & _has_depth(depth, depth_kind), **colours
+        )
         middle[f"error of {name}"] = colour_error(errors[name], sample.mask, greatest=greatest)
         bottom[f"normals of {name}"] = colour_normals(depth, sample.camera, sample.mask)
     rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
@@ -130,6 +133,11 @@ def _one_of(batch: Sample, row: int) -> Sample:
 def _as_depth(aligned: Tensor, depth_kind: str) -> Tensor:
     """What ``score_batch`` aligned, as the data's depth: of affine data it aligns pictures in [-1, 1]."""
     return (1 - aligned) / 2 if depth_kind == "affine" else aligned
+
+
+def _has_depth(depth: Tensor, depth_kind: str) -> Tensor:
+    """Where a depth map of the data's kind can be drawn: inverse depth below 0, farther than infinity, is no depth."""
+    return depth > 0 if depth_kind == "metric" else torch.ones_like(depth, dtype=torch.bool)
 
 
 def _range(sample: Sample) -> tuple[float, float]:

@@ -102,6 +102,18 @@ def test_a_sample_on_a_card_is_compared_too(exact_faces, two):
 
 
 
+def test_what_is_farther_than_infinity_is_left_blank_not_drawn_nearest(exact_faces, two):
+    sample = exact_faces[0]
+    sample = sample._replace(mask=torch.ones_like(sample.mask), depth=torch.where(sample.mask, sample.depth, 3.0))
+    inverse = torch.where(sample.head, 1 / sample.depth, -1.0)
+    said = predict(two[0], sample.image, crop="none", horizontal_fov_deg=20)
+    said = said.__class__(**vars(said) | {"values": inverse, "kind": "affine_inverse"})
+    drawn = list(pictures(compare([said], sample)).values())[1]
+    blank = (drawn == drawn[0, 0]).all(axis=2)
+    assert np.array_equal(blank, ~sample.head[0].numpy())
+    assert drawn[0, 0].min() > 220
+
+
 def test_affine_data_have_no_normals(affine_faces, tiny_model):
     shown = pictures(compare([tiny_model()], affine_faces[0], depth_kind="affine", region="mask"))
     assert len(shown) == 4
