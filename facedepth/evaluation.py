@@ -25,7 +25,7 @@ from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
 from .metrics import HIGHER_IS_BETTER
-from .models import DepthNetwork
+from .models import DepthNetwork, answering
 from .report_page import Case, report_page
 from .scoring import MAIN_SCORE, check_choices, score_batch
 from .transforms import to_square
@@ -168,21 +168,20 @@ def evaluate(
         Transformed(dataset, to_square(model.input_size)), batch_size=batch_size,
         num_workers=workers_for(dataset, workers),
     )
-    training = model.training
-    model.eval()
-    for batch in tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False):
-        batch = to_device(batch, model.mean.device)
-        values = model(batch.image)[:, :1].float()
-        aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
-        for row, name in enumerate(batch.name):
-            draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
-            score = float(columns[main_score][row])
-            best.offer(score, len(scores), draw)
-            worst.offer(-score, len(scores), draw)
-            if len(scores) in picked:
-                pictures.append(draw())
-            scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
-    model.train(training)
+    batches = tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
+    with answering(model):
+        for batch in batches:
+            batch = to_device(batch, model.mean.device)
+            values = model(batch.image)[:, :1].float()
+            aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
+            for row, name in enumerate(batch.name):
+                draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
+                score = float(columns[main_score][row])
+                best.offer(score, len(scores), draw)
+                worst.offer(-score, len(scores), draw)
+                if len(scores) in picked:
+                    pictures.append(draw())
+                scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": version("facedepth"), "torch": torch.__version__,

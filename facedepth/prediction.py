@@ -21,7 +21,7 @@ from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .io import atomic_path, refuse_existing, write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
-from .models import DepthNetwork
+from .models import DepthNetwork, answering
 from .photos import Photo, choose_crop, focal_px, read_photo
 
 FACE_DEPTH_M = 0.033
@@ -275,10 +275,8 @@ def _predict_batch(
 
 def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
     """(B, 3, S, S) to what the network says, (B, 1 or 2, S, S), on the CPU."""
-    training = model.training
-    answers = model.eval()(pictures.to(model.mean.device)).float().cpu()
-    model.train(training)
-    return answers
+    with answering(model):
+        return model(pictures.to(model.mean.device)).float().cpu()
 
 
 def _tidied(mask: Tensor) -> Tensor:

@@ -190,6 +190,13 @@ def test_batches_and_workers_change_no_score(exact_faces, tiny_model):
             assert row == pytest.approx({name: first[name] for name in row}, rel=1e-4)
 
 
+def test_a_network_in_training_stays_so_when_data_fail(exact_faces, tiny_model):
+    model = tiny_model(kind="relief").train()
+    with pytest.raises(AttributeError):
+        evaluate(model, Listed([exact_faces[0], None], "metric"), batch_size=1)
+    assert model.training
+
+
 def test_evaluation_uses_running_statistics(exact_faces, tiny_model):
     """A model in training mode would be scored on the statistics of its batch, and change them."""
     model = tiny_model(kind="relief").train()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -81,3 +83,14 @@ class OutputConv2d(nn.Conv2d):
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+
+
+@contextmanager
+def answering(model: DepthNetwork) -> Iterator[None]:
+    """Within the block the network answers as in use; one in training is in training again afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
