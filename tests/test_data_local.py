@@ -53,6 +53,16 @@ def test_a_file_written_anew_is_copied_anew(tmp_path):
         assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth
 
 
+def test_two_archives_in_one_folder_keep_apart(tmp_path):
+    archives = []
+    for name in ("anna", "ben"):
+        (tmp_path / "source" / name / name).mkdir(parents=True)
+        (tmp_path / "source" / name / name / "face.txt").write_text(name)
+        archives.append(shutil.make_archive(tmp_path / name, "zip", tmp_path / "source" / name))
+    for archive in (*archives, *archives):
+        assert copy_to_local_disk(archive, tmp_path / "local") == tmp_path / "local" / Path(archive).stem
+
+
 def test_an_archive_cannot_write_beside_the_target(tmp_path):
     mine, archive = tmp_path / "mine.txt", tmp_path / "faces.tar"
     mine.write_text("precious")

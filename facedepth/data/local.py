@@ -49,6 +49,7 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         raise InputError(f"{source}: no such folder or archive; is the Drive mounted?")
     done = target / f".unpacked-{source.name}-{source.stat().st_size}"
     if not done.exists():
+        others = set(target.iterdir()) if any(target.glob(".unpacked-*")) else set()
         try:
             # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
             safely = {"filter": "data"} if tarfile.is_tarfile(source) and hasattr(tarfile, "data_filter") else {}
@@ -58,9 +59,9 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
                 f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz without a password. Was its "
                 "copy cut short or damaged? Copy it again"
             ) from None
-        done.touch()
-    inside = [path for path in target.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
+        new = [path for path in target.iterdir() if path not in others and not path.name.startswith((".", "__MACOSX"))]
+        done.write_text(new[0].name if len(new) == 1 and new[0].is_dir() else ".")
+    return target / done.read_text()
 
 
 def _copy_folder(source: Path, target: Path) -> None:
