@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     from .training import TrainingStopped
 
+    warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # without our code
     try:
         options.run(options)
     except (InputError, TrainingStopped, OSError) as error:
@@ -68,7 +70,8 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", metavar="IMAGE|FOLDER|LIST.txt", help="a picture, a folder, or a list of paths")
+    parser.add_argument("photos", nargs="+", metavar="IMAGE|FOLDER|LIST.txt",
+                        help="pictures, folders of them, or lists: a path a line, relative to the list")
     parser.add_argument("-o", "--out", required=True, help="folder to write to")
     _add_model(parser)
     _add_view(parser)
@@ -103,7 +106,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-mask", action="store_true",
                        help="teach a model that says nothing but depth, as MiDaS, the outline of the head too")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-    parser.add_argument("--val", type=float, default=0.1, help="share of the identities kept to validate on")
+    parser.add_argument("--val", type=float, default=0.1,
+                        help="share of the identities kept to validate on (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE",
                        help="an option of the model, where --model is a name")

@@ -65,7 +65,8 @@ class Report:
         }
 
     def __str__(self) -> str:
-        head = f"{self.settings['model']} on {len(self.scores)} pictures, {self.settings['region']}"
+        pictures = "1 picture" if len(self.scores) == 1 else f"{len(self.scores)} pictures"
+        head = f"{self.settings['model']} on {pictures}, {self.settings['region']}"
         lines = [f"{head}, align={self.settings['align']}"]
         for name, mean in self.means.items():
             direction = "higher is better" if name in HIGHER_IS_BETTER else "lower is better"

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from .checks import InputError
 from .figures import STUDIO, MeshScene
-from .io import atomic_path, refuse_existing
+from .io import atomic_path, check_writable, refuse_existing
 from .mesh import Mesh
 from .prediction import Prediction
 
@@ -71,12 +71,14 @@ def refuse_film(path: str | Path, overwrite: bool) -> None:
     """Guard the place of a film.
 
     Raises:
-        InputError: another suffix than a film's, or a file in the way, unless ``overwrite``.
+        InputError: another suffix than a film's, a folder that cannot be written to, or a file in the way, unless
+            ``overwrite``.
     """
     path = Path(path)
     if path.suffix.lower() not in FILM_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(FILM_SUFFIXES)}, got {path.suffix or 'no suffix'}")
     refuse_existing([path], overwrite)
+    check_writable(path.parent)
 
 
 def has_h264() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,8 +60,8 @@ def check_size(size: int) -> None:
         raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
 
 
-def list_images(source: str | Path) -> list[Path]:
-    """The pictures that a path names: itself, those of a folder by name, or those a .txt lists, one path a line.
+def list_images(*sources: str | Path) -> list[Path]:
+    """The pictures that paths name: themselves, those of a folder by name, or those a .txt lists, one path a line.
 
     Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. Of a
     folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; with a warning, kinds
@@ -69,14 +70,22 @@ def list_images(source: str | Path) -> list[Path]:
     Raises:
         InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
     """
-    source = Path(source)
+    by_stem: dict[str, Path] = {}
+    for path in (path for source in sources for path in _pictures_of(Path(source))):
+        if by_stem.setdefault(path.stem, path) != path:
+            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
+    return list(by_stem.values())
+
+
+def _pictures_of(source: Path) -> list[Path]:
     if source.is_dir():
         files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
         found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not _is_result(path)]
         other = {path.name for path in files if path.suffix.lower() in _OTHER_IMAGE_SUFFIXES}
         if other:
             warnings.warn(
-                f"{source}: left out, save as JPEG or PNG what is to be read: {', '.join(sorted(other))}", stacklevel=2
+                f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}",
+                stacklevel=3,
             )
     elif source.suffix.lower() == ".txt":
         try:
@@ -88,11 +97,7 @@ def list_images(source: str | Path) -> list[Path]:
         found = [_existing(source)]
     if not found:
         raise InputError(f"{source}: no picture in it ({', '.join(IMAGE_SUFFIXES)})")
-    by_stem: dict[str, Path] = {}
-    for path in found:
-        if by_stem.setdefault(path.stem, path) != path:
-            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
-    return list(by_stem.values())
+    return found
 
 
 def _is_result(path: Path) -> bool:
@@ -270,6 +275,22 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     if there and not overwrite:
         shown = ", ".join(there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
         raise InputError(f"{shown}: already there; choose another place, or overwrite (overwrite=True, --overwrite)")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder, and see whether files can be written there: before the work, not after it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror or error}); choose another folder"
+        ) from None
 
 
 def _existing(path: str | Path) -> Path:

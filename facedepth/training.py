@@ -275,7 +275,7 @@ class _Run:
         """Between two steps: save the state when it is time; after a Ctrl-C save it and stop."""
         if self.interrupted.is_set():
             self._save_state()
-            tqdm.write(f"stopped after step {self.step}; the state is in {self.folder.path}, resume=True goes on")
+            tqdm.write(f"stopped after step {self.step}; resume=True (--resume) goes on from {self.folder.path}")
             raise KeyboardInterrupt
         # A large state takes a slow disk minutes: most of the time is for the steps in between.
         least_s = max(self.config.save_every_s, 20 * self.save_took_s) if self.config.save_every_s else 0.0

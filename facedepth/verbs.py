@@ -25,12 +25,13 @@ def run_demo(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """``facedepth predict``."""
-    from .io import list_images, refuse_existing
+    from .io import check_writable, list_images, refuse_existing
     from .models import load_model
     from .prediction import check_formats, predict
 
-    photos, formats = list_images(options.photos), [name.strip() for name in options.format.split(",")]
+    photos, formats = list_images(*options.photos), [name.strip() for name in options.format.split(",")]
     check_formats(formats)
+    check_writable(options.out)
     model = load_model(options.model, kind=options.kind, device=options.device)
     failed = []
     for photo in photos:
@@ -62,15 +63,15 @@ def run_turntable(options: argparse.Namespace) -> None:
 def run_train(options: argparse.Namespace) -> None:
     """``facedepth train``."""
     from .data import split
-    from .models import add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
+    from .models import MODELS, add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
     from .training import TrainConfig, fit
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
-    settings = _assignments(options.set, allowed)
+    settings = _assignments("--set", options.set, allowed)
     make_config = TrainConfig.finetune if options.finetune else TrainConfig
     config = make_config(out=options.out, resume=options.resume, **settings)
-    model_options = _assignments(options.option, None)
     named = options.model in list_models()
+    model_options = _assignments("--option", options.option, set(MODELS[options.model].defaults()) if named else None)
     new = named and not (options.finetune and has_weights(options.model))
     model = None if named else load_model(options.model, kind=options.kind)  # what is wrong with a file, first
     if model_options and not new:
@@ -100,10 +101,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """``facedepth evaluate``."""
     from .data import split
     from .evaluation import REPORT_FILES, evaluate
-    from .io import refuse_existing
+    from .io import check_writable, refuse_existing
     from .models import load_model
 
     refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
+    check_writable(options.out)
     model = load_model(options.model, kind=options.kind, device=options.device)
     data = _data(options, model.input_size)
     if options.val is not None:
@@ -168,14 +170,15 @@ def _data(options: argparse.Namespace, model_size: int):
     raise InputError(f"--data: expected {DATA_HELP}; got {options.data!r}")
 
 
-def _assignments(pairs: Sequence[str], allowed: set[str] | None) -> dict:
-    """key=value pairs as a dictionary; values are Python literals where they are, else strings."""
+def _assignments(option: str, pairs: Sequence[str], allowed: set[str] | None) -> dict:
+    """An option's key=value pairs as a dictionary; values are Python literals where they are, else strings."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or (allowed is not None and key not in allowed):
-            choice = f"; known keys: {', '.join(sorted(allowed))}" if allowed is not None else ""
-            raise InputError(f"expected KEY=VALUE, got {pair!r}{choice}")
+        if not equals:
+            raise InputError(f"{option}: expected KEY=VALUE, got {pair!r}")
+        if allowed is not None and key not in allowed:
+            raise InputError(f"{option}: unknown key, got {pair!r}; known keys: {', '.join(sorted(allowed))}")
         found[key] = _literal(value)
     return found
 

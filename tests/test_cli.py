@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ TINY = [
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Run a command; gives its exit code, stdout and stderr."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main changes it: put it back
 
     def command(*arguments) -> tuple[int, str, str]:
         try:
@@ -189,6 +191,31 @@ def test_train_takes_grey_rgba_and_16_bit_images(run, tmp_path, paired):
     assert code == 0, err
 
 
+def test_predict_takes_several_and_warns_without_our_code(run, tmp_path, weights):
+    (tmp_path / "in").mkdir()
+    photos = [tmp_path / "in" / "a.png", tmp_path / "b.png"]
+    for path in (*photos, tmp_path / "in" / "film.gif"):
+        Image.fromarray(picture()).save(path)
+    out = tmp_path / "out"
+    with pytest.warns(UserWarning, match=f"{tmp_path / 'in'}: left out"):
+        code, said, err = run("predict", tmp_path / "in", photos[1], "-o", out, "--model", weights, "--crop", "none",
+                              "--format", "npy")
+    assert code == 0, err
+    assert said.count(" -> ") == 2
+    assert {path.stem for path in out.glob("*.npy")} == {"a_depth", "b_depth"}
+    assert warnings.formatwarning("left out", UserWarning, "verbs.py", 3) == "facedepth predict: left out\n"
+
+
+@pytest.mark.parametrize("verb", ["predict", "turntable", "evaluate"])
+def test_a_place_that_cannot_be_written_to_is_found_out_before_the_work(refused, tmp_path, weights, sample_root, verb):
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    out = taken / "film.gif" if verb == "turntable" else taken
+    subject = ["--data", f"eg3d-8bit:{sample_root}"] if verb == "evaluate" else [sample_root / "images/seed0000.png"]
+    assert f"{taken}: cannot be written to" in refused(verb, *subject, "-o", out, "--model", weights)
+    assert taken.read_text() == "mine"
+
+
 def test_predict_goes_on_after_a_bad_picture(run, tmp_path, weights):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -262,6 +289,9 @@ def test_installed_command(tmp_path):
                           capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 2
     assert done.stderr == "facedepth predict: nothing.jpg: no such file\n"
+    module = subprocess.run([sys.executable, "-m", "facedepth", "predict", "nothing.jpg", "-o", "out"],
+                            capture_output=True, text=True, cwd=tmp_path)
+    assert (module.returncode, module.stderr) == (done.returncode, done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 

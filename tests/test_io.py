@@ -296,7 +296,7 @@ def test_results_among_the_photos_are_no_photos(tmp_path):
 def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
     make(tmp_path, "a.jpg", "c.gif")
     (tmp_path / "b.HEIC").touch()
-    with pytest.warns(UserWarning, match=r"left out, save as JPEG or PNG what is to be read: b\.HEIC, c\.gif"):
+    with pytest.warns(UserWarning, match=r"left out \(save them as JPEG or PNG .*\): b\.HEIC, c\.gif"):
         assert list_images(tmp_path) == [tmp_path / "a.jpg"]
 
 

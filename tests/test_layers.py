@@ -15,7 +15,7 @@ LAYERS = (
     "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films",
     "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "verbs", "cli",
-    "__init__",
+    "__main__", "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""

@@ -50,7 +50,7 @@ def match(images: dict[str, Path], others: dict[str, dict[str, Path]], *, skip_b
     report = "; ".join(f"{len(names)} {what} ({shown(names)})" for what, names in lacks.items() if names)
     matched = [stem for stem in images if all(stem in files for files in others.values())]
     if report and not (matched and skip_bad):
-        advice = "files belong together by their stem; add or remove these, or pass skip_bad=True"
+        advice = "files belong together by their stem; add or remove these, or skip them (skip_bad=True, --skip-bad)"
         raise InputError(f"of {len(images)} images, {len(matched)} are complete: {report}; {advice}")
     if report:
         warnings.warn(f"skipping files without partners: {report}", stacklevel=3)

@@ -92,7 +92,7 @@ def _find(source: str | Path) -> Path:
     if Path(source).is_file():
         return Path(source)
     if name not in MODELS:
-        raise InputError(f"{source}: no such checkpoint file, and no model's name")
+        raise InputError(f"{source}: no such checkpoint file, and no model's name; `facedepth models` lists those")
     entry, shipped = MODELS[name], shipped_weights(name)
     if shipped is not None:
         return shipped
