@@ -24,7 +24,7 @@ from facedepth.mesh_page import UNCUT_DEG, save_mesh_page
 from facedepth.models import BEST, DepthNetwork
 
 ASSETS = Path(__file__).parent
-SHOWN = 5
+SHOWN = 1
 """The sample face in the viewer's picture."""
 
 

@@ -34,8 +34,8 @@ class Recipe:
 
 
 RECIPES = {
-    "face_small": Recipe(faces=26_000, epochs=22, settings={"encoder_factor": 0.5}),
-    "attention_unet": Recipe(faces=26_000, epochs=15, options={"channels": 16}),
+    "face_small": Recipe(faces=26_000, epochs=20, settings={"encoder_factor": 0.5}),
+    "attention_unet": Recipe(faces=26_000, epochs=13, options={"channels": 16}),
 }
 LOSS = fd.LossWeights(normal=2.0)
 
