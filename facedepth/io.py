@@ -278,14 +278,15 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make a folder, and see whether files can be written there: before the work, not after it.
+    """See whether files could be written to a folder, there yet or not: before the work, not after it.
 
     Raises:
-        InputError: they cannot.
+        InputError: they could not.
     """
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise InputError(
