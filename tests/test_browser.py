@@ -193,6 +193,8 @@ def test_mouse_wheel_keys_and_turning_by_itself(open_page, bump_page):
     assert changed(first, picture(page)) < 0.001  # the distance is right to a thousandth of a pixel, not of a bit
     page.locator("#canvas").press("+")
     assert page.evaluate("facedepth.camera.zoom") == pytest.approx(1.15)
+    page.locator("#canvas").press("Control+0")  # the browser's own, as all with Ctrl
+    assert page.evaluate("facedepth.camera.zoom") == pytest.approx(1.15)
     page.locator("[name=turning]").check()
     page.wait_for_timeout(700)
     turned = page.evaluate("facedepth.camera.azimuth")
