@@ -64,11 +64,10 @@ def viewer_picture(model: DepthNetwork, path: Path) -> None:
         page.goto(file.as_uri())
         page.wait_for_function("window.facedepth.ready")
         page.locator("[value=clay]").check()
-        page.mouse.move(200, 300)
-        page.mouse.down()
-        page.mouse.move(260, 310, steps=5)
-        page.mouse.up()
-        page.wait_for_timeout(2000)  # until it has come to rest
+        for _ in range(5):
+            page.locator("#canvas").press("ArrowRight")  # 5 degrees each
+        page.evaluate("document.activeElement.blur()")
+        page.wait_for_timeout(500)  # until it is drawn
         page.screenshot(path=path)
         browser.close()
 

@@ -57,3 +57,13 @@ def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bo
             return False
     sizes.update({word: size for word, size in found.items() if not word.isdigit()})
     return True
+
+
+def check_size(size: int) -> None:
+    """Refuse what cannot be the side, in pixels, of a data set's samples.
+
+    Raises:
+        InputError: not a whole number above 0.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")

@@ -9,7 +9,6 @@ import contextlib
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from torch import Tensor
 from .checks import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 LEAST_SIDE = 16
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -48,63 +46,6 @@ def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
     if min(height, width) < LEAST_SIDE:
         raise InputError(f"{name}: expected at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got {width} x {height}")
     return image
-
-
-def check_size(size: int) -> None:
-    """Refuse what cannot be the side, in pixels, of a data set's samples.
-
-    Raises:
-        InputError: not a whole number above 0.
-    """
-    if not isinstance(size, int) or size < 1:
-        raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
-
-
-def list_images(*sources: str | Path) -> list[Path]:
-    """The pictures that paths name: themselves, those of a folder by name, or those a .txt lists, one path a line.
-
-    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. Of a
-    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; with a warning, kinds
-    of pictures that are not read. A path named twice counts once.
-
-    Raises:
-        InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
-    """
-    by_stem: dict[str, Path] = {}
-    for path in (path for source in sources for path in _pictures_of(Path(source))):
-        if by_stem.setdefault(path.stem, path) != path:
-            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
-    return list(by_stem.values())
-
-
-def _pictures_of(source: Path) -> list[Path]:
-    if source.is_dir():
-        files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not _is_result(path)]
-        other = {path.name for path in files if path.suffix.lower() in _OTHER_IMAGE_SUFFIXES}
-        if other:
-            warnings.warn(
-                f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}",
-                stacklevel=3,
-            )
-    elif source.suffix.lower() == ".txt":
-        try:
-            lines = [line.strip() for line in _existing(source).read_text(encoding="utf-8-sig").splitlines()]
-        except UnicodeDecodeError as error:
-            raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as that") from None
-        found = [source.parent / line for line in lines if line and not line.startswith("#")]
-    else:
-        found = [_existing(source)]
-    if not found:
-        raise InputError(f"{source}: no picture in it ({', '.join(IMAGE_SUFFIXES)})")
-    return found
-
-
-def _is_result(path: Path) -> bool:
-    """What ``Prediction.save`` wrote beside the photos: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``."""
-    stem, _, ending = path.name.rpartition("_")
-    beside = {"depth.png": f"{stem}_depth.json", "texture.png": f"{stem}.obj"}.get(ending)
-    return beside is not None and path.with_name(beside).exists()
 
 
 def image_from_pil(picture: Image.Image) -> Tensor:
@@ -154,7 +95,7 @@ def read_array(path: str | Path) -> np.ndarray:
     Raises:
         InputError: missing, empty, damaged, of another format, or holding Python objects.
     """
-    path = _existing(path)
+    path = existing_file(path)
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -178,7 +119,7 @@ def read_values(path: str | Path) -> np.ndarray:
     Raises:
         InputError: unreadable, of an unknown suffix, or not one channel.
     """
-    path = _existing(path)
+    path = existing_file(path)
     suffix = path.suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
@@ -294,7 +235,12 @@ def check_writable(folder: str | Path) -> None:
         ) from None
 
 
-def _existing(path: str | Path) -> Path:
+def existing_file(path: str | Path) -> Path:
+    """The path, if something can be read there.
+
+    Raises:
+        InputError: no file there, or an empty one.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'a folder, expected a file' if path.is_dir() else 'no such file'}")
@@ -316,7 +262,7 @@ def _stored_numbers(picture: Image.Image) -> np.ndarray:
 
 
 def _open_picture(path: str | Path) -> Image.Image:
-    path = _existing(path)
+    path = existing_file(path)
     try:
         picture = Image.open(path)
         picture.load()

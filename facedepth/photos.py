@@ -1,8 +1,9 @@
-"""A photo in whatever form it comes: read, its square chosen, its focal length found."""
+"""Which photos paths name; and a photo in whatever form it comes: read, its square chosen, its focal length found."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,69 @@ from .camera import Crop
 from .checks import InputError, check_shapes
 from .detection import find_face
 from .framing import face_crop, whole_crop
-from .io import focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
+from .io import (
+    IMAGE_SUFFIXES,
+    existing_file,
+    focal_from_exif,
+    image_from_pil,
+    image_to_uint8,
+    read_image,
+    refuse_tiny,
+)
 
 DEFAULT_FOV_DEG = 20.0
 """Horizontal field of view taken for a face crop when neither the caller nor the photo's EXIF says it."""
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
+
+_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
+
+
+def list_images(*sources: str | Path) -> list[Path]:
+    """The pictures that paths name: themselves, those of a folder by name, or those a .txt lists, one path a line.
+
+    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. Of a
+    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; with a warning, kinds
+    of pictures that are not read. A path named twice counts once.
+
+    Raises:
+        InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
+    """
+    by_stem: dict[str, Path] = {}
+    for path in (path for source in sources for path in _pictures_of(Path(source))):
+        if by_stem.setdefault(path.stem, path) != path:
+            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
+    return list(by_stem.values())
+
+
+def _pictures_of(source: Path) -> list[Path]:
+    if source.is_dir():
+        files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not _is_result(path)]
+        other = {path.name for path in files if path.suffix.lower() in _OTHER_IMAGE_SUFFIXES}
+        if other:
+            warnings.warn(
+                f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}",
+                stacklevel=3,
+            )
+    elif source.suffix.lower() == ".txt":
+        try:
+            lines = [line.strip() for line in existing_file(source).read_text(encoding="utf-8-sig").splitlines()]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as that") from None
+        found = [source.parent / line for line in lines if line and not line.startswith("#")]
+    else:
+        found = [existing_file(source)]
+    if not found:
+        raise InputError(f"{source}: no picture in it ({', '.join(IMAGE_SUFFIXES)})")
+    return found
+
+
+def _is_result(path: Path) -> bool:
+    """What ``Prediction.save`` wrote beside the photos: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``."""
+    stem, _, ending = path.name.rpartition("_")
+    beside = {"depth.png": f"{stem}_depth.json", "texture.png": f"{stem}.obj"}.get(ending)
+    return beside is not None and path.with_name(beside).exists()
 
 
 def read_photo(photo: Photo) -> Tensor:

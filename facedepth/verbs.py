@@ -25,8 +25,9 @@ def run_demo(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """``facedepth predict``."""
-    from .io import check_writable, list_images, refuse_existing
+    from .io import check_writable, refuse_existing
     from .models import load_model
+    from .photos import list_images
     from .prediction import check_formats, predict
 
     photos, formats = list_images(*options.photos), [name.strip() for name in options.format.split(",")]
@@ -83,8 +84,10 @@ def run_train(options: argparse.Namespace) -> None:
     if model is None:
         try:
             model = create_model(options.model, **model_options) if new else load_model(options.model)
-        except (TypeError, ValueError, RuntimeError) as error:  # InputError, which says it better, is a ValueError
-            raise error if isinstance(error, InputError) else InputError(f"--option: {error}") from None
+        except InputError:
+            raise
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"--option: {error}") from None
     if options.encoder:
         load_encoder(model, options.encoder)
     if options.head_mask:

@@ -101,7 +101,6 @@ def test_a_sample_on_a_card_is_compared_too(exact_faces, two):
     assert len(pictures(figure)) == 6
 
 
-
 def test_what_is_farther_than_infinity_is_left_blank_not_drawn_nearest(exact_faces, two):
     sample = exact_faces[0]
     sample = sample._replace(mask=torch.ones_like(sample.mask), depth=torch.where(sample.mask, sample.depth, 3.0))

@@ -115,7 +115,6 @@ def test_an_unfinished_depth_folder_that_cannot_be_finished_is_an_error_or_skipp
     assert EG3DFaces(root, size=32, depth_kind="affine").names == list(STEMS)
 
 
-
 def test_asking_for_depth_that_is_not_there(root):
     with pytest.raises(InputError, match="depth: no such folder; run `facedepth rerender`"):
         EG3DFaces(root, depth_kind="metric")
@@ -305,7 +304,6 @@ def test_suffixes_may_be_capitals(root):
 def test_a_size_that_makes_no_sense(root):
     with pytest.raises(InputError, match="size: expected a whole number of pixels above 0, got -1"):
         EG3DFaces(root, size=-1)
-
 
 
 def test_a_picture_of_one_pixel_is_named(root):

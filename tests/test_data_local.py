@@ -74,7 +74,6 @@ def test_an_archive_cannot_write_beside_the_target(tmp_path):
     assert mine.read_text() == "precious"
 
 
-
 def test_what_cannot_be_copied_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere: no such folder or archive; is the Drive mounted\?"):
         copy_to_local_disk(tmp_path / "nowhere", tmp_path / "local")

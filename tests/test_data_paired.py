@@ -194,7 +194,6 @@ def test_sizes_that_make_no_sense(folders, size):
         PairedFolder(*folders, camera=40, size=size)
 
 
-
 def test_identity_is_told_never_guessed(folders):
     plain = PairedFolder(*folders, camera=40)
     assert plain.names == plain.identities == ["anna_1", "anna_2", "ben_1"]
@@ -259,7 +258,6 @@ def test_files_that_no_reader_understands_are_skipped(folders):
     Image.new("1", (20_000, 10_000)).save(images / "anna_2.tif", compression="group4")
     with pytest.warns(UserWarning, match="2 files"):
         assert PairedFolder(images, depths, camera=40, skip_bad=True).names == ["ben_1"]
-
 
 
 def test_two_files_of_one_stem(folders):

@@ -16,7 +16,6 @@ from facedepth.io import (
     focal_from_exif,
     image_from_pil,
     image_to_uint8,
-    list_images,
     read_array,
     read_depth,
     read_image,
@@ -188,7 +187,6 @@ def test_a_mask_by_opacity_is_turned_upright_as_the_photo_is(tmp_path):
     assert read_mask(tmp_path / "turned.png").tolist() == [[[True, False]] * 3]
 
 
-
 # --- damaged pictures
 
 
@@ -242,71 +240,6 @@ def test_a_picture_that_would_fill_the_memory(tmp_path):
     path.write_bytes(header)
     with pytest.raises(InputError, match=r"bomb.bmp: too large a picture"):
         read_image(path)
-
-
-# --- which pictures
-
-
-def make(folder: Path, *names: str) -> None:
-    for name in names:
-        Image.new("RGB", (4, 4)).save(folder / name)
-
-
-def test_pictures_of_a_folder_come_by_name(tmp_path):
-    make(tmp_path, "b.png", "a.JPG", "c.webp")
-    make(tmp_path, ".b.77.tmp.png")  # what a killed writer leaves behind
-    (tmp_path / "notes.md").write_text("no picture")
-    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png", "c.webp"]
-
-
-def test_pictures_of_a_list_start_at_its_folder(tmp_path):
-    (tmp_path / "in").mkdir()
-    make(tmp_path / "in", "x.png", "y.png")
-    elsewhere = tmp_path / "z.png"
-    (tmp_path / "in" / "list.txt").write_text(f"# my photos\n\ny.png\n  x.png  \n{elsewhere}\ny.png\n")
-    found = list_images(tmp_path / "in" / "list.txt")
-    assert found == [tmp_path / "in" / "y.png", tmp_path / "in" / "x.png", elsewhere]
-
-
-def test_a_single_picture_is_a_list_of_one(tmp_path):
-    make(tmp_path, "a.png")
-    assert list_images(tmp_path / "a.png") == [tmp_path / "a.png"]
-
-
-def test_nothing_to_list(tmp_path):
-    with pytest.raises(InputError, match=r"no picture in it \(.png, .jpg"):
-        list_images(tmp_path)
-    with pytest.raises(InputError, match=r"nowhere: no such file"):
-        list_images(tmp_path / "nowhere")
-
-
-def test_colliding_stems_are_both_named(tmp_path):
-    make(tmp_path, "me.jpg", "me.png")
-    with pytest.raises(InputError, match=r"me\.jpg and .*me\.png: results are named by the stem; rename one"):
-        list_images(tmp_path)
-
-
-def test_results_among_the_photos_are_no_photos(tmp_path):
-    make(tmp_path, "me.jpg", "me_depth.png", "me_texture.png", "in_depth.png")
-    (tmp_path / "me_depth.json").touch()
-    (tmp_path / "me.obj").touch()
-    assert [path.name for path in list_images(tmp_path)] == ["in_depth.png", "me.jpg"]
-
-
-def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
-    make(tmp_path, "a.jpg", "c.gif")
-    (tmp_path / "b.HEIC").touch()
-    with pytest.warns(UserWarning, match=r"left out \(save them as JPEG or PNG .*\): b\.HEIC, c\.gif"):
-        assert list_images(tmp_path) == [tmp_path / "a.jpg"]
-
-
-def test_lists_may_begin_with_a_byte_order_mark_but_must_be_utf8(tmp_path):
-    make(tmp_path, "é.png")
-    (tmp_path / "list.txt").write_text("é.png\n", encoding="utf-8-sig")
-    assert list_images(tmp_path / "list.txt") == [tmp_path / "é.png"]
-    (tmp_path / "list.txt").write_text("é.png\n", encoding="latin-1")
-    with pytest.raises(InputError, match=r"list\.txt: expected a list of paths in UTF-8"):
-        list_images(tmp_path / "list.txt")
 
 
 # --- focal length

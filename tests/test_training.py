@@ -368,7 +368,6 @@ def test_a_config_that_is_not_a_runs_is_not_replaced(tmp_path, tiny_model, train
     assert (tmp_path / "config.json").read_text() == content
 
 
-
 def test_killed_at_the_first_weights_a_run_goes_on(tmp_path, tiny_model, train, val, monkeypatch):
     """As if killed while the first checkpoint was written, before any state was due."""
     def killed(*_, **__):

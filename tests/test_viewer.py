@@ -140,7 +140,6 @@ def test_a_sample_on_a_card_is_explored_too(prediction, truth):
         explore(there)
 
 
-
 def test_errors_are_in_the_truths_unit_whatever_the_predictions(prediction):
     bump = torch.zeros_like(prediction.depth())
     bump[0, 10:30, 10:30] = 0.01

@@ -205,7 +205,7 @@ def _sculpted_hair(
     ears = _finest()[0].refine(template_masks().ears[:, None])[:, 0]
     line = above_hairline(rest) - float(rng.normal(0, 0.006)) + 0.006 * noise(rest, 40, 0)
     if source != KIT:
-        line = line + (SUBJECTS[source].bare_to_m or 0.0)
+        line = line + SUBJECTS[source].bare_to_m
     depth = float(rng.uniform(0.008, 0.028))
     across = rest[:, 0] * 0.4 + rest[:, 1] * float(rng.normal(0, 0.5)) + 0.008 * noise(rest, 30, 1)
     grooves = torch.sin(across * 2 * torch.pi / float(rng.uniform(0.006, 0.014)) + 2 * noise(rest, 60, 2))

@@ -110,7 +110,7 @@ def _draw_hair_kind(rng: np.random.Generator, source: str, finish: str) -> tuple
     hat = str(rng.choice(("beanie", "cap", "brim", "turban"))) if rng.random() < 0.25 and source == KIT else "none"
     if source != KIT and SUBJECTS[source].hair_from_m is not None:
         return "own", hat
-    if source != KIT and SUBJECTS[source].bare_to_m is not None:
+    if source != KIT and SUBJECTS[source].bare_to_m > 0:
         return "sculpted", hat
     kinds, odds = ("strands", "sculpted", "bald"), (0.62, 0.20, 0.18)
     if source != KIT or finish == "clay":

@@ -47,7 +47,7 @@ class Subject(NamedTuple):
         read: the mesh from the folder of sources, and its landmarks.
         eye_width_m: between the outer corners of the eyes.
         hair_from_m: where hair that is part of the mesh begins, metres above the kit's hairline; None without such.
-        bare_to_m: how far below the kit's hairline the mesh ends, if it has no crown.
+        bare_to_m: how far below the kit's hairline the mesh ends; 0 where it has a crown.
         has_pores: whether the mesh's skin is not smooth.
         lips: how strongly the kit's lips are painted on.
         collar: whether a shirt is part of the mesh.
@@ -56,7 +56,7 @@ class Subject(NamedTuple):
     read: Callable[[Path], tuple[trimesh.Trimesh, Landmarks]]
     eye_width_m: float
     hair_from_m: float | None = None
-    bare_to_m: float | None = None
+    bare_to_m: float = 0.0
     has_pores: bool = False
     lips: float = 1.0
     collar: bool = False

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import InputError
-from ..io import check_size, read_depth, read_image, refuse_tiny
+from ..checks import InputError, check_size
+from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
     read_eg3d_camera,

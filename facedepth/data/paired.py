@@ -10,18 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError
-from ..io import (
-    DEPTH_SUFFIXES,
-    IMAGE_SUFFIXES,
-    METRES,
-    check_size,
-    read_depth,
-    read_image,
-    read_mask,
-    read_values,
-    refuse_tiny,
-)
+from ..checks import InputError, check_size
+from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, sample_named, warn_about_drive

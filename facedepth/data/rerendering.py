@@ -10,8 +10,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError
-from ..io import check_size, write_depth
+from ..checks import InputError, check_size
+from ..io import write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
 from .files import list_files, shown, warn_about_drive
 
