@@ -65,7 +65,7 @@ def viewer_picture(model: DepthNetwork, path: Path) -> None:
         page.wait_for_function("window.facedepth.ready")
         page.locator("[value=clay]").check()
         for _ in range(5):
-            page.locator("#canvas").press("ArrowRight")  # 5 degrees each
+            page.locator("#canvas").press("ArrowLeft")  # 5 degrees each
         page.evaluate("document.activeElement.blur()")
         page.wait_for_timeout(500)  # until it is drawn
         page.screenshot(path=path)
