@@ -1,0 +1,1 @@
+"""How much a network notices when one feature of a face comes forward and nothing else changes."""
