@@ -1,7 +1,7 @@
 """Run every benchmark of this folder that is a single script; print a table of the comparisons, and one of what work
 needs.
 
-The packages beside them, ``standin`` and ``face_baselines``, need more and are run by themselves.
+The packages beside them need more, or longer, and are run by themselves.
 """
 
 from __future__ import annotations
