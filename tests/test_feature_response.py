@@ -33,4 +33,4 @@ def test_who_sees_a_share_of_every_move_has_that_response(monkeypatch, share):
 
 
 def test_the_shipped_network_sees_some_of_a_nose():
-    assert 0.02 < response(fd.load_model("face_small"), MOVED_M["nose"], range(4), size=128) < 1.0
+    assert 0.02 < response(fd.load_model("face_small"), MOVED_M["nose"], range(2), size=96) < 1.0
