@@ -1,6 +1,6 @@
 """How much of it a network sees when one feature of a face stands out more, and nothing else changes.
 
-    python -m benchmarks.feature_response --model face_small -n 24      # ten minutes on one core
+    python -m benchmarks.feature_response --model face_small      # three minutes on one core
 
 Every person of the generator is rendered twice, the feature moved back by some millimetres and forward by as many;
 pose, light, skin and hair stay. The response is the slope of what changes in the predicted depth over what changes in
@@ -79,7 +79,7 @@ def response(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.feature_response", description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", required=True, help="weights or a shipped model; may be repeated")
-    parser.add_argument("-n", type=int, default=24, help="people (default: %(default)s)")
+    parser.add_argument("-n", type=int, default=12, help="people (default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     models = [fd.load_model(name) for name in options.model]
