@@ -55,25 +55,32 @@ class MovedFaces(fd.SyntheticFaces):
         )
 
 
-def response(
-    model: DepthNetwork, moved_m: dict[str, float], people: Sequence[int], *, size: int = 256, seed: int = 777
-) -> float:
-    """The slope over these people of what the network sees of a move over the move itself."""
+def responses(
+    models: Sequence[DepthNetwork], moved_m: dict[str, float], people: Sequence[int], *, size: int = 256,
+    seed: int = 777,
+) -> list[float]:
+    """For each network the slope over these people of what it sees of a move over the move itself."""
     forward = {name: -metres for name, metres in moved_m.items()}
     sides = [MovedFaces(max(people) + 1, moves, size=size, seed=seed) for moves in (moved_m, forward)]
-    seen, true = 0.0, 0.0
+    sums = torch.zeros(len(models), 2, dtype=torch.float64)  # what is seen of every change, and the changes
     for person in people:
         back, front = (faces[person] for faces in sides)
-        guesses = [network(model, sample, "none") for sample in (back, front)]
-        if None in guesses:
-            continue
-        known = back.face & back.mask & front.face & front.mask & guesses[0].covered & guesses[1].covered
-        change = (front.depth - back.depth)[known]
-        guessed = (guesses[1].depth - guesses[0].depth)[known]
-        still = change.abs() < JUMP_M
-        change, guessed = (values[still] - values[still].mean() for values in (change, guessed))
-        seen, true = seen + float(change @ guessed), true + float(change @ change)
-    return seen / true if true else float("nan")
+        for k, model in enumerate(models):
+            sums[k] += seen_and_true(model, back, front)
+    return (sums[:, 0] / sums[:, 1]).tolist()
+
+
+def seen_and_true(model: DepthNetwork, back: fd.Sample, front: fd.Sample) -> torch.Tensor:
+    """Sums over the face of guessed times true change and of the true one's square; zeros without a guess. (2,)."""
+    guesses = [network(model, sample, "none") for sample in (back, front)]
+    if None in guesses:
+        return torch.zeros(2, dtype=torch.float64)
+    known = back.face & back.mask & front.face & front.mask & guesses[0].covered & guesses[1].covered
+    change = (front.depth - back.depth)[known].double()
+    guessed = (guesses[1].depth - guesses[0].depth)[known].double()
+    still = change.abs() < JUMP_M
+    change, guessed = (values[still] - values[still].mean() for values in (change, guessed))
+    return torch.stack([change @ guessed, change @ change])
 
 
 def main() -> None:
@@ -85,7 +92,7 @@ def main() -> None:
     models = [fd.load_model(name) for name in options.model]
     print(f"| what moves | {' | '.join(options.model)} |\n|---|{'---|' * len(models)}")
     for name, moved_m in tqdm(MOVED_M.items(), unit="feature"):
-        row = [f"{response(model, moved_m, range(options.n)):.2f}" for model in models]
+        row = [f"{slope:.2f}" for slope in responses(models, moved_m, range(options.n))]
         tqdm.write(f"| {name} | {' | '.join(row)} |")
 
 
