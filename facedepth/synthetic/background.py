@@ -1,4 +1,5 @@
-"""What is behind the head: walls, gradients, rooms, foliage, lights, clutter, or the user's photographs."""
+"""What is behind the head: walls, gradients, rooms, foliage, lights, clutter, cloth, books, people, or the user's
+photographs."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from ..checks import InputError
 from .clothes import random_colour
+from .hair_styles import COLOURS as HAIR
+from .skin import TONES as SKIN
 
-KINDS = ("wall", "gradient", "room", "foliage", "lights", "clutter", "clouds")
+LIKE_A_HEAD = 0.15  # share of colours that are skin's or hair's: colour alone must not tell what is a head
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -20,11 +23,7 @@ def draw_background(rng: np.random.Generator, size: int, photographs: Path | Non
     if photographs is not None and rng.random() < 0.7:
         picture = _photograph(rng, size, photographs)
     else:
-        kind = str(rng.choice(KINDS, p=[0.2, 0.15, 0.25, 0.14, 0.08, 0.07, 0.11]))
-        painter = {
-            "wall": _wall, "gradient": _gradient, "room": _room, "foliage": _foliage, "lights": _lights,
-            "clutter": _clutter, "clouds": _clouds,
-        }[kind]
+        painter = list(PAINTERS)[rng.choice(len(PAINTERS), p=list(PAINTERS.values()))]
         picture = painter(rng, size)
     blur = size / 256 * float(rng.choice([0.0, rng.uniform(0.4, 2), rng.uniform(2, 7)], p=[0.2, 0.4, 0.4]))
     if blur > 0.2:
@@ -38,8 +37,14 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < LIKE_A_HEAD:
+        return _tone(rng, SKIN if rng.random() < 0.5 else tuple(HAIR.values()))
     colour = np.array(random_colour(rng), dtype=np.float32)
     return (colour + (colour.mean() - colour) * rng.beta(1.5, 1)) * rng.uniform(0.5, 1.2)
+
+
+def _tone(rng: np.random.Generator, tones: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    return np.array(tones[rng.integers(len(tones))], dtype=np.float32) * rng.uniform(0.6, 1.3)
 
 
 def smooth_field(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
@@ -131,6 +136,69 @@ def _clouds(rng: np.random.Generator, size: int) -> np.ndarray:
                        for _ in range(3)], axis=-1)
     shares = np.exp(1.5 * fields)
     return (shares / shares.sum(axis=-1, keepdims=True)) @ np.stack([_colour(rng) for _ in range(3)])
+
+
+def _cloth(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A curtain or a flag that hangs in folds, of one colour or in stripes, sometimes only on one side."""
+    x, y = _grid(size)
+    angle = rng.normal(0, 0.2)
+    across = x * np.cos(angle) + y * np.sin(angle) + rng.uniform(0, 0.05) * smooth_field(rng, size, 4)
+    knots = int(rng.integers(12, 70))
+    folds = np.interp(across, np.linspace(-0.7, 1.7, knots), rng.uniform(0.15, 1.1, knots))
+    stripes = np.stack([_colour(rng) for _ in range(rng.integers(2, 5))])
+    run = across if rng.random() < 0.5 else y - 0.5 * x + 0.08 * folds
+    striped = stripes[np.floor(run * rng.uniform(3, 14)).astype(int) % len(stripes)]
+    cloth = (_colour(rng) if rng.random() < 0.5 else striped) * folds[..., None]
+    if rng.random() < 0.4:
+        return cloth
+    edge = rng.uniform(0.15, 0.85)
+    return np.where(((across < edge) == (rng.random() < 0.5))[..., None], cloth, _room(rng, size))
+
+
+def _rows(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Bricks, books on shelves, panes of a window, panels: rows of boxes, more or less alike, with gaps between."""
+    picture = np.empty((size, size, 3), dtype=np.float32)
+    picture[:] = _colour(rng) * rng.uniform(0.1, 1)
+    tall, wide = rng.uniform(0.03, 0.3), rng.uniform(0.015, 0.3)
+    uneven, variety, gap = rng.choice([0.0, 0.5]), rng.choice([0.05, 1.0]), rng.uniform(0, 0.012)
+    common, top = _colour(rng), -rng.uniform(0, tall)
+    while top < 1:
+        left = -rng.uniform(0, wide)
+        while left < 1:
+            width = wide * (1 + uneven * rng.uniform(-1, 1))
+            colour = common + variety * rng.uniform(0.3, 1) * (_colour(rng) - common)
+            high = top + tall * uneven * rng.uniform(0, 0.5)  # books end at different heights
+            box = np.array([[left, high], [left + width - gap, top + tall - gap]]) * size
+            (x0, y0), (x1, y1) = box.round().astype(int).tolist()
+            cv2.rectangle(picture, (x0, y0), (x1, y1), colour.tolist(), -1)
+            left += width
+        top += tall
+    return picture * (1 + 0.25 * smooth_field(rng, size, 3))[..., None].clip(0.3)
+
+
+def _crowd(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Other people behind the one in front: heads with hair, necks and shoulders, lit from one side."""
+    picture = np.ascontiguousarray(_room(rng, size))
+    x, y = _grid(size)
+    sun = rng.uniform(-1.5, 1.5)
+    for _ in range(rng.integers(1, 7)):
+        cx, cy, r = rng.uniform(0, 1), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.2)
+        skin, hair, clothes = _tone(rng, SKIN), _tone(rng, tuple(HAIR.values())), _colour(rng)
+        u, v = (x - cx) / r, (y - cy) / r
+        shoulders = (v > 1.5) & (np.abs(u) < 2.2 - 1.2 * np.exp(-(v - 1.5).clip(0)))
+        neck = (v > 0) & (v < 1.9) & (np.abs(u) < 0.45)
+        head = u**2 + (0.8 * (v + rng.uniform(0.05, 0.3))) ** 2 < 1.15
+        face = 1.5 * u**2 + (0.8 * (v - 0.15)) ** 2 < 0.8
+        parts = (shoulders, clothes), (neck, 0.7 * skin), (head, hair), (face, skin)
+        for inside, colour in parts:
+            picture[inside] = colour * np.exp(sun * 0.4 * u[inside])[..., None]
+    return picture
+
+
+PAINTERS = {  # and how often each is used
+    _wall: 0.16, _gradient: 0.10, _room: 0.20, _foliage: 0.12, _lights: 0.06, _clutter: 0.08, _clouds: 0.08,
+    _cloth: 0.08, _rows: 0.07, _crowd: 0.05,
+}
 
 
 @lru_cache(maxsize=4)
