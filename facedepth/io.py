@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from .checks import InputError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 LEAST_SIDE = 16
+DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, KeyError, struct.error)  # what Pillow raises on it
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
@@ -54,7 +56,8 @@ def image_from_pil(picture: Image.Image) -> Tensor:
     Raises:
         InputError: grey numbers of 32 bits that are not from 0 to 65535, or floats that are not from 0 to 1.
     """
-    picture = ImageOps.exif_transpose(picture)
+    with contextlib.suppress(*DAMAGED_EXIF):
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):  # grey: floats, or 16 bits that may come in 32
         numbers, most = np.array(picture, dtype=np.float32), 1 if picture.mode == "F" else 65535
         if not ((numbers >= 0) & (numbers <= most)).all():
@@ -81,11 +84,11 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     """
     exif_ifd, focal_35mm_tag = 0x8769, 0xA405
     with contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as picture:
-        stored, longest = picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag), max(picture.size)
-    try:
-        focal_35mm = float(stored)
-    except (TypeError, ValueError, ZeroDivisionError):  # missing, or damaged: text, several numbers, 1/0
-        return None
+        longest = max(picture.size)
+        try:
+            focal_35mm = float(picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag))
+        except (*DAMAGED_EXIF, ZeroDivisionError):  # or missing, or text, several numbers, 1/0
+            return None
     return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf else None
 
 
@@ -199,7 +202,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows flushes nothing that is open for reading alone
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -76,8 +76,10 @@ def _pictures_of(source: Path) -> list[Path]:
 def _is_result(path: Path) -> bool:
     """What ``Prediction.save`` wrote beside the photos: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``."""
     stem, _, ending = path.name.rpartition("_")
-    beside = {"depth.png": f"{stem}_depth.json", "texture.png": f"{stem}.obj"}.get(ending)
-    return beside is not None and path.with_name(beside).exists()
+    if ending == "depth.png":
+        return path.with_name(f"{stem}_depth.json").exists()
+    # An .obj's texture has no blanks in its name, where the .obj may.
+    return ending == "texture.png" and any("_".join(mesh.stem.split()) == stem for mesh in path.parent.glob("*.obj"))
 
 
 def read_photo(photo: Photo) -> Tensor:
@@ -125,9 +127,9 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     Raises:
         InputError: nobody is seen (naming the photo), or no such way to crop.
     """
-    if crop == "none":
+    if isinstance(crop, str) and crop == "none":
         return whole_crop(*image.shape[-2:])
-    if crop == "face":
+    if isinstance(crop, str) and crop == "face":
         box = find_face(image_to_uint8(image))
         if box is None:
             named = f"{photo}: " if isinstance(photo, (str, Path)) else ""

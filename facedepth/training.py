@@ -263,7 +263,7 @@ class _Run:
             self.events.add_scalar(f"epoch/{name}", value, self.step)
         info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
         for name in ("last", "best") if improved else ("last",):
-            save_model(merged(self.average.module), self.folder.path / f"{name}.safetensors", info=info)
+            save_model(merged(self.average.module), self.folder.path / f"{name}.safetensors", info=info, overwrite=True)
         self.folder.write_history(self.history)
         self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}
         tqdm.write(

@@ -29,7 +29,7 @@ _LEAST_HEAD = 0.1  # of the head's pixels, in a random crop
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
     """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased where it shrinks."""
     check_shapes(image=(image, "3 h w"))
-    return resample(image, height, width)
+    return resample(image, height, width).clamp(0, 1)  # rounded, white may come out above 1
 
 
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:

@@ -63,6 +63,8 @@ def run_turntable(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """``facedepth train``."""
+    import torch
+
     from .data import split
     from .models import MODELS, add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
     from .training import TrainConfig, fit
@@ -82,6 +84,7 @@ def run_train(options: argparse.Namespace) -> None:
     if options.encoder and not new:
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     if model is None:
+        torch.manual_seed(config.seed)  # of the weights that training starts from
         try:
             model = create_model(options.model, **model_options) if new else load_model(options.model)
         except InputError:

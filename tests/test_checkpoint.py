@@ -60,7 +60,9 @@ def test_round_trip(tmp_path, checkpoint):
     model = create_model("attention_unet", **OPTIONS)
     for _ in range(3):  # running statistics move, and must travel
         model(torch.rand(2, 3, 32, 32))
-    save_model(model, checkpoint)
+    with pytest.raises(InputError, match="already there"):
+        save_model(model, checkpoint)
+    save_model(model, checkpoint, overwrite=True)
     loaded = load_model(checkpoint, device="cpu")
     assert not loaded.training
     assert (loaded.name, loaded.kind, loaded.input_size) == ("attention_unet", "affine_inverse", 96)
@@ -76,7 +78,7 @@ def test_round_trip(tmp_path, checkpoint):
 def test_kind_and_size_given_in_training_win_over_the_options(checkpoint):
     model = create_model("attention_unet", **OPTIONS)
     model.kind, model.input_size = "relief", 64
-    save_model(model, checkpoint)
+    save_model(model, checkpoint, overwrite=True)
     loaded = load_model(checkpoint, device="cpu")
     assert (loaded.kind, loaded.input_size) == ("relief", 64)
 

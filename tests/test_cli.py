@@ -85,6 +85,16 @@ def train_command(paired: Path, out: Path, *more, kind: str = "paired") -> list:
 # ------------------------------------------------------------------------------------------------------- what works
 
 
+def test_a_seed_decides_what_a_new_model_starts_from(run, tmp_path, paired):
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    for out, seed in ((first, 3), (again, 3), (other, 4)):
+        code, _, err = run(*train_command(paired, out, "--set", f"seed={seed}"))
+        assert code == 0, err
+    states = [load_model(out / "last.safetensors", device="cpu").state_dict() for out in (first, again, other)]
+    assert all(torch.equal(states[1][key], value) for key, value in states[0].items())
+    assert not all(torch.equal(states[2][key], value) for key, value in states[0].items())
+
+
 def test_train_evaluate_predict(run, tmp_path, sample_root):
     """On the sample set, in the smallest settings: every file is where it was announced."""
     runs, scores, faces = tmp_path / "runs", tmp_path / "scores", tmp_path / "faces"

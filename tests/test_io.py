@@ -146,6 +146,15 @@ def test_exif_orientation(tmp_path, orientation):
     assert_close(read_image(tmp_path / "turned.png"), as_tensor(UPRIGHT[orientation](RGB).copy()))
 
 
+@pytest.mark.parametrize("exif", [b"Exif\x00\x00not a TIFF", b"Exif\x00\x00II*\x00\x08\x00"])
+@pytest.mark.parametrize("ending", ["png", "webp"])
+def test_damaged_exif_turns_nothing(tmp_path, ending, exif):
+    path = tmp_path / f"photo.{ending}"
+    Image.fromarray(RGB).save(path, exif=exif, lossless=True)
+    assert_close(read_image(path), as_tensor(RGB))
+    assert focal_from_exif(path) is None
+
+
 def test_pil_pictures_of_every_mode_that_files_have():
     for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"):
         assert image_from_pil(Image.new(mode, (5, 4))).shape == (3, 4, 5), mode

@@ -49,10 +49,10 @@ def test_colliding_stems_are_both_named(tmp_path):
 
 
 def test_results_among_the_photos_are_no_photos(tmp_path):
-    make(tmp_path, "me.jpg", "me_depth.png", "me_texture.png", "in_depth.png")
-    (tmp_path / "me_depth.json").touch()
-    (tmp_path / "me.obj").touch()
-    assert [path.name for path in list_images(tmp_path)] == ["in_depth.png", "me.jpg"]
+    make(tmp_path, "me.jpg", "me_depth.png", "me_texture.png", "in_depth.png", "at home.jpg", "at_home_texture.png")
+    for name in ("me_depth.json", "me.obj", "at home.obj"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["at home.jpg", "in_depth.png", "me.jpg"]
 
 
 def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):

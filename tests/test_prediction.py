@@ -262,7 +262,7 @@ def test_pictures_of_nobody_are_refused(unet, name):
 def test_the_numbers_of_a_square_may_be_floats_or_numpys(unet, tmp_path):
     photo = photo_of(80, 120)
     expected = predict(unet, photo, crop=(30, 20, 48))
-    for crop in ((30.4, 19.6, 48.0), tuple(np.array([30, 20, 48]))):
+    for crop in ((30.4, 19.6, 48.0), tuple(np.array([30, 20, 48])), np.array([30, 20, 48])):
         found = predict(unet, photo, crop=crop)
         assert found.crop == expected.crop
         found.save(tmp_path, formats=("npy",), overwrite=True)

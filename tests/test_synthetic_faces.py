@@ -126,6 +126,17 @@ def test_bad_arguments_are_refused(arguments, message):
         SyntheticFaces(**arguments)
 
 
+@pytest.mark.parametrize("there", ["images/seed0000.png", "manifest.csv"])
+def test_faces_from_elsewhere_are_not_written_over(tmp_path, there):
+    path = tmp_path / there
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(InputError, match="holds faces that were not generated"):
+        generate(tmp_path, 1, size=SIZE)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+    assert path.read_text() == "mine"
+
+
 def test_an_empty_folder_of_photographs_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected photographs"):
         SyntheticFaces(2, photographs=tmp_path)

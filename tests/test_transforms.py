@@ -19,6 +19,7 @@ from facedepth.transforms import (
     RandomFlip,
     Resize,
     resize_depth,
+    resize_image,
     resize_mask,
 )
 
@@ -174,6 +175,11 @@ def test_resize_antialiases_the_image():
     small = Resize(12, 16)(plane_sample()._replace(image=stripes))
     assert (small.image - 0.5).abs().max() < 0.13
     assert small.image.min() >= 0
+
+
+@pytest.mark.parametrize(("old", "new"), [(512, 128), (300, 128), (1000, 256)])
+def test_white_stays_within_range(old, new):
+    assert resize_image(torch.ones(3, old, old), new, new).max() == 1
 
 
 def test_resize_refuses_to_lose_all_depth():

@@ -277,3 +277,12 @@ def test_an_uploaded_photo_takes_the_place_of_the_default(tmp_path, version):
     assert Image.open(upload.path).size == (20, 30)
     upload._keep({"new": () if version == 8 else {}})
     assert upload.path == tmp_path / "me.png"
+
+
+def test_another_photo_of_the_same_name_gets_a_number(tmp_path):
+    upload = PhotoUpload("assets/astronaut.png", folder=tmp_path)
+    stored = []
+    for content in (b"one", b"two", b"one"):
+        upload._keep({"new": ({"name": "image.jpg", "content": content},)})
+        stored.append((upload.path.name, upload.path.read_bytes()))
+    assert stored == [("image.jpg", b"one"), ("image-2.jpg", b"two"), ("image.jpg", b"one")]

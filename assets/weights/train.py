@@ -73,7 +73,8 @@ def main() -> None:
         options.model, options.data, options.out, encoder=options.encoder, scale=options.scale,
         workers=options.workers, amp=options.amp,
     )
-    print(fd.save_model(model, options.out / f"{options.model}.safetensors", half=True, info={"licence": "MIT"}))
+    weights = options.out / f"{options.model}.safetensors"
+    print(fd.save_model(model, weights, half=True, info={"licence": "MIT"}, overwrite=True))
 
 
 if __name__ == "__main__":

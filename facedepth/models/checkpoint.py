@@ -16,7 +16,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ..checks import InputError, choose_device
-from ..io import atomic_path
+from ..io import atomic_path, refuse_existing
 from .converters import convert
 from .downloads import fetch
 from .network import DepthNetwork
@@ -27,17 +27,22 @@ _OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", 
 
 
 def save_model(
-    model: DepthNetwork, path: str | Path, *, info: Mapping[str, str] | None = None, half: bool = False
+    model: DepthNetwork, path: str | Path, *, info: Mapping[str, str] | None = None, half: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write a model, made by ``create_model`` or ``load_model``, as a .safetensors checkpoint.
 
     Args:
         info: further metadata, such as ``training_data``, ``metrics``, ``licence``; joins what the model already has.
         half: store the weights in 16 bits, half the size; they are computed with in 32 all the same.
+
+    Raises:
+        InputError: another ending, or the file is there and ``overwrite`` is not set.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
+    refuse_existing([path], overwrite)
     now = {key: getattr(model, key) for key in ("kind", "input_size", "non_negative") if key in model.options}
     metadata = {**model.info, **(info or {})} | {
         "format": "facedepth", "model": model.name, "options": json.dumps(model.options | now), "kind": model.kind,

@@ -25,17 +25,20 @@ from .labels import Labels
 from .portrait import Portrait
 
 PICTURE_SIZE = 128  # of EG3D's 8-bit depth
+FOLDERS = ("images", "depth128x128", "cam_poses", "depth", "masks", "parameters")
 
 
 def settle(root: Path, settings: dict) -> None:
     """Make the folder, or check that it was made with the same settings.
 
     Raises:
-        InputError: it was made with others, or cannot be written to.
+        InputError: it was made with others, holds faces that were not made here, or cannot be written to.
     """
     path = root / "settings.json"
     try:
-        for folder in ("images", "depth128x128", "cam_poses", "depth", "masks", "parameters"):
+        if _holds_faces(root) and not path.exists():  # asked last: another process may just have begun
+            raise InputError(f"{root}: holds faces that were not generated (no settings.json); choose another folder")
+        for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write_text(path, json.dumps(settings))
@@ -44,6 +47,10 @@ def settle(root: Path, settings: dict) -> None:
     found = json.loads(path.read_text())
     if found != settings:
         raise InputError(f"{root}: was made with {found}, asked for {settings}; choose another folder")
+
+
+def _holds_faces(root: Path) -> bool:
+    return (root / "manifest.csv").exists() or any(any((root / folder).glob("[!.]*")) for folder in FOLDERS)
 
 
 def complaint(root: Path, error: OSError) -> str:

@@ -30,10 +30,17 @@ class PhotoUpload:
             {"name": name, "content": upload["content"]} for name, upload in value.items()
         ]
         if uploads:
-            path = self.folder / Path(uploads[-1]["name"]).name
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(bytes(uploads[-1]["content"]))
-            self.path = path
+            self.path = self._stored(Path(uploads[-1]["name"]).name, bytes(uploads[-1]["content"]))
+
+    def _stored(self, name: str, content: bytes) -> Path:
+        """Where it lies now: under its name, with a number where another photo has that name."""
+        path, number = self.folder / name, 1
+        while path.exists() and path.read_bytes() != content:
+            number += 1
+            path = self.folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+        return path
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
