@@ -28,7 +28,7 @@ LOSSES = ("default", "ssi", "by_kind")
 class LossWeights:
     """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside,
     in what a relief is taught: L1, gradients and normals. Where the target is of an affine kind, only ``mask`` is used:
-    the other parts have the weights of their papers."""
+    the weights of the other parts are fixed."""
 
     l1: float = 10.0
     gradient: float = 5.0

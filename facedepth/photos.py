@@ -78,8 +78,11 @@ def _is_result(path: Path) -> bool:
     stem, _, ending = path.name.rpartition("_")
     if ending == "depth.png":
         return path.with_name(f"{stem}_depth.json").exists()
+    if ending != "texture.png":
+        return False
     # An .obj's texture has no blanks in its name, where the .obj may.
-    return ending == "texture.png" and any("_".join(mesh.stem.split()) == stem for mesh in path.parent.glob("*.obj"))
+    meshes = path.parent.glob("*.obj")
+    return path.with_name(f"{stem}.obj").exists() or any("_".join(mesh.stem.split()) == stem for mesh in meshes)
 
 
 def read_photo(photo: Photo) -> Tensor:

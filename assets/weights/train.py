@@ -31,12 +31,15 @@ class Recipe:
     epochs: int
     options: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
-    normal: float = 2.0  # the weight of normals in the loss
 
 
 RECIPES = {
-    "face_small": Recipe(faces=26_000, epochs=25, settings={"encoder_factor": 0.5}, normal=8.0),
-    "attention_unet": Recipe(faces=26_000, epochs=13, options={"channels": 16}),
+    "face_small": Recipe(
+        faces=26_000, epochs=20, settings={"encoder_factor": 0.5, "weights": fd.LossWeights(normal=8.0)}
+    ),
+    "attention_unet": Recipe(
+        faces=26_000, epochs=13, options={"channels": 16}, settings={"weights": fd.LossWeights(normal=2.0)}
+    ),
 }
 
 
@@ -53,8 +56,7 @@ def train(
     kept, val = fd.split(Part(fd.EG3DFaces(data, size=FACE_SIZE), range(count)), val=0.02)  # there may be more
     config = fd.TrainConfig(
         out=str(out), epochs=recipe.epochs, batch_size=16, input_size=SIZE, learning_rate=2e-3, augment=0.8,
-        ema_decay=0.998, weights=fd.LossWeights(normal=recipe.normal), workers=workers, amp=amp, resume=True,
-        **recipe.settings,
+        ema_decay=0.998, workers=workers, amp=amp, resume=True, **recipe.settings,
     )
     fd.fit(model, kept, val, config)
     return model
