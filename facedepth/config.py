@@ -47,7 +47,7 @@ class TrainConfig:
         clip_norm: greatest norm of the gradient.
         ema_decay: decay of the moving average of the weights that is validated and saved; 0 for none.
         amp: mixed precision: "cuda" only there, "always" on the CPU too (bfloat16; 1.3 to 1.6 times as fast
-            on processors that compute in it, slow on others), or "never".
+            on processors that compute in it, several times slower on others), or "never".
         augment: strength of the augmentation, 0 (none) ... 1.
         input_size: side of the pictures; None for the model's own.
         target_kind: what the model shall say; None for the model's own kind.

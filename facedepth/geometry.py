@@ -127,8 +127,12 @@ def depth_to_mesh(
     check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
     if image is not None:
         check_shapes(image=(image, "3 H W"), depth=(depth, "1 H W"))
-    if not ((depth[mask] > 0) & (depth[mask] < torch.inf)).all():
-        raise InputError("depth: expected finite values above 0 everywhere in the mask")
+    bad_pixels = int((mask & ~((depth > 0) & (depth < torch.inf))).sum())
+    if bad_pixels:
+        raise InputError(
+            f"depth: expected finite values above 0 everywhere in the mask, got {bad_pixels} pixels without; pictures "
+            "of depth, from 0 nearest to 1, are no z-depth (`facedepth rerender` makes it of EG3D's shapes)"
+        )
     if max_triangles < 1:
         raise InputError(f"max_triangles: expected at least 1, got {max_triangles}")
     height, width = depth.shape[-2:]

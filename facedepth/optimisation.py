@@ -1,10 +1,11 @@
-"""Optimisers, learning-rate schedules, the moving average of the weights, and a Ctrl-C that waits for its turn."""
+"""Optimisers, learning-rate schedules, precision, the moving average of the weights, a Ctrl-C that waits its turn."""
 
 from __future__ import annotations
 
 import math
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -47,6 +48,25 @@ def parameter_groups(model: nn.Module, learning_rate: float, encoder_factor: flo
     inside = set(map(id, encoder))
     rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
     return [{"params": encoder, "lr": encoder_factor * learning_rate}, {"params": rest}]
+
+
+def mixed_precision(amp: str, device: torch.device) -> torch.dtype | None:
+    """The type of 16 bits that the network computes in, by ``TrainConfig.amp``; None for 32 bits everywhere.
+
+    Warns of a processor that has no instructions for it.
+    """
+    if amp == "never" or (amp == "cuda" and device.type != "cuda"):
+        return None
+    if device.type == "cuda":
+        # Cards before Ampere, such as Colab's T4, only emulate bfloat16.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        warnings.warn(
+            "amp='always': this processor has no instructions for bfloat16, and training takes several times as long "
+            "as with 32 bits; choose amp='cuda' or 'never'",
+            stacklevel=2,
+        )
+    return torch.bfloat16
 
 
 def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:

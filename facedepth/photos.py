@@ -41,12 +41,14 @@ def list_images(*sources: str | Path) -> list[Path]:
     of pictures that are not read. A path named twice counts once.
 
     Raises:
-        InputError: nothing there, no picture in it, or two pictures of the same stem, whose results would collide.
+        InputError: nothing there, no picture in it, or two pictures whose results would collide: of the same stem, if
+            blanks are taken for _.
     """
     by_stem: dict[str, Path] = {}
     for path in (path for source in sources for path in _pictures_of(Path(source))):
-        if by_stem.setdefault(path.stem, path) != path:
-            raise InputError(f"{by_stem[path.stem]} and {path}: results are named by the stem; rename one of them")
+        stem = "_".join(path.stem.split())  # as an .obj's texture is called
+        if by_stem.setdefault(stem, path) != path:
+            raise InputError(f"{by_stem[stem]} and {path}: results of both would be called {stem}; rename one of them")
     return list(by_stem.values())
 
 

@@ -10,16 +10,34 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from .checks import InputError
 from .io import atomic_path
 
 _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
+
+
+def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
+    """What tells the samples of one run from those of another.
+
+    Names are not enough: generated faces are called the same whatever their seed. So the mean depth of each part's
+    first sample is told too.
+    """
+    facts = {"depth_kind": train.depth_kind}
+    for name, part in (("train", train), ("val", val)):
+        people = hashlib.sha256("\n".join(part.identities).encode()).hexdigest()[:12]
+        first = part[0]
+        depth = float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum()))
+        facts |= {f"{name}_samples": len(part), f"{name}_people": people, f"{name}_first_depth": depth}
+    return facts
 
 
 class RunFolder:
@@ -28,7 +46,7 @@ class RunFolder:
     Args:
         path: the folder.
         settings: what must be the same when the run goes on.
-        data: likewise, what says which samples it is trained and validated on.
+        data: likewise, from ``describe_data``; its depths may differ by rounding, as on another processor.
         resume: go on with the run that is there; where there is none, start one.
 
     Raises:
@@ -65,7 +83,9 @@ class RunFolder:
 
     def _check_same(self, saved: Mapping, settings: Mapping, data: Mapping) -> None:
         now = {**settings, **data}
-        differing = [name for name in now if saved.get(name) != now[name]]
+        saved = {**data, **saved}  # older runs told less of their data
+        differing = [name for name in settings if saved.get(name) != settings[name]]
+        differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:
             return
         advice = "choose another folder"
@@ -109,6 +129,10 @@ class RunFolder:
         for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
             for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
                 path.unlink(missing_ok=True)
+
+
+def _agree(then: str | int | float, now: str | int | float) -> bool:
+    return math.isclose(then, now, rel_tol=1e-3) if isinstance(now, float) else then == now
 
 
 def _is_of_a_run(config_path: Path) -> bool:

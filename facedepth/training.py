@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
@@ -38,11 +37,12 @@ from .optimisation import (
     deferred_interrupt,
     frozen_encoder,
     make_schedule,
+    mixed_precision,
     parameter_groups,
     set_gradient_checkpointing,
     warmed_average,
 )
-from .runs import RunFolder
+from .runs import RunFolder, describe_data
 from .sample import Sample
 from .scoring import score_batch
 from .transforms import to_square
@@ -96,10 +96,7 @@ class _Run:
         target_kind = config.target_kind or model.kind
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
-        self.data = {
-            "depth_kind": train.depth_kind, "train_samples": len(train), "train_people": _fingerprint(train.identities),
-            "val_samples": len(val), "val_people": _fingerprint(val.identities),
-        }
+        self.data = describe_data(train, val)
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
@@ -125,12 +122,8 @@ class _Run:
             self.optimiser, config.schedule, steps=config.epochs * self.steps_per_epoch, warmup=config.warmup_steps
         )
         self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
-        on_cuda = self.device.type == "cuda"
-        self.use_amp = config.amp == "always" or (config.amp == "cuda" and on_cuda)
-        # Cards before Ampere, such as Colab's T4, only emulate bfloat16.
-        emulated = on_cuda and torch.cuda.get_device_capability(self.device)[0] < 8
-        self.amp_type = torch.float16 if emulated else torch.bfloat16
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.use_amp and self.amp_type is torch.float16)
+        self.amp_type = mixed_precision(config.amp, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_type is torch.float16)
 
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
@@ -193,7 +186,7 @@ class _Run:
 
     def _step(self, batch: Sample) -> dict[str, float]:
         """One step of the optimiser; returns the loss and its parts."""
-        with torch.autocast(self.device.type, self.amp_type, enabled=self.use_amp):
+        with torch.autocast(self.device.type, self.amp_type, enabled=self.amp_type is not None):
             output = self.model(batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
@@ -318,8 +311,3 @@ class _Run:
     def _fixed_settings(self, model: DepthNetwork) -> dict:
         """What must be the same when the run goes on, as JSON would give it back."""
         return json.loads(json.dumps(self.config.fixed() | {"model": model.name, "options": model.options}))
-
-
-def _fingerprint(identities: Sequence[str]) -> str:
-    """A few letters that change when other people are trained on."""
-    return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]

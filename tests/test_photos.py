@@ -42,9 +42,10 @@ def test_nothing_to_list(tmp_path):
         list_images(tmp_path / "nowhere")
 
 
-def test_colliding_stems_are_both_named(tmp_path):
-    make(tmp_path, "me.jpg", "me.png")
-    with pytest.raises(InputError, match=r"me\.jpg and .*me\.png: results are named by the stem; rename one"):
+@pytest.mark.parametrize("names", [("me.jpg", "me.png"), ("at home.jpg", "at_home.jpg")])
+def test_photos_whose_results_would_collide_are_both_named(tmp_path, names):
+    make(tmp_path, *names)
+    with pytest.raises(InputError, match=rf"{names[0]} and .*{names[1]}: results .* be called \w+; rename one"):
         list_images(tmp_path)
 
 

@@ -21,7 +21,7 @@ def run_recipe(monkeypatch, *arguments) -> None:
 def test_the_recipe_makes_a_checkpoint_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     recipe = runpy.run_path(str(RECIPE))["RECIPES"][BEST]
     out = tmp_path / "out"
-    command = (BEST, "-o", out, "--data", tmp_path / "faces", "--scale", 0.01, "--workers", 1, "--amp", "always")
+    command = (BEST, "-o", out, "--data", tmp_path / "faces", "--scale", 0.01, "--workers", 1)
     run_recipe(monkeypatch, *command)
     made = out / f"{BEST}.safetensors"
     model = load_model(made, device="cpu")

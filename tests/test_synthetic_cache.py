@@ -1,5 +1,7 @@
 """Samples kept on disk by the data set itself."""
 
+import json
+
 import pytest
 import torch
 from pretend_card import CARD, PretendCard
@@ -73,6 +75,17 @@ def test_a_cache_made_with_other_settings_is_refused(tmp_path, other):
     faces_in(tmp_path)
     with pytest.raises(InputError, match=r"was made with .* asked for .* choose another folder"):
         faces_in(tmp_path, **other)
+
+
+def test_a_folder_of_another_version_of_the_generator_is_only_read(tmp_path, made):
+    generate(tmp_path, 1, size=SIZE, seed=11)
+    path = tmp_path / "settings.json"
+    told = json.loads(path.read_text())
+    for older in ({**told, "generator": told["generator"] - 1}, {n: v for n, v in told.items() if n != "generator"}):
+        path.write_text(json.dumps(older))
+        with pytest.raises(InputError, match=r"was made with .*'generator': 1.* another folder; .* eg3d:FOLDER"):
+            generate(tmp_path, 2, size=SIZE, seed=11)
+        assert torch.equal(EG3DFaces(tmp_path, size=SIZE)[0].depth, made[0].depth)
 
 
 def test_workers_share_a_cache(tmp_path, made):

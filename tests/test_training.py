@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Part
 from facedepth.evaluation import evaluate
 from facedepth.models import create_model, load_model
-from facedepth.optimisation import deferred_interrupt, make_schedule, warmed_average
+from facedepth.optimisation import deferred_interrupt, make_schedule, mixed_precision, warmed_average
 from facedepth.runs import RunFolder
 from facedepth.training import TrainConfig, TrainingStopped, fit
 
@@ -163,7 +164,7 @@ def test_a_worse_epoch_leaves_best_alone(tmp_path, tiny_model, train, val):
         def __getitem__(self, index):
             self.reads += 1
             sample = train[index]
-            return sample if self.reads <= 180 else sample._replace(depth=1 - sample.depth)
+            return sample if self.reads <= 181 else sample._replace(depth=1 - sample.depth)
 
     settings = config(tmp_path / "run", repeats=60, learning_rate=1e-2, augment=0.0, schedule="plateau")
     history = fit(tiny_model(), Ruin(), val, settings)
@@ -312,9 +313,12 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
 def test_stopped_during_validation(tmp_path, tiny_model, train, val):
     class Interrupting(Transformed):
         depth_kind, identities = val.depth_kind, val.identities
+        reads = 0
 
         def __getitem__(self, index):
-            os.kill(os.getpid(), signal.SIGINT)
+            self.reads += 1
+            if self.reads > 1:  # the first says, before the first step, which data it is
+                os.kill(os.getpid(), signal.SIGINT)
             return super().__getitem__(index)
 
     fit(tiny_model(), train, val, config(tmp_path / "whole"))
@@ -692,6 +696,16 @@ def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_that_is_slow_in_16_bits_is_named(monkeypatch, native):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert mixed_precision("always", torch.device("cpu")) is torch.bfloat16
+        assert mixed_precision("cuda", torch.device("cpu")) is None
+    assert ["no instructions for bfloat16" in str(warning.message) for warning in caught] == [True] * (not native)
+
+
 def test_a_run_that_never_saved_does_not_block_its_folder(tmp_path, train, val, tiny_model):
     folder = tmp_path / "run"
     with pytest.raises(TrainingStopped):
@@ -707,3 +721,33 @@ def test_other_people_are_another_run(tmp_path, affine_faces, tiny_model):
     fit(tiny_model(), Part(affine_faces, [0, 1]), val, config(tmp_path / "run"))
     with pytest.raises(InputError, match=r"other settings .*train_people"):
         fit(tiny_model(), Part(affine_faces, [0, 2]), val, config(tmp_path / "run", resume=True))
+
+
+def test_other_depth_under_the_same_names_is_another_run(tmp_path, train, val, tiny_model):
+    class Scaled:
+        depth_kind, identities = val.depth_kind, val.identities
+
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __len__(self):
+            return len(val)
+
+        def __getitem__(self, index):
+            return val[index]._replace(depth=self.factor * val[index].depth)
+
+    def go_on(factor):
+        return fit(tiny_model(), train, Scaled(factor), config(tmp_path / "run", epochs=1, resume=True))
+
+    go_on(1.0)
+    assert len(go_on(1.00001)) == 1  # as another processor rounds
+    with pytest.raises(InputError, match=r"other settings \(val_first_depth: .* the same samples"):
+        go_on(1.1)
+
+
+def test_a_run_that_wrote_down_less_of_its_data_goes_on(tmp_path, train, val, tiny_model):
+    fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1))
+    path = tmp_path / "run/config.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in told.items() if not name.endswith("_first_depth")}))
+    assert len(fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1, resume=True))) == 1

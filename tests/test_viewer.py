@@ -260,6 +260,10 @@ def test_where_there_is_no_mesh_the_page_says_why(monkeypatch, prediction, truth
     assert "the network sees no head" in shown_page(monkeypatch, blind, prediction)
     nowhere = truth._replace(depth=torch.full_like(truth.depth, torch.nan))
     assert "expected finite values above 0" in shown_page(monkeypatch, nowhere)
+    relative = truth._replace(depth=truth.depth - truth.depth[truth.mask].min())
+    assert "got 1 pixels without; pictures of depth, from 0 nearest to 1, are no z-depth" in shown_page(
+        monkeypatch, relative
+    )
     empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 2), np.float32))
     assert "the mesh has no triangle" in shown_page(monkeypatch, empty)
 

@@ -21,6 +21,9 @@ from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
 
+VERSION = 1
+"""Of the generator. To be raised whenever the same seed gives another face: a folder is of one version."""
+
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
@@ -60,8 +63,8 @@ class SyntheticFaces(Dataset):
         device: where samples are made and stay. A GPU serves the main process alone; give a ``DataLoader`` of CPU
             samples workers instead. "auto" is the GPU where there is one, else the CPU.
         cache: folder to write samples to the first time they are made, and to read them from after that, bit for bit
-            the same. It is laid out as ``generate`` does, and may be shared by processes. It remembers size, seed and
-            views, but not ``photographs`` and ``device``.
+            the same. It is laid out as ``generate`` does, and may be shared by processes. It remembers size, seed,
+            views and the generator's version, but not ``photographs`` and ``device``.
 
     Attributes:
         depth_kind: "metric".
@@ -71,7 +74,7 @@ class SyntheticFaces(Dataset):
 
     Raises:
         InputError: sizes or counts out of range, no photographs in the folder, the head kit missing or damaged, no
-            such device, a cache made with other settings.
+            such device, a cache made with other settings or by another version of the generator.
     """
 
     depth_kind = "metric"
@@ -100,7 +103,9 @@ class SyntheticFaces(Dataset):
     @property
     def settings(self) -> dict[str, int]:
         """What a folder of samples is made with, and must be made with again."""
-        return {"size": self.size, "seed": self.seed, "views_per_identity": self.views_per_identity}
+        return {
+            "size": self.size, "seed": self.seed, "views_per_identity": self.views_per_identity, "generator": VERSION
+        }
 
     def __len__(self) -> int:
         return len(self.names)

@@ -29,7 +29,7 @@ FOLDERS = ("images", "depth128x128", "cam_poses", "depth", "masks", "parameters"
 
 
 def settle(root: Path, settings: dict) -> None:
-    """Make the folder, or check that it was made with the same settings.
+    """Make the folder, or check that it was made with the same settings, of which "generator" is the version.
 
     Raises:
         InputError: it was made with others, holds faces that were not made here, or cannot be written to.
@@ -46,7 +46,10 @@ def settle(root: Path, settings: dict) -> None:
         raise InputError(complaint(root, error)) from None
     found = json.loads(path.read_text())
     if found != settings:
-        raise InputError(f"{root}: was made with {found}, asked for {settings}; choose another folder")
+        cure = "choose another folder"
+        if found | {"generator": settings.get("generator")} == settings:  # the first folders did not say
+            cure += "; the faces that are there can be read all the same, as eg3d:FOLDER or by EG3DFaces(FOLDER)"
+        raise InputError(f"{root}: was made with {found}, asked for {settings}; {cure}")
 
 
 def _holds_faces(root: Path) -> bool:
