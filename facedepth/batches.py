@@ -77,7 +77,8 @@ def augmentation(strength: float, size: int) -> Compose:
 
 def to_device(batch: Sample, device: torch.device | str) -> Sample:
     """The same batch with its tensors on a device."""
-    moved = [tensor.to(device, non_blocking=True) for tensor in batch[:5]]
+    to_card = torch.device(device).type == "cuda"  # elsewhere nobody waits before the values are read
+    moved = [tensor.to(device, non_blocking=to_card) for tensor in batch[:5]]
     return Sample(*moved, Camera(*(tensor.to(device) for tensor in batch.camera)), batch.name)
 
 
@@ -92,15 +93,16 @@ def workers_for(dataset: Dataset, workers: int) -> int:
 
 
 def training_batches(
-    dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int
+    dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int,
+    pin_memory: bool = False,
 ) -> tuple[DataLoader, EpochOrder]:
     """A loader of shuffled, transformed batches, and the order to set its epoch on; an epoch has every sample
-    ``repeats`` times. ``workers`` are for samples that are made or read on the CPU."""
+    ``repeats`` times. ``workers`` and ``pin_memory``, which suits a CUDA card, are for samples of the CPU."""
     order = EpochOrder(len(dataset) * repeats, seed)
     workers = workers_for(dataset, workers)
     loader = DataLoader(
         Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
-        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available() and not made_on_gpu(dataset),
+        persistent_workers=workers > 0, pin_memory=pin_memory and not made_on_gpu(dataset),
         worker_init_fn=leave_interrupts,
     )
     return loader, order

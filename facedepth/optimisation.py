@@ -60,7 +60,9 @@ def mixed_precision(amp: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         # Cards before Ampere, such as Colab's T4, only emulate bfloat16.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
-    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    # Without oneDNN, as on Macs, its operators are not there to be asked.
+    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if device.type == "cpu" and not native:
         warnings.warn(
             "amp='always': this processor has no instructions for bfloat16, and training takes several times as long "
             "as with 32 bits; choose amp='cuda' or 'never'",

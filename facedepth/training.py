@@ -47,6 +47,9 @@ from .sample import Sample
 from .scoring import score_batch
 from .transforms import to_square
 
+_LEAST_LOSS_SCALE = 2.0**-10
+"""Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
+
 
 class TrainingStopped(RuntimeError):
     """The loss is no number any more; the last good state is kept."""
@@ -78,7 +81,8 @@ def fit(
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
     if train.depth_kind != val.depth_kind:
         raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
-    with torch.random.fork_rng(), deferred_interrupt() as interrupted:
+    # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
+    with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted:
         torch.manual_seed(config.seed)
         try:
             return _Run(model, train, val, config, interrupted).train(callbacks)
@@ -103,12 +107,14 @@ class _Run:
             add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
         self.folder = RunFolder(config.out, self._fixed_settings(model), self.data, resume=config.resume)
 
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # the layout convolutions are fastest in
+        # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
+        layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
+        self.model = model.to(self.device, memory_format=layout)
         model.retarget(target_kind)
         model.input_size = config.input_size or model.input_size
         self.loader, self.order = training_batches(
             train, augmentation(config.augment, model.input_size), batch_size=config.batch_size,
-            repeats=config.repeats, workers=config.workers, seed=config.seed,
+            repeats=config.repeats, workers=config.workers, seed=config.seed, pin_memory=self.device.type == "cuda",
         )
         self.steps_per_epoch = len(self.loader)
         self.val_loader = DataLoader(
@@ -186,7 +192,7 @@ class _Run:
 
     def _step(self, batch: Sample) -> dict[str, float]:
         """One step of the optimiser; returns the loss and its parts."""
-        with torch.autocast(self.device.type, self.amp_type, enabled=self.amp_type is not None):
+        with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
             output = self.model(batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
@@ -195,11 +201,12 @@ class _Run:
         self.scaler.scale(parts["loss"]).backward()
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if not self.scaler.is_enabled():  # the scaler skips such a step, and goes on with a smaller scale
+        scale = self.scaler.get_scale()
+        if not self.scaler.is_enabled() or scale < _LEAST_LOSS_SCALE:
             self._require_finite("the gradient", float(norm))
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimiser)  # of 16 bits that overflow: none, and the scale gets smaller
         self.scaler.update()
-        if self.config.schedule == "cosine":
+        if self.config.schedule == "cosine" and self.scaler.get_scale() >= scale:
             self.schedule.step()
         self.average.update_parameters(self.model)
         self.step_in_epoch += 1

@@ -10,7 +10,7 @@ from facedepth.checks import InputError
 from facedepth.data import split
 from facedepth.evaluation import evaluate
 from facedepth.sample import Sample
-from facedepth.synthetic import SyntheticFaces
+from facedepth.synthetic import SyntheticFaces, faces
 from facedepth.synthetic.devices import cached_per_device, default_device, making_on, moved, on_host
 from facedepth.synthetic.facial_hair import BEARDS
 from facedepth.synthetic.hair_styles import STYLES
@@ -103,12 +103,24 @@ def test_batches_of_faces_on_the_card_need_no_workers():
     with PretendCard():
         train, val = split(faces_on(CARD, 4), val=0.3)
         assert workers_for(val, 2) == 0
-        loader, _ = training_batches(train, Resize(32), batch_size=2, repeats=1, workers=2, seed=0)
+        loader, _ = training_batches(
+            train, Resize(32), batch_size=2, repeats=1, workers=2, seed=0, pin_memory=True
+        )
         assert (loader.num_workers, loader.pin_memory) == (0, False)
         batch = next(iter(loader))
         assert {tensor.device for tensor in all_of(batch)} == {CARD}
         assert batch.image.shape == (2, 3, 32, 32)
     assert workers_for(faces_on("cpu"), 2) == 2
+    loader, _ = training_batches(
+        faces_on("cpu"), Resize(32), batch_size=2, repeats=1, workers=2, seed=0, pin_memory=True
+    )
+    assert (loader.num_workers, loader.pin_memory) == (2, True)
+
+
+def test_a_device_without_64_bits_makes_no_faces(monkeypatch):
+    monkeypatch.setattr(faces, "choose_device", lambda name: torch.device(name))
+    with pytest.raises(InputError, match=r"device 'mps': .* make them on the CPU"):
+        SyntheticFaces(1, device="mps")
 
 
 def test_a_network_is_trained_and_scored_on_faces_made_on_the_card(tmp_path, tiny_model):

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
+from facedepth import training
 from facedepth.batches import Transformed
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Part
@@ -694,6 +695,46 @@ def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
     assert set(seen) == {(True, torch.bfloat16 if amp == "always" else torch.float32), (False, torch.float32)}
     assert set(answers) == {torch.float32}
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+def test_gradients_that_stay_infinite_in_16_bits_end_the_run(tmp_path, monkeypatch, affine_faces, tiny_model):
+    """A few such steps are skipped, each with a smaller scale of the loss after it."""
+    monkeypatch.setattr(training, "mixed_precision", lambda amp, device: torch.float16)
+    train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
+    steps = []
+
+    def overflows(gradient):
+        steps.append(len(steps))
+        return gradient * torch.nan if bad(steps[-1]) else gradient
+
+    def run(folder):
+        model = tiny_model()
+        model.encoder[0][0].weight.register_hook(overflows)
+        return fit(model, train, val, config(folder, epochs=1, repeats=20, batch_size=1))
+
+    bad = {0, 1, 7}.__contains__
+    assert run(tmp_path / "few")[0]["step"] == 60
+    steps.clear()
+    bad = range(1000).__contains__
+    with pytest.raises(TrainingStopped, match="the gradient became nan"):
+        run(tmp_path / "all")
+    assert 20 < len(steps) < 40
+
+
+def test_a_card_whose_driver_does_not_work_is_left_alone(tmp_path, monkeypatch, affine_faces, tiny_model):
+    train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
+    model = tiny_model()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: pytest.fail("the card was asked"))
+    assert len(fit(model, train, val, config(tmp_path / "run", epochs=1, device="cpu"))) == 1
+
+
+def test_a_processor_whose_torch_has_no_onednn_is_named(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", None)
+    with pytest.warns(UserWarning, match="no instructions for bfloat16"):
+        mixed_precision("always", torch.device("cpu"))
 
 
 @pytest.mark.parametrize("native", [True, False])

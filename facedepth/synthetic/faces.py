@@ -90,6 +90,8 @@ class SyntheticFaces(Dataset):
             raise InputError(f"size: expected {SMALLEST} to {LARGEST} pixels, got {size}")
         self.size, self.seed, self.views_per_identity = size, seed, views_per_identity
         self.device = choose_device(device)
+        if self.device.type == "mps":
+            raise InputError("device 'mps': faces need numbers of 64 bits, which it lacks; make them on the CPU")
         self.photographs = Path(photographs) if photographs is not None else None
         if self.photographs is not None:
             list_photographs(self.photographs)
