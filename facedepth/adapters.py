@@ -22,7 +22,7 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
     of a network with a head mask learns in any case: an added mask starts with weights that say nothing.
 
     Raises:
-        InputError: the encoder is no transformer, or the extra that brings LoRA is missing.
+        InputError: the encoder is no transformer; the extra that brings LoRA is missing, or refuses to work here.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -33,6 +33,11 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
     except ValueError:
         raise InputError(
             f"LoRA: expected a network with a transformer, such as dpt_large, got {model.name!r}; set learns='all'"
+        ) from None
+    except ImportError as error:  # peft looks at packages that nothing here needs, and refuses old ones
+        raise InputError(
+            f"LoRA: peft refuses a package that is installed here ({error}); uninstall that (pip uninstall torchao), "
+            "or bring it up to date, then restart the kernel"
         ) from None
     mask_learns = bool(model.options.get("head_mask"))
     for name, parameter in model.named_parameters():

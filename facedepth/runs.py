@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from .checks import InputError
 from .io import atomic_path
 
+_COLAB = Path("/content")
 _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
 
 
@@ -58,8 +59,7 @@ class RunFolder:
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
         config_path = self.path / "config.json"
-        if self.path.resolve().is_relative_to("/content/drive") and not Path("/content/drive/MyDrive").is_dir():
-            raise InputError(f"{self.path}: the Drive is not mounted; what is written there would be lost")
+        _refuse_what_colab_would_lose(self.path)
         # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
         started = self.state_path.exists()
         if not started and config_path.exists() and not _is_of_a_run(config_path):
@@ -129,6 +129,15 @@ class RunFolder:
         for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
             for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
                 path.unlink(missing_ok=True)
+
+
+def _refuse_what_colab_would_lose(path: Path) -> None:
+    drive = _COLAB / "drive"
+    on_drive = path.resolve().is_relative_to(drive)
+    if on_drive and not (drive / "MyDrive").is_dir():
+        raise InputError(f"{path}: the Drive is not mounted; what is written there would be lost")
+    if "MyDrive" in path.parts and not on_drive and _COLAB.is_dir():
+        raise InputError(f"{path}: is not on the Drive, and would be lost; what is begins with {drive / 'MyDrive'}")
 
 
 def _agree(then: str | int | float, now: str | int | float) -> bool:

@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -52,7 +53,7 @@ _LEAST_LOSS_SCALE = 2.0**-10
 
 
 class TrainingStopped(RuntimeError):
-    """The loss is no number any more; the last good state is kept."""
+    """The loss is no number any more, or memory is full; the last good state is kept."""
 
 
 def fit(
@@ -73,7 +74,7 @@ def fit(
 
     Raises:
         InputError: data and target that do not fit, a folder with another run.
-        TrainingStopped: the loss became NaN or infinite.
+        TrainingStopped: the loss became NaN or infinite, or the GPU's memory is full.
         KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
             holds the weights of the last step, not the best ones.
     """
@@ -86,6 +87,14 @@ def fit(
         torch.manual_seed(config.seed)
         try:
             return _Run(model, train, val, config, interrupted).train(callbacks)
+        except torch.cuda.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # a notebook keeps the last error, and with it what they hold
+            torch.cuda.empty_cache()
+            raise TrainingStopped(
+                f"the GPU's memory is full ({str(error).splitlines()[0]}); choose a smaller batch_size or input_size, "
+                "let less learn (TrainConfig.finetune: learns, gradient_checkpointing), or restart the kernel if other "
+                "networks fill it"
+            ) from None
         finally:
             merge_adapters(model)  # a run that was stopped leaves a plain model too
 
@@ -308,6 +317,8 @@ class _Run:
             raise InputError(
                 f"{self.folder.state_path}: not the state of this run ({reason}); start anew in another folder"
             ) from None
+        stands = "complete, with" if self.epoch >= self.config.epochs else "goes on after"
+        tqdm.write(f"{self.folder.path}: {stands} step {self.step}; the weights are this run's, not the given model's")
 
     def _stateful(self) -> dict:
         return {

@@ -1,5 +1,6 @@
 """A data set comes to the local disk whole and once."""
 
+import errno
 import os
 import shutil
 import tarfile
@@ -36,7 +37,7 @@ def test_an_archive_is_unpacked_once(sample_root, tmp_path, kind, nested):
     shutil.copytree(sample_root, source)
     archive = shutil.make_archive(tmp_path / "faces", kind, source.parent if nested else source)
     target = copy_to_local_disk(archive, tmp_path / "local")
-    assert target == (tmp_path / "local" / "eg3d" if nested else tmp_path / "local")
+    assert target.relative_to(tmp_path / "local").match("faces-????????/eg3d" if nested else "faces-????????")
     assert len(EG3DFaces(target)) == 4
     mark = target / "images" / "seed0000.png"
     mark.write_bytes(b"mine")
@@ -53,14 +54,55 @@ def test_a_file_written_anew_is_copied_anew(tmp_path):
         assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth
 
 
-def test_two_archives_in_one_folder_keep_apart(tmp_path):
-    archives = []
-    for name in ("anna", "ben"):
-        (tmp_path / "source" / name / name).mkdir(parents=True)
-        (tmp_path / "source" / name / name / "face.txt").write_text(name)
-        archives.append(shutil.make_archive(tmp_path / name, "zip", tmp_path / "source" / name))
+def archive_of(folder: Path, **files: str) -> Path:
+    """``<folder>.zip`` that holds nothing but the folder, with these texts in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return Path(shutil.make_archive(folder, "zip", folder.parent, folder.name))
+
+
+def test_archives_keep_apart_whatever_their_names(tmp_path):
+    archives = [archive_of(tmp_path / name / "faces", text=name) for name in ("anna", "lena")]
+    for archive in archives:  # nothing tells them apart but where they lie
+        os.utime(archive, (1e9, 1e9))
+    archives.append(archive_of(tmp_path / "other", text="other"))
     for archive in (*archives, *archives):
-        assert copy_to_local_disk(archive, tmp_path / "local") == tmp_path / "local" / Path(archive).stem
+        unpacked = copy_to_local_disk(archive, tmp_path / "local")
+        assert unpacked.name == archive.stem
+        assert (unpacked / "text").read_text() == (archive.parent.name if archive.stem == "faces" else "other")
+
+
+def test_an_archive_that_was_made_anew_is_unpacked_anew(tmp_path):
+    first = copy_to_local_disk(archive_of(tmp_path / "faces", good="1", bad="?"), tmp_path / "local")
+    second = copy_to_local_disk(archive_of(tmp_path / "faces", good="2"), tmp_path / "local")
+    assert [path.name for path in second.iterdir()] == ["good"]
+    assert (second / "good").read_text() == "2"
+    assert (first / "good").read_text() == "1"  # a folder in use is left alone
+
+
+def test_what_the_source_has_no_more_is_told(tmp_path, recwarn):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / name).write_text(name)
+    local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
+    assert not recwarn
+    (tmp_path / "source/a.txt").unlink()
+    with pytest.warns(UserWarning, match=r"local: holds what .*source does not \(.*a\.txt\); .* delete it here too"):
+        copy_to_local_disk(tmp_path / "source", local)
+    assert (local / "a.txt").exists()
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    archive = archive_of(tmp_path / "faces", text="1")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "unpack_archive", full)
+    with pytest.raises(InputError, match=r"faces\.zip: there is no room .*the disk is full"):
+        copy_to_local_disk(archive, tmp_path / "local")
 
 
 def test_an_archive_cannot_write_beside_the_target(tmp_path):
@@ -75,6 +117,9 @@ def test_an_archive_cannot_write_beside_the_target(tmp_path):
 
 
 def test_what_cannot_be_copied_is_named(tmp_path):
+    for nothing in ("", " "):
+        with pytest.raises(InputError, match="source: expected a folder or an archive, got nothing"):
+            copy_to_local_disk(nothing, tmp_path / "local")
     with pytest.raises(InputError, match=r"nowhere: no such folder or archive; is the Drive mounted\?"):
         copy_to_local_disk(tmp_path / "nowhere", tmp_path / "local")
     for name, content in (("faces.zip", b"PK no archive"), ("faces.rar", b"rar")):

@@ -121,6 +121,15 @@ def test_adapters_start_as_no_change_and_merging_keeps_the_output(tiny_dpt):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_a_package_that_peft_refuses_is_named(monkeypatch, tiny_dpt):
+    def refuse(*_):
+        raise ImportError("Found an incompatible version of torchao. Found version 0.10.0")
+
+    monkeypatch.setattr("peft.inject_adapter_in_model", refuse)
+    with pytest.raises(InputError, match=r"LoRA: peft refuses .*torchao\. Found version 0\.10\.0\); uninstall that"):
+        add_adapters(tiny_dpt(), 2, decoder_learns=False)
+
+
 @pytest.mark.parametrize("learns", ["lora", "lora+decoder"])
 def test_a_lora_run_changes_only_what_may_learn(tmp_path, tiny_dpt, affine_faces, learns):
     model, start = tiny_dpt(), tiny_dpt().state_dict()

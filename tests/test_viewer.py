@@ -278,6 +278,7 @@ def test_an_uploaded_photo_takes_the_place_of_the_default(tmp_path, version):
     file = {"name": "../me.png", "type": "image/png", "size": len(content), "content": content}
     upload._keep({"new": ({**file},) if version == 8 else {"../me.png": {"metadata": {}, "content": bytes(content)}}})
     assert upload.path == tmp_path / "me.png"  # a name cannot climb out of the folder
+    assert upload.in_use.value == f"in use: {upload.path}"
     assert Image.open(upload.path).size == (20, 30)
     upload._keep({"new": () if version == 8 else {}})
     assert upload.path == tmp_path / "me.png"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import lzma
 import os
 import shutil
 import tarfile
+import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +17,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..checks import InputError
+from .files import shown
 
 _THREADS = 16  # a network drive answers slowly, but many at once
 
@@ -27,41 +31,58 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     """Copy a folder, or unpack an archive (.zip, .tar, .tar.gz, ...), once.
 
     Thousands of small files read one by one from a mounted Google Drive slow training down a hundredfold; one archive
-    copies fastest. What is whole at the target and not older is not copied again, so a cut copy goes on where it
-    stopped.
+    copies fastest. What is whole at the target and not older is not copied again, so a cut copy of a folder goes on
+    where it stopped. Nothing is deleted at the target: what the source does not have is told of in a warning.
 
     Args:
         source: a folder or an archive.
-        target: the local folder.
+        target: the local folder. Every archive, and every later state of one, gets a folder of its own in it.
 
     Returns:
-        The target; where an archive held a single folder, that folder.
+        The folder with the data: the target; of an archive its own folder, or the single folder that it held.
 
     Raises:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files for other folders
-            than the target.
+            than the target; the disk is full.
     """
+    if not str(source).strip():
+        raise InputError("source: expected a folder or an archive, got nothing")
     source, target = Path(source), Path(target)
     if source.is_dir():
         _copy_folder(source, target)
         return target
     if not source.is_file():
         raise InputError(f"{source}: no such folder or archive; is the Drive mounted?")
-    done = target / f".unpacked-{source.name}-{source.stat().st_size}"
-    if not done.exists():
-        others = set(target.iterdir()) if any(target.glob(".unpacked-*")) else set()
-        try:
-            # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
-            safely = {"filter": "data"} if tarfile.is_tarfile(source) and hasattr(tarfile, "data_filter") else {}
-            shutil.unpack_archive(source, target, **safely)
-        except _UNREADABLE as error:
-            raise InputError(
-                f"{source}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz without a password. Was its "
-                "copy cut short or damaged? Copy it again"
-            ) from None
-        new = [path for path in target.iterdir() if path not in others and not path.name.startswith((".", "__MACOSX"))]
-        done.write_text(new[0].name if len(new) == 1 and new[0].is_dir() else ".")
-    return target / done.read_text()
+    folder = target / f"{source.name.split('.')[0]}-{_state(source)}"
+    if not folder.exists():
+        _unpack(source, folder)
+    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _state(archive: Path) -> str:
+    """A few letters that change when the file lies elsewhere or was written anew."""
+    facts = archive.stat()
+    return hashlib.sha256(f"{archive.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:8]
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """All of it, or nothing."""
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)  # of a call that was cut off
+    try:
+        # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
+        safely = {"filter": "data"} if tarfile.is_tarfile(archive) and hasattr(tarfile, "data_filter") else {}
+        shutil.unpack_archive(archive, partial, **safely)
+    except _UNREADABLE as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise InputError(f"{archive}: there is no room to unpack it in {folder.parent}; the disk is full") from None
+        raise InputError(
+            f"{archive}: cannot be unpacked ({error}); expected .zip, .tar or .tar.gz without a password. Was its "
+            "copy cut short or damaged? Copy it again"
+        ) from None
+    os.replace(partial, folder)
 
 
 def _copy_folder(source: Path, target: Path) -> None:
@@ -71,6 +92,13 @@ def _copy_folder(source: Path, target: Path) -> None:
         jobs = pool.map(lambda path: _copy(path, target / path.relative_to(source)), missing)
         for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
             pass
+    known = {path.relative_to(source) for path in files}
+    others = sorted(str(path) for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in known)
+    if others:
+        warnings.warn(
+            f"{target}: holds what {source} does not ({shown(others)}); if it was deleted there, delete it here too",
+            stacklevel=3,
+        )
 
 
 def _copy(path: Path, to: Path) -> None:

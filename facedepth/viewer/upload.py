@@ -9,11 +9,15 @@ from ..io import atomic_path
 
 
 class PhotoUpload:
-    """A button to upload one's own photo.
+    """A button to upload one's own photo, and beside it which photo is in use.
+
+    Colab loses uploads of more than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger photos on its disk
+    by its own means, and make them the default.
 
     Attributes:
         path: the uploaded photo, or the default as long as there is none.
-        widget: the button, shown by ``display``.
+        widget: the button.
+        in_use: the line beside it.
     """
 
     def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
@@ -22,6 +26,7 @@ class PhotoUpload:
         self.path, self.folder = Path(default), Path(folder)
         self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
         self.widget.observe(self._keep, names="value")
+        self.in_use = ipywidgets.Label(f"in use: {self.path}")
 
     def _keep(self, change: Mapping) -> None:
         value = change["new"]
@@ -31,6 +36,7 @@ class PhotoUpload:
         ]
         if uploads:
             self.path = self._stored(Path(uploads[-1]["name"]).name, bytes(uploads[-1]["content"]))
+            self.in_use.value = f"in use: {self.path}"
 
     def _stored(self, name: str, content: bytes) -> Path:
         """Where it lies now: under its name, with a number where another photo has that name."""
@@ -43,6 +49,7 @@ class PhotoUpload:
         return path
 
     def _ipython_display_(self) -> None:
+        import ipywidgets
         from IPython.display import display
 
-        display(self.widget)
+        display(ipywidgets.HBox([self.widget, self.in_use]))
