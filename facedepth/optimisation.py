@@ -1,10 +1,11 @@
-"""Optimisers, learning-rate schedules, precision, the moving average of the weights, a Ctrl-C that waits its turn."""
+"""The parts of training beside its loop: optimisers, schedules, precision, the moving average, how a run ends."""
 
 from __future__ import annotations
 
 import math
 import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ from .checks import InputError
 
 OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 SCHEDULES = ("cosine", "plateau")
+
+
+class TrainingStopped(RuntimeError):
+    """The loss is no number any more, or memory is full; the last good state is kept."""
 
 
 def make_schedule(
@@ -126,3 +131,22 @@ def deferred_interrupt() -> Iterator[threading.Event]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def full_memory_named() -> Iterator[None]:
+    """A full GPU ends the block with words on what to do, and with its memory free again.
+
+    Raises:
+        TrainingStopped: in the place of PyTorch's error.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # a notebook keeps the last error, and with it what they hold
+        torch.cuda.empty_cache()
+        raise TrainingStopped(
+            f"the GPU's memory is full ({str(error).splitlines()[0]}); choose a smaller batch_size or input_size, "
+            "let less learn (TrainConfig.finetune: learns, gradient_checkpointing), or restart the kernel if other "
+            "networks fill it"
+        ) from None

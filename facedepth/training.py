@@ -1,4 +1,4 @@
-"""The only training loop: every model, every data set, from scratch or from a checkpoint, resumable to the bit."""
+"""The only training loop: every model, every data set, from scratch or a checkpoint, resumable (on a CPU to the bit)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -35,8 +34,10 @@ from .models import DepthNetwork, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
     OPTIMISERS,
+    TrainingStopped,
     deferred_interrupt,
     frozen_encoder,
+    full_memory_named,
     make_schedule,
     mixed_precision,
     parameter_groups,
@@ -50,10 +51,6 @@ from .transforms import to_square
 
 _LEAST_LOSS_SCALE = 2.0**-10
 """Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
-
-
-class TrainingStopped(RuntimeError):
-    """The loss is no number any more, or memory is full; the last good state is kept."""
 
 
 def fit(
@@ -86,15 +83,8 @@ def fit(
     with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted:
         torch.manual_seed(config.seed)
         try:
-            return _Run(model, train, val, config, interrupted).train(callbacks)
-        except torch.cuda.OutOfMemoryError as error:
-            traceback.clear_frames(error.__traceback__)  # a notebook keeps the last error, and with it what they hold
-            torch.cuda.empty_cache()
-            raise TrainingStopped(
-                f"the GPU's memory is full ({str(error).splitlines()[0]}); choose a smaller batch_size or input_size, "
-                "let less learn (TrainConfig.finetune: learns, gradient_checkpointing), or restart the kernel if other "
-                "networks fill it"
-            ) from None
+            with full_memory_named():
+                return _Run(model, train, val, config, interrupted).train(callbacks)
         finally:
             merge_adapters(model)  # a run that was stopped leaves a plain model too
 
