@@ -1,4 +1,4 @@
-"""The only training loop: every model, every data set, from scratch or a checkpoint, resumable (on a CPU to the bit)."""
+"""The only training loop: every model, every data set, from scratch or a checkpoint, resumable, on a CPU to the bit."""
 
 from __future__ import annotations
 
