@@ -83,7 +83,7 @@ class RunFolder:
 
     def _check_same(self, saved: Mapping, settings: Mapping, data: Mapping) -> None:
         now = {**settings, **data}
-        saved = {**data, **saved}  # older runs told less of their data
+        saved = {**now, **saved}  # what an older version did not write down, it did not know either
         differing = [name for name in settings if saved.get(name) != settings[name]]
         differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:

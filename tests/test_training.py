@@ -818,9 +818,12 @@ def test_other_depth_under_the_same_names_is_another_run(tmp_path, train, val, t
         go_on(1.1)
 
 
-def test_a_run_that_wrote_down_less_of_its_data_goes_on(tmp_path, train, val, tiny_model):
+def test_a_run_of_an_older_version_that_wrote_down_less_goes_on(tmp_path, train, val, tiny_model):
     fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1))
     path = tmp_path / "run/config.json"
     told = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in told.items() if not name.endswith("_first_depth")}))
+    path.write_text(json.dumps({name: told[name] for name in told if name not in ("val_first_depth", "clip_norm")}))
     assert len(fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1, resume=True))) == 1
+    path.write_text(json.dumps(told | {"clip_norm": 3.0}))
+    with pytest.raises(InputError, match=r"other settings \(clip_norm: 3\.0 then"):
+        fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1, resume=True))
