@@ -203,7 +203,7 @@ class _Run:
         scale = self.scaler.get_scale()
         if not self.scaler.is_enabled() or scale < _LEAST_LOSS_SCALE:
             self._require_finite("the gradient", float(norm))
-        self.scaler.step(self.optimiser)  # of 16 bits that overflow: none, and the scale gets smaller
+        self.scaler.step(self.optimiser)  # left out where 16 bits overflow; the scale is halved then
         self.scaler.update()
         if self.config.schedule == "cosine" and self.scaler.get_scale() >= scale:
             self.schedule.step()
@@ -307,8 +307,8 @@ class _Run:
             raise InputError(
                 f"{self.folder.state_path}: not the state of this run ({reason}); start anew in another folder"
             ) from None
-        stands = "complete, with" if self.epoch >= self.config.epochs else "goes on after"
-        tqdm.write(f"{self.folder.path}: {stands} step {self.step}; the weights are this run's, not the given model's")
+        stands = "complete" if self.epoch >= self.config.epochs else "goes on"
+        tqdm.write(f"{self.folder.path}: {stands} after step {self.step}, with its own weights, not the given model's")
 
     def _stateful(self) -> dict:
         return {

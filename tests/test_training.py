@@ -339,7 +339,7 @@ def test_resuming_a_finished_run_computes_nothing_and_gives_its_best(finished, t
         other, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config(folder, epochs=4, repeats=4, resume=True)
     )
     assert again == history
-    assert "finished: complete, with step 24; the weights are this run's" in capsys.readouterr().out
+    assert "finished: complete after step 24, with its own weights" in capsys.readouterr().out
     assert what_was_computed(folder) == before
     for key, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[key]), key
