@@ -45,7 +45,7 @@ def picture_row(batch: Sample, aligned: Tensor, depth_kind: str, row: int) -> di
     }
     if depth_kind == "metric":
         pictures["true normals"] = colour_normals(true, sample.camera, mask)
-        pictures["normals"] = colour_normals(pred, sample.camera, mask)
+        pictures["normals"] = colour_normals(pred, sample.camera, mask & _has_depth(pred, depth_kind))
     return pictures
 
 
@@ -94,7 +94,9 @@ def compare(
             depth, sample.mask & _has_depth(depth, depth_kind), **colours
         )
         middle[f"error of {name}"] = colour_error(errors[name], sample.mask, greatest=greatest)
-        bottom[f"normals of {name}"] = colour_normals(depth, sample.camera, sample.mask)
+        bottom[f"normals of {name}"] = colour_normals(
+            depth, sample.camera, sample.mask & _has_depth(depth, depth_kind)
+        )
     rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
     return panel(rows, note=f"near is warm; error: dark is 0, bright {greatest:.2g} and more; scored on: {region}")
 
@@ -114,7 +116,7 @@ def _whole_prediction(name: str, model: DepthNetwork | Prediction, sample: Sampl
     if not isinstance(model, Prediction):
         square = whole_crop(height, width)
         fov_deg = sample.camera.crop(square.left, square.top).horizontal_fov_deg(square.size)
-        return predict(model, sample.image, crop="none", horizontal_fov_deg=fov_deg)
+        return predict(model, sample.image, crop="none", horizontal_fov_deg=fov_deg, mirror=False)  # as evaluate
     if model.values.shape != sample.depth.shape or model.crop != whole_crop(height, width):
         raise InputError(
             f"{name}: expected a prediction of the whole picture {sample.name!r} ({width} x {height} pixels), got "
@@ -136,7 +138,7 @@ def _as_depth(aligned: Tensor, depth_kind: str) -> Tensor:
 
 
 def _has_depth(depth: Tensor, depth_kind: str) -> Tensor:
-    """Where a depth map of the data's kind can be drawn: inverse depth below 0, farther than infinity, is no depth."""
+    """Where a depth map of the data's kind can be drawn: not where a relief reaches behind the camera."""
     return depth > 0 if depth_kind == "metric" else torch.ones_like(depth, dtype=torch.bool)
 
 

@@ -99,7 +99,8 @@ class Report:
         writer = csv.DictWriter(table, fieldnames=list(self.scores[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.scores)
-        summary = {"settings": self.settings, "pictures": len(self.scores), "means": self.means}
+        means = {name: None if math.isnan(mean) else mean for name, mean in self.means.items()}  # JSON knows no NaN
+        summary = {"settings": self.settings, "pictures": len(self.scores), "means": means}
         texts = (table.getvalue(), json.dumps(summary, indent=2) + "\n", f"{self}\n", self.page())
         for path, text in zip(paths, texts, strict=False):
             with atomic_path(path) as temporary:
@@ -156,7 +157,8 @@ def evaluate(
         extremes: of how many samples with the best and the worst scores pictures are kept.
 
     Raises:
-        InputError: unknown region or alignment, an empty data set, or a model and data that cannot be compared so.
+        InputError: unknown region or alignment, an empty data set, or a model and data that cannot be compared so,
+            or a model that says NaN or infinity.
     """
     check_choices(region, align)
     if len(dataset) == 0:
@@ -183,6 +185,11 @@ def evaluate(
                 if len(scores) in picked:
                     pictures.append(draw())
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
+                if not values[row].isfinite().all():
+                    raise InputError(
+                        f"{model.name}: said NaN or infinity of {name!r}, which no score can count; were its weights "
+                        "ruined in training? Take an earlier checkpoint, or look at the sample"
+                    )
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": version("facedepth"), "torch": torch.__version__,

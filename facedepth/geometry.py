@@ -26,7 +26,13 @@ def normals_from_depth(depth: Tensor, camera: Camera, mask: Tensor | None = None
 
     The tangents are central differences of the unprojected grid, one-sided at the image's border. With a mask
     (..., 1, H, W), normals are zero where one of the pixels they rest on is not in it.
+
+    Raises:
+        InputError: fewer than two pixels a side, which have no slope.
     """
+    sizes = check_shapes(depth=(depth, "... 1 H W"))
+    if min(sizes["H"], sizes["W"]) < 2:
+        raise InputError(f"depth: normals need two pixels a side or more, got {sizes['W']} x {sizes['H']}")
     points = camera.unproject(depth)
     (along_y, along_x) = torch.gradient(points, dim=(-2, -1))
     across = torch.cross(along_y, along_x, dim=-3)

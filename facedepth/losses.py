@@ -55,7 +55,8 @@ def gradient_matching(
     along x and y, are averaged where both are in ``mask``; the averages of the scales are added. With ``weight``
     (B, 1, H, W) >= 0 the averages are weighted ones; a difference counts as much as the lesser of its two pixels. Maps
     of unknown scale and shift go through ``normalise_scale_shift`` first.
-    Source: the gradient matching term of Ranftl et al. (2020), here over the number of differences, not of pixels.
+    Source: the gradient matching term of Ranftl et al. (2020). Theirs adds the means along x and along y; here all
+    differences have one mean, about half of that.
     """
     check_shapes(pred=(pred, "B 1 H W"), target=(target, "B 1 H W"), mask=(mask, "B 1 H W"))
     residual = torch.where(mask, pred - target, 0.0)

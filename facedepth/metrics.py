@@ -87,12 +87,16 @@ def side(pred: Tensor, true: Tensor, region: Tensor) -> Tensor:
 
 
 def normal_angles_deg(pred: Tensor, true: Tensor, camera: Camera) -> Tensor:
-    """(B, 1, H, W) angle between the normals of two z-depth maps, in degrees, 0 ... 180."""
+    """(B, 1, H, W) angle between the normals of two z-depth maps, in degrees, 0 ... 180.
+
+    A predicted depth that is not positive lies on no surface that could be seen: it counts as 180 degrees off.
+    """
     check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"))
     first, second = normals_from_depth(pred, camera), normals_from_depth(true, camera)
     sine = torch.linalg.cross(first, second, dim=1).square().sum(dim=1, keepdim=True).sqrt()  # norm is far slower
     cosine = (first * second).sum(dim=1, keepdim=True)
-    return torch.rad2deg(torch.atan2(sine, cosine))  # acos would lose all angles below 0.02 degrees
+    angles_deg = torch.rad2deg(torch.atan2(sine, cosine))  # acos would lose all angles below 0.02 degrees
+    return torch.where(pred <= 0, 180.0, angles_deg)
 
 
 def mad_deg(angles_deg: Tensor, region: Tensor) -> Tensor:

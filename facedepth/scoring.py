@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .checks import InputError
@@ -12,6 +13,10 @@ from .sample import Sample
 
 ALIGNMENTS = ("scale_shift", "none")
 REGIONS = ("face", "head", "mask")
+
+FARTHEST = 2.0
+"""Fitted inverse depth may come out at infinity or beyond. It counts as this many times the picture's farthest true
+depth, as evaluations of such networks cap it: very wrong, and what lies farther never scores better."""
 
 MAIN_SCORE = {"metric": "rmse", "affine": "picture_l1"}
 """By a data set's depth_kind: the score that its pictures are ranked by. Less is better."""
@@ -58,6 +63,7 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
     """z-depth (B, 1, H, W) of what a network said, brought to the truth's scale and shift in the space predicted.
 
     A picture that is not square was seen in the smallest square that holds it, as ``predict(..., crop="none")`` does.
+    Inverse depth goes no farther than ``FARTHEST``.
 
     Raises:
         InputError: an affine kind without alignment, which has no scale to compare.
@@ -74,7 +80,10 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
     nearness = invert_depth(true_axis) if kind == "affine_inverse" else -true_axis
     scale, shift = fit_scale_shift(values, nearness, area, least_scale=0)
     fitted = scale * values + shift
-    return (invert_depth(fitted) if kind == "affine_inverse" else -fitted) / factor
+    if kind == "affine_inverse":
+        farthest = torch.where(batch.mask, true_axis, 0.0).amax(dim=(-3, -2, -1), keepdim=True)
+        fitted = -invert_depth(torch.maximum(fitted, invert_depth(FARTHEST * farthest)))
+    return -fitted / factor
 
 
 def _align_picture(values: Tensor, kind: str, true_picture: Tensor, area: Tensor, align: str) -> Tensor:

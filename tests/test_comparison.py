@@ -1,5 +1,7 @@
 """Models side by side: one scale for all, scores in the titles, the truth beside them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from torch.utils.data import default_collate
 from facedepth.batches import to_device
 from facedepth.checks import InputError
 from facedepth.comparison import compare
+from facedepth.data import EG3DFaces, Part
 from facedepth.depth import depth_to_relief
 from facedepth.evaluation import evaluate
+from facedepth.models import load_model
 from facedepth.prediction import predict
 from facedepth.sample import Sample
 from facedepth.scoring import score_batch
@@ -38,12 +42,11 @@ def test_each_has_depth_error_and_normals_beside_the_truth(exact_faces, two):
     assert "scored on: face" in figure.get_supxlabel()
 
 
-def test_the_title_says_the_score_of_evaluate(exact_faces, two):
-    class First(list):
-        depth_kind = "metric"
-
-    score = evaluate(two[0], First([exact_faces[0]])).scores[0]
-    title = list(pictures(compare({"mine": two[0]}, exact_faces[0])))[1]
+def test_the_title_says_the_score_of_evaluate():
+    model = load_model("attention_unet", device="cpu")  # one that a mirrored picture makes say something else
+    faces = EG3DFaces(Path(__file__).parents[1] / "data" / "sample", size=model.input_size)
+    score = evaluate(model, Part(faces, [3])).scores[0]
+    title = list(pictures(compare({"mine": model}, faces[3])))[1]
     assert title == f"mine\nrmse {score['rmse']:.3g}, normals {score['mad_deg']:.3g}°"
 
 
@@ -101,16 +104,29 @@ def test_a_sample_on_a_card_is_compared_too(exact_faces, two):
     assert len(pictures(figure)) == 6
 
 
-def test_what_is_farther_than_infinity_is_left_blank_not_drawn_nearest(exact_faces, two):
+def test_what_is_farther_than_infinity_is_drawn_farthest(exact_faces, two):
     sample = exact_faces[0]
     sample = sample._replace(mask=torch.ones_like(sample.mask), depth=torch.where(sample.mask, sample.depth, 3.0))
     inverse = torch.where(sample.head, 1 / sample.depth, -1.0)
     said = predict(two[0], sample.image, crop="none", horizontal_fov_deg=20)
     said = said.__class__(**vars(said) | {"values": inverse, "kind": "affine_inverse"})
     drawn = list(pictures(compare([said], sample)).values())[1]
-    blank = (drawn == drawn[0, 0]).all(axis=2)
-    assert np.array_equal(blank, ~sample.head[0].numpy())
-    assert drawn[0, 0].min() > 220
+    behind = drawn[~sample.head[0].numpy()]
+    assert (behind == behind[0]).all()
+    assert int(behind[0][2]) > int(behind[0][0])  # the cold end of the colours
+
+
+def test_what_reaches_behind_the_camera_is_left_blank(exact_faces, two):
+    sample = exact_faces[0]
+    said = predict(two[0], sample.image, crop="none", horizontal_fov_deg=20)
+    values = torch.where(sample.mask, -sample.depth, 0.0)
+    values[:, :5, :5] = 100.0
+    said = said.__class__(**vars(said) | {"values": values, "kind": "affine_relief"})
+    sample = sample._replace(mask=torch.ones_like(sample.mask), depth=torch.where(sample.mask, sample.depth, 3.0))
+    shown = list(pictures(compare([said], sample)).values())
+    for drawn in (shown[1], shown[5]):  # depth and normals
+        assert (drawn[:4, :4] == drawn[0, 0]).all()
+        assert drawn[0, 0].min() > 220
 
 
 def test_affine_data_have_no_normals(affine_faces, tiny_model):

@@ -1,6 +1,7 @@
 """Evaluation: the truth scores perfectly, alignment forgives scale and shift and nothing else, the report is whole."""
 
 import csv
+import itertools
 import json
 
 import pytest
@@ -102,6 +103,20 @@ def test_alignment_does_not_forgive_near_for_far(faces, kind):
     assert swapped["rmse"] > 100 * right["rmse"]
     assert swapped["rmse"] == pytest.approx(flat["rmse"], rel=1e-3)
     assert swapped["mad_deg"] > 20
+
+
+def test_what_lies_farther_never_scores_better(faces):
+    """One pixel of the face, said to be farther and farther, up to infinity and beyond."""
+    model = oracle(faces, "affine_inverse")
+    pixel = (slice(None), slice(None), *(int(place) for place in faces[0].face[0].nonzero()[200]))
+    right = model.answers[pixel].clone()
+    scores = []
+    for share in (1, 0.8, 0.5, 0.1, 0, -0.3):
+        model.answers[pixel] = share * right
+        scores.append(evaluate(model, Listed([faces[0]], "metric")).means)
+    for name, slack in (("rmse", 1e-4), ("abs_rel", 1e-4), ("side_e2", 0.1)):
+        assert all(later[name] > earlier[name] - slack for earlier, later in itertools.pairwise(scores)), name
+    assert scores[-1]["rmse"] < 2 * scores[2]["rmse"]
 
 
 def test_relief_without_alignment_has_a_scale(faces):
@@ -213,17 +228,26 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
     assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
 
 
+def test_an_answer_that_is_no_number_is_refused_by_name(faces):
+    model = oracle(faces, "relief")
+    model.answers[2, 0, 3, 3] = torch.nan
+    with pytest.raises(InputError, match=f"oracle: said NaN or infinity of '{faces[2].name}'"):
+        evaluate(model, faces)
+
+
 @pytest.fixture(scope="module")
 def report(exact_faces):
     faces = Part(exact_faces, [2, 0, 1])
     return evaluate(oracle(faces, "relief", noise=0.3), faces, shown=2)
 
 
-def test_a_data_set_without_a_face_is_a_report_without_numbers(faces):
+def test_a_data_set_without_a_face_is_a_report_without_numbers(faces, tmp_path):
     samples = Listed([faces[1]._replace(face=torch.zeros_like(faces[1].face))], "metric")
     report = evaluate(oracle(samples, "relief"), samples)
     assert report.means["rmse"] != report.means["rmse"]
     assert "no picture has this score" in report.page()
+    report.save(tmp_path)
+    assert "NaN" not in (tmp_path / "summary.json").read_text()  # which is no JSON
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.face_baselines import __main__ as main
 from benchmarks.face_baselines import methods, scoring
 from facedepth.camera import Camera, pixel_grid
 from facedepth.sample import Sample
@@ -137,3 +138,8 @@ def test_groups_and_tables():
     scores = {"ours": [row, row | {"rmse_mm": 6.0}, row | {"rmse_mm": np.nan}]}
     assert "| ours | 2 of 3 | 90 % | 5.0 (4.0 ... 6.0) | 10.0 (10.0 ... 10.0) | 1.00 |  |" in scoring.table(scores)
     assert "| source: james | 1 | 6.0 / 10.0 |" in scoring.breakdown(scores, manifest, ["a", "b", "unlisted"])
+
+
+def test_checkpoints_of_two_runs_have_two_names():
+    names = ["face_small", "a/best.safetensors", "b/best.safetensors", "b/last.safetensors"]
+    assert main.short_names(names) == ["face_small", "a/best.safetensors", "b/best.safetensors", "last"]

@@ -176,6 +176,14 @@ def test_predicted_depth_behind_the_camera_scores_badly_but_finitely(bad_depth):
         assert score.isfinite().all(), name
     assert (scores["delta_1.25"] < 1).all()
     assert (scores["side_e2"] > 100).all()
+    assert (scores["mad_deg"] > depth_scores(true, true, region, CAMERA)["mad_deg"] + 5).all()
+
+
+def test_depth_nowhere_has_no_normal_that_is_right():
+    _, true, region = random_faces()
+    scores = depth_scores(torch.zeros_like(true), true, region, CAMERA)
+    assert (scores["mad_deg"] == 180).all()
+    assert (scores["normals_30_pct"] == 0).all()
 
 
 def test_without_a_region_there_is_no_score():

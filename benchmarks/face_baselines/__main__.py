@@ -75,9 +75,15 @@ def _landmarks(root: Path, python: str) -> dict[str, np.ndarray]:
             return dict(found)
 
 
+def short_names(models: list[str]) -> list[str]:
+    """Files by their stem, and by their path where two have the same, as ``best.safetensors`` of two runs."""
+    stems = [Path(name).stem if name.endswith(".safetensors") else name for name in models]
+    return [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, models, strict=True)]
+
+
 def _score_all(faces: EG3DFaces, landmarks: dict[str, np.ndarray] | None, models: list[str]) -> Scores:
     scores: Scores = {}
-    loaded = {Path(name).stem if name.endswith(".safetensors") else name: load_model(name) for name in models}
+    loaded = dict(zip(short_names(models), map(load_model, models), strict=True))
     triangles = methods.mesh_triangles(landmarks["edges"]) if landmarks is not None else None
     for sample in tqdm((faces[i] for i in range(len(faces))), total=len(faces), unit="picture"):
         said = {"ellipsoid over the true outline": methods.ellipsoid(sample)}

@@ -62,6 +62,8 @@ def _draw_panel(
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
+        axis.xaxis.set_visible(False)  # measured by the layout otherwise, drawn or not: most of its time
+        axis.yaxis.set_visible(False)
     for index, (row_axes, row) in enumerate(zip(axes, rows, strict=True)):
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)

@@ -55,8 +55,8 @@ class Fusion(nn.Module):
 
     def forward(self, skip: Tensor, coarse: Tensor | None, size: tuple[int, int]) -> Tensor:
         features = skip if self.refine_skip is None else coarse + self.refine_skip(skip)
-        features = F.interpolate(self.refine(features), size, mode="bilinear", align_corners=True)
-        return self.project(features)
+        # The source enlarges first. A 1x1 convolution gives the same before it, at a quarter of the pixels.
+        return F.interpolate(self.project(self.refine(features)), size, mode="bilinear", align_corners=True)
 
 
 class ResidualUnit(nn.Module):
