@@ -14,6 +14,7 @@ from .camera import Camera
 from .checks import InputError, check_shapes
 from .io import image_to_uint8
 from .mesh import Mesh, PointCloud
+from .outline import smooth_outline
 
 OPENCV_TO_OPENGL = np.array([1, -1, -1], np.float32)
 """From x right, y down, z forward to x right, y up, z towards the viewer."""
@@ -125,7 +126,8 @@ def depth_to_mesh(
         greatest_hole: a steep place that the surface encloses is kept, not left out, where it is no larger than this
             share of the mask: the ear before the hair, which tears a hole otherwise.
         outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
-            falls away steeply draws out to long teeth. See ``smooth_outline``.
+            falls away steeply draws out to long teeth. See
+            ``outline.smooth_outline``.
 
     Raises:
         InputError: shapes that differ, or values that are not finite and above 0 inside the mask.
@@ -164,28 +166,7 @@ def depth_to_mesh(
         uv=np.stack([(u - left) / (right - left), 1 - (v - top) / (bottom - top)], axis=1),
         texture=None if image is None else _texture(image[:, top:bottom, left:right]),
     )
-    # Each round widens the reach as a step of diffusion does: by the root of half a vertex squared.
-    return smooth_outline(mesh, rounds=math.ceil(2 * (outline_px / stride) ** 2))
-
-
-def smooth_outline(mesh: Mesh, *, rounds: int) -> Mesh:
-    """The mesh with its border drawn smooth: each border vertex goes half the way to the middle of its two neighbours
-    along the border, ``rounds`` times, and its place on the texture goes with it. The inside stays as it is.
-    """
-    if rounds == 0 or len(mesh.faces) == 0:
-        return mesh
-    count = len(mesh.vertices)
-    edges = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
-    keys, uses = np.unique(edges[:, 0] * count + edges[:, 1], return_counts=True)
-    border = np.stack(np.divmod(keys[uses == 1], count), axis=1)  # a border edge has a triangle on one side alone
-    ends = np.concatenate([border, border[:, ::-1]])  # (E, 2): a vertex, its neighbour
-    ends = ends[np.bincount(border.ravel(), minlength=count)[ends[:, 0]] == 2]  # where borders touch, all stays
-    ends = ends[ends[:, 0].argsort(kind="stable")]
-    moved, first, second = ends[::2, 0], ends[::2, 1], ends[1::2, 1]
-    places = np.concatenate([mesh.vertices, mesh.uv], axis=1)  # (V, 5)
-    for _ in range(rounds):
-        places[moved] = 0.5 * places[moved] + 0.25 * (places[first] + places[second])
-    return Mesh(places[:, :3].copy(), mesh.faces, places[:, 3:].copy(), mesh.texture)
+    return smooth_outline(mesh, row, column, sigma=outline_px / stride)
 
 
 def _surroundings(u: np.ndarray, v: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:

@@ -11,9 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "camera", "sample", "depth", "io", "mesh", "mesh_page", "geometry", "losses", "metrics", "detection",
-    "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction", "films",
-    "live", "batches", "scoring", "comparison", "report_page", "evaluation",
+    "checks", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses", "metrics",
+    "detection", "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction",
+    "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "verbs", "cli",
     "__main__", "__init__",
 )
