@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .checks import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 LEAST_SIDE = 16
 DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, KeyError, struct.error)  # what Pillow raises on it
@@ -270,7 +270,9 @@ def _open_picture(path: str | Path) -> Image.Image:
         picture = Image.open(path)
         picture.load()
     except UnidentifiedImageError:
-        if path.suffix.lower() in (".heic", ".heif"):
+        with open(path, "rb") as file:
+            heic = file.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are called .jpg
+        if heic or path.suffix.lower() in (".heic", ".heif"):
             raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
         raise InputError(f"{path}: not a picture, whatever its name says") from None
     except Image.DecompressionBombError as error:

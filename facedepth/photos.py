@@ -28,6 +28,9 @@ from .io import (
 DEFAULT_FOV_DEG = 20.0
 """Horizontal field of view taken for a face crop when neither the caller nor the photo's EXIF says it."""
 
+LEAST_FOCAL = 1.0
+"""The shortest focal length taken for a photo that does not say it, in its longer sides: 36 mm on 36 mm film."""
+
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
 _OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
@@ -47,7 +50,7 @@ def list_images(*sources: str | Path) -> list[Path]:
     by_stem: dict[str, Path] = {}
     for path in (path for source in sources for path in _pictures_of(Path(source))):
         stem = "_".join(path.stem.split())  # as an .obj's texture is called
-        if by_stem.setdefault(stem, path) != path:
+        if by_stem.setdefault(stem, path).resolve() != path.resolve():
             raise InputError(f"{by_stem[stem]} and {path}: results of both would be called {stem}; rename one of them")
     return list(by_stem.values())
 
@@ -152,8 +155,12 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     return Crop(left, top, size)
 
 
-def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None) -> float:
-    """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default."""
+def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int) -> float:
+    """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default.
+
+    By default a small face in a large photo is farther away, not taken with a lens wider than cameras have: off the
+    middle, such a lens would draw it out to many times its width.
+    """
     if horizontal_fov_deg is None and isinstance(photo, (str, Path, Image.Image)):
         from_exif = focal_from_exif(photo)
         if from_exif is not None:
@@ -161,4 +168,5 @@ def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None) -> floa
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
     if not 0 < fov_deg < 180:
         raise InputError(f"horizontal_fov_deg: expected between 0 and 180 degrees, got {fov_deg}")
-    return crop.size / 2 / math.tan(math.radians(fov_deg) / 2)
+    focal = crop.size / 2 / math.tan(math.radians(fov_deg) / 2)
+    return focal if horizontal_fov_deg is not None else max(focal, LEAST_FOCAL * longer_side_px)

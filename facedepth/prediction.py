@@ -77,13 +77,16 @@ class Prediction:
 
         Raises:
             InputError: the mask is empty; near_m and far_m are given for a relief, in the wrong order, or one without
-                the other; z_scale or crop_width_m is not above 0; or the head would reach the camera.
+                the other; z_scale or crop_width_m is not above 0; the network said NaN; or the head would reach the
+                camera.
         """
         if not self.mask.any():
             raise InputError(f"{self.name}: the network sees no head in this picture; is the face upright and in view?")
         for name, number in (("z_scale", z_scale), ("crop_width_m", crop_width_m)):
             if not number > 0:
                 raise InputError(f"{name}: expected above 0, got {number:g}")
+        if not self.values[self.mask].isfinite().all():
+            raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
         z0 = crop_width_m * float(self.camera.K[0, 0]) / self.crop.size
         factor = axis_factor(self.camera, *self.mask.shape[-2:], self.crop)
         ends = near_m is not None or far_m is not None
@@ -180,6 +183,8 @@ class Prediction:
         page = Path(folder) / f"{self.name}.html"
         meshes = [Path(folder) / f"{self.name}{suffix}" for suffix in MESH_SUFFIXES if suffix[1:] in formats]
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
+        uncut = {"max_angle_deg": UNCUT_DEG, "max_triangles": MAX_TRIANGLES}
+        whole = self.mesh(z_scale=z_scale, **uncut).check() if "html" in formats else None
         written = [path for path in (array, picture) if path.suffix[1:] in formats]
         written += [part for path in meshes for part in mesh.files(path)] + [page] * ("html" in formats) + [facts]
         refuse_existing(written, overwrite)
@@ -191,7 +196,6 @@ class Prediction:
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
         if page in written:
-            whole = self.mesh(z_scale=z_scale, max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
             save_mesh_page(page, whole, overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
             temporary.write_text(json.dumps(self._facts() | {"z_scale": z_scale}, indent=2) + "\n")
@@ -229,7 +233,9 @@ def predict(
             (3, H, W) of uint8 or in [0, 1]; or a list of these.
         crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
-            where there is one, else it is taken to be 20 degrees.
+            where there is one, else it is taken to be 20 degrees, or less where the whole photo would come out wider
+            than 53 degrees along its longer side. A photo that was cut out of another may keep the other's EXIF: say
+            it then.
         mirror: ask the network about the mirrored picture too and take the mean: 2 % less error for twice the time.
         batch_size: how many photos of a list go through the network at once.
 
@@ -259,13 +265,14 @@ def _predict_batch(
     predictions = []
     for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
         height, width = image.shape[-2:]
+        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width))
         inside = torch.ones(1, size, size) if len(answer) == 1 else answer[1:]  # logits of the head
         predictions.append(
             Prediction(
                 image=image,
                 values=paste(answer[:1], square, height, width),
                 mask=_tidied(paste(inside, square, height, width, mode="bilinear") > 0),
-                camera=Camera.from_focal(focal_px(photo, square, horizontal_fov_deg), height, width),
+                camera=Camera.from_focal(focal, height, width),
                 kind=model.kind, crop=square, network_size=size,
                 name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
             )

@@ -49,6 +49,12 @@ def test_photos_whose_results_would_collide_are_both_named(tmp_path, names):
         list_images(tmp_path)
 
 
+def test_one_photo_by_two_paths_is_one(tmp_path):
+    make(tmp_path, "me.jfif")
+    (tmp_path / "in").mkdir()
+    assert list_images(tmp_path, tmp_path / "in" / ".." / "me.jfif") == [tmp_path / "me.jfif"]
+
+
 def test_results_among_the_photos_are_no_photos(tmp_path):
     make(tmp_path, "me.jpg", "me_depth.png", "me_texture.png", "in_depth.png", "at home.jpg", "at_home_texture.png")
     for name in ("me_depth.json", "me.obj", "at home.obj"):

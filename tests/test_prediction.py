@@ -20,9 +20,9 @@ from facedepth.checks import InputError
 from facedepth.depth import axis_factor, depth_to_relief
 from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
-from facedepth.io import image_to_uint8
-from facedepth.models import DepthNetwork, create_model
-from facedepth.photos import DEFAULT_FOV_DEG
+from facedepth.io import image_to_uint8, read_image
+from facedepth.models import DepthNetwork, create_model, load_model
+from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL
 from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
@@ -285,12 +285,32 @@ def test_a_crop_beside_the_photo(unet):
 def test_the_field_of_view_is_that_of_the_crop(unet):
     default = predict(unet, rand(3, 60, 90), crop=(10, 10, 40)).camera
     assert_close(default.K[0, 0].item(), 20 / math.tan(math.radians(DEFAULT_FOV_DEG / 2)))
+    small = predict(unet, rand(3, 60, 90), crop=(10, 10, 20)).camera
+    assert_close(small.K[0, 0].item(), LEAST_FOCAL * 90)
     assert_close(default.K[:2, 2], torch.tensor([45.0, 30.0]))  # the photo's middle, wherever the crop is
     told = predict(unet, rand(3, 60, 90), crop=(10, 10, 40), horizontal_fov_deg=60).camera
     assert_close(told.K[0, 0].item(), 20 / math.tan(math.radians(30)))
     for wrong in (0, 180, -5):
         with pytest.raises(InputError, match="horizontal_fov_deg: expected between 0 and 180 degrees"):
             predict(unet, rand(3, 60, 90), crop="none", horizontal_fov_deg=wrong)
+
+
+def test_a_small_face_at_the_edge_of_a_photo_keeps_its_proportions():
+    """The same face, which takes a tenth of a photo, in its middle and in its corner."""
+    model, square = load_model("face_small", device="cpu"), Crop(132, 15, 187)
+    face = read_image(ASTRONAUT)[:, :, 100:400]
+    extents = []
+    for left, top in ((850, 600), (1690, 0)):
+        canvas = torch.full((3, 1500, 2000), 0.5)
+        canvas[:, top : top + 512, left : left + 300] = face
+        found = predict(model, canvas, crop=(left + square.left - 100, top + square.top, square.size))
+        vertices = found.mesh().vertices
+        toward = -vertices.mean(axis=0) / np.linalg.norm(vertices.mean(axis=0))
+        across = np.cross([0, 1, 0], toward)
+        across /= np.linalg.norm(across)
+        own_axes = np.stack([across, np.cross(toward, across), toward], axis=1)
+        extents.append(np.ptp(vertices @ own_axes, axis=0))
+    np.testing.assert_allclose(extents[1], extents[0], rtol=0.25)
 
 
 def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path):
@@ -540,9 +560,26 @@ def test_points_are_the_meshs_vertices():
 def test_the_outline_of_the_mesh_is_smooth_and_its_inside_stays():
     found = prediction(0.1 * true_depth(), "relief", MIDDLE)
     stepped, smooth = found.mesh(outline_px=0.0), found.mesh()
-    moved = (stepped.vertices != smooth.vertices).any(axis=1)
-    assert 4 <= moved.sum() <= 4 * 48
+    moved = (stepped.vertices != smooth.vertices).any(axis=1).reshape(48, 48)
+    assert moved[0, 0]
+    assert not moved[20:28, 20:28].any()
     assert (stepped.faces == smooth.faces).all()
+
+
+@pytest.mark.parametrize("kind", ["relief", "affine_inverse", "affine_relief"])
+def test_a_network_that_says_nan_is_told_of(kind):
+    values = 0.1 * true_depth()
+    values[0, 30, 40] = torch.nan
+    with pytest.raises(InputError, match="me: the network said NaN or infinity"):
+        prediction(values, kind, MIDDLE).mesh()
+
+
+def test_a_page_that_cannot_be_made_leaves_no_other_files(tmp_path):
+    mask = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
+    mask[0, 20, 30] = True
+    with pytest.raises(InputError, match="the mesh has no triangle"):
+        prediction(0.1 * true_depth(), "relief", MIDDLE, mask=mask).save(tmp_path, formats=("npy", "png", "html"))
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- files
