@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,12 @@ from .prediction import Prediction
 
 FILM_SUFFIXES = (".mp4", ".gif")
 _GREATEST_YAW_DEG = 80.0
-_GIF_TIMES = 100  # a GIF counts time in hundredths of a second
+_GIF_TIMES = 100  # a GIF counts time in hundredths of a second ...
+_GIF_LEAST = 2  # ... and browsers show a frame that lasts one for ten
+_BT709 = (  # the colours that browsers take larger films to have; said, so that they do of smaller ones too
+    "-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709",
+    "-color_trc", "bt709",
+)
 
 
 def turntable(
@@ -33,13 +39,14 @@ def turntable(
         subject: a prediction, or a mesh.
         path: ``.mp4`` (H.264 with imageio-ffmpeg, which browsers play, else OpenCV's MPEG-4) or ``.gif``.
         size: pixels a side; an odd size is made even for an .mp4.
-        seconds, frames_per_s: of one turn there and back.
+        seconds, frames_per_s: of one turn there and back; a GIF has at most 50 a second.
         yaw_deg: how far to each side, at most 80: a photo shows no back of a head. The eye also rises and sinks by
             ``pitch_deg``, which shows the shape of brow and chin.
         textured: with the photo on it, or as clay.
 
     Raises:
-        InputError: an unknown suffix, a mesh without a triangle, a number that makes no film, or a file in the way.
+        InputError: an unknown suffix, a mesh without a triangle, a number that makes no film, a file in the way, or a
+            film that could not be written whole.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -49,6 +56,8 @@ def turntable(
     count = round(seconds * frames_per_s)
     if count < 2 or size < 16:
         raise InputError(f"expected at least 2 frames of at least 16 pixels, got {count} of {size}")
+    if suffix == ".gif" and frames_per_s * _GIF_LEAST > _GIF_TIMES:
+        raise InputError(f"frames_per_s: a GIF has at most {_GIF_TIMES // _GIF_LEAST}, got {frames_per_s}")
     mesh = subject.mesh() if isinstance(subject, Prediction) else subject
     scene = MeshScene(mesh)
     if not len(scene.faces):
@@ -64,6 +73,8 @@ def turntable(
     write = {".gif": _write_gif, ".mp4": _write_h264 if has_h264() else _write_mpeg4}[suffix]
     with atomic_path(path) as temporary:
         write(temporary, shown, size, frames_per_s)
+        if suffix == ".mp4":
+            _refuse_cut_short(temporary, path, count)
     return path
 
 
@@ -79,6 +90,15 @@ def refuse_film(path: str | Path, overwrite: bool) -> None:
         raise InputError(f"{path}: expected one of {', '.join(FILM_SUFFIXES)}, got {path.suffix or 'no suffix'}")
     refuse_existing([path], overwrite)
     check_writable(path.parent)
+
+
+def _refuse_cut_short(written: Path, path: Path, count: int) -> None:
+    """Neither encoder says when the disk was full."""
+    film = cv2.VideoCapture(str(written))
+    found = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
+    film.release()
+    if found != count:
+        raise InputError(f"{path}: only {found} of {count} frames could be written; is the disk full?")
 
 
 def has_h264() -> bool:
@@ -98,8 +118,9 @@ def _write_h264(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_
     import imageio_ffmpeg
 
     writer = imageio_ffmpeg.write_frames(
-        str(path), (size, size), fps=frames_per_s, codec="libx264", pix_fmt_out="yuv420p", macro_block_size=2,
-        quality=None, output_params=["-crf", "18", "-movflags", "+faststart"], ffmpeg_log_level="error",
+        str(path.absolute()), (size, size), fps=frames_per_s, codec="libx264", pix_fmt_out="yuv420p",
+        macro_block_size=2, quality=None,
+        output_params=["-crf", "18", "-movflags", "+faststart", *_BT709], ffmpeg_log_level="error",
     )
     writer.send(None)
     try:
@@ -125,11 +146,12 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_s
     """One palette for all frames, without dithering: a still background stays still, and the file small."""
     pictures = [Image.fromarray(frame) for frame in frames]
     sides = Image.new("RGB", (3 * size, size))
-    for place in range(3):  # the views that differ most have every colour there is
-        sides.paste(pictures[place * len(pictures) // 4], (place * size, 0))
+    for place, quarter in enumerate((0, 1, 3)):  # from the front and from both sides: every colour there is
+        sides.paste(pictures[quarter * len(pictures) // 4], (place * size, 0))
     palette = sides.quantize(256, method=Image.Quantize.MEDIANCUT)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    ends = [round(_GIF_TIMES * place / frames_per_s) for place in range(len(pictures) + 1)]
+    milliseconds = [10 * (end - start) for start, end in itertools.pairwise(ends)]
     indexed[0].save(
-        path, save_all=True, append_images=indexed[1:], duration=round(_GIF_TIMES / frames_per_s) * 10, loop=0,
-        optimize=False,
+        path, save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0, optimize=False
     )

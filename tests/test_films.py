@@ -1,5 +1,8 @@
 """Films: they turn to both sides and back, play, keep what was there, and leave no half of a film."""
 
+import resource
+import signal
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -85,6 +88,56 @@ def test_an_mp4_plays(head, tmp_path, monkeypatch, h264):
         frames.append(read[1][..., ::-1])
     assert [frame.shape for frame in frames] == [(64, 64, 3)] * 8
     assert nose_place(frames[2]) < nose_place(frames[0]) - 0.01  # red is red, and right is right
+
+
+def test_browsers_show_its_colours_as_they_are(tmp_path):
+    """An orange plane: the film says that it is BT.709, and read as that it is orange still."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    colour = torch.tensor([200.0, 60.0, 40.0]) / 255
+    plane = depth_to_mesh(
+        torch.ones(1, 8, 8), Camera.from_fov(20, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool),
+        colour[:, None, None].expand(3, 8, 8),
+    )
+    path = turntable(plane, tmp_path / "12:30.mp4", size=64, seconds=0.2, frames_per_s=10, yaw_deg=0, pitch_deg=0)
+    said = subprocess.run([ffmpeg.get_ffmpeg_exe(), "-i", path.absolute()], capture_output=True, text=True).stderr
+    assert "yuv420p(tv, bt709" in said
+    as_bt709 = ["-vf", "scale=in_color_matrix=bt709:in_range=tv"]
+    frames = ffmpeg.read_frames(str(path.absolute()), output_params=as_bt709)
+    next(frames)
+    middle = np.frombuffer(next(frames), np.uint8).reshape(64, 64, 3)[32, 32]
+    frame = MeshScene(plane).render(yaw_deg=0, pitch_deg=0, size=64)
+    assert np.abs(middle.astype(int) - frame[32, 32]).max() <= 4
+
+
+@pytest.mark.parametrize("h264", [True, False])
+def test_a_film_that_the_disk_has_no_room_for_keeps_the_one_before(head, tmp_path, monkeypatch, h264):
+    if h264:
+        pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setattr("facedepth.films.has_h264", lambda: h264)
+    path = turntable(head, tmp_path / "face.mp4", size=64, seconds=0.8, frames_per_s=10)
+    good = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(good) // 2, limits[1]))
+    try:
+        with pytest.raises((InputError, OSError)):
+            turntable(head, path, size=64, seconds=0.8, frames_per_s=10, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == good
+
+
+def test_a_gif_lasts_as_long_as_told(head, tmp_path):
+    path = turntable(head, tmp_path / "face.gif", size=32, seconds=0.4, frames_per_s=30)
+    with Image.open(path) as film:
+        lasts = 0
+        for index in range(film.n_frames):
+            film.seek(index)
+            lasts += film.info["duration"]
+    assert lasts == 400
+    with pytest.raises(InputError, match="frames_per_s: a GIF has at most 50, got 60"):
+        turntable(head, tmp_path / "fast.gif", frames_per_s=60)
 
 
 def test_without_texture_it_is_clay(head, tmp_path):
