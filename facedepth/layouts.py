@@ -17,6 +17,9 @@ EG3D's unit: the box that holds the head is 1 wide.
 from __future__ import annotations
 
 import csv
+import json
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,22 +96,49 @@ def write_eg3d_mask(path: str | Path, head: Tensor, face: Tensor) -> None:
     write_image(path, torch.where(face, 255, torch.where(head, 170, 0))[0].byte().numpy())
 
 
-def read_eg3d_identities(root: str | Path) -> dict[str, str]:
-    """Who is on which sample, by its name, from ``manifest.csv``; empty where there is none.
+def read_eg3d_identities(root: str | Path, stems: Sequence[str]) -> list[str]:
+    """Who is on each sample: by manifest.csv, else by what this project's generator wrote of it, else somebody of
+    their own. In the manifest a name may have its suffix; where its row names nobody, it is somebody of their own too.
 
-    Where a row names nobody, it is somebody of their own.
+    Warns where there is a manifest that says nothing of some samples, and nothing else does.
 
     Raises:
-        InputError: a manifest without the two columns.
+        InputError: a manifest that cannot be read, or without the two columns.
     """
     path = Path(root) / "manifest.csv"
-    if not path.is_file():
-        return {}
-    with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a byte order mark
-        rows = list(csv.DictReader(file))
+    told = _read_manifest(path) if path.is_file() else {}
+    identities, unknown = [], []
+    for stem in stems:
+        identity = told.get(stem) or _identity_of_generated(Path(root), stem)
+        if identity is None and stem not in told:
+            unknown.append(stem)
+        identities.append(identity or stem)
+    if unknown and path.is_file():
+        warnings.warn(
+            f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({', '.join(unknown[:3])} ...); each is "
+            "taken for somebody of their own, who may then be trained and validated on at once",
+            stacklevel=3,
+        )
+    return identities
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """Identities by the samples' stems, empty where a row names nobody."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets begin it with a byte order mark
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a table in UTF-8, with commas ({error}); save it as that") from None
     if rows and not {"name", "identity"} <= rows[0].keys():
-        raise InputError(f"{path}: expected columns called name and identity, got {', '.join(rows[0])}")
-    return {row["name"]: row["identity"] or row["name"] for row in rows}
+        raise InputError(f"{path}: expected columns called name and identity, got {', '.join(filter(None, rows[0]))}")
+    named = ((row["name"].strip(), (row["identity"] or "").strip()) for row in rows)
+    return {name.removesuffix(EG3D_SUFFIXES["images"]): identity for name, identity in named}
+
+
+def _identity_of_generated(root: Path, stem: str) -> str | None:
+    """From ``parameters/<stem>.json``, which is there before the manifest is, or None."""
+    path = root / "parameters" / f"{stem}.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("identity") if path.is_file() else None
 
 
 def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:

@@ -56,6 +56,12 @@ def test_samples_are_made_once_and_the_same_bit_for_bit(tmp_path, made, makings)
     assert makings == [2, 0]
 
 
+def test_a_cache_knows_who_is_on_its_samples(tmp_path):
+    faces = SyntheticFaces(3, size=SIZE, seed=11, views_per_identity=2, cache=tmp_path)
+    assert [faces[index].name for index in range(3)] == faces.names
+    assert EG3DFaces(tmp_path, size=SIZE).identities == faces.identities == ["person0000", "person0000", "person0001"]
+
+
 def test_a_cache_is_what_generate_writes(tmp_path, made, makings):
     faces_in(tmp_path / "cache")[1]
     for folder in ("cache", "generated"):

@@ -44,7 +44,7 @@ class EG3DFaces(Dataset):
     Attributes:
         depth_kind: "affine" or "metric".
         names: the stems, sorted.
-        identities: one string a sample, from manifest.csv; without one every face is another person.
+        identities: one string a sample, from manifest.csv or the generator; without them every face is another person.
 
     Raises:
         InputError: a folder is missing or empty, files lack partners, the depth asked for is not there; on reading a
@@ -70,8 +70,7 @@ class EG3DFaces(Dataset):
             stems = drop_damaged({stem: [files[stem] for files in found if stem in files] for stem in stems})
         self.names = stems
         self._images, self._depths, self._poses = images, *others.values()
-        identities = read_eg3d_identities(self.root)
-        self.identities = [identities.get(stem, stem) for stem in stems]
+        self.identities = read_eg3d_identities(self.root, stems)
 
     def __len__(self) -> int:
         return len(self.names)
