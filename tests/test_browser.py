@@ -301,6 +301,51 @@ def test_in_a_notebooks_frame(open_page, monkeypatch, tmp_path):
     assert page.evaluate("scrollY") > 100
 
 
+def test_a_page_that_opens_hidden_is_drawn_once_it_is_seen(open_page, bump_page, tmp_path):
+    outer = tmp_path / "folded.html"
+    frame = f"<iframe src='{bump_page.as_uri()}' width=600 height=400></iframe>"
+    outer.write_text(f"<!doctype html><details>{frame}</details>")
+    page = open_page(outer, waits=False)
+    page.frame_locator("iframe").locator("#triangles", has_text="triangles").wait_for(state="attached")
+    inner = page.frames[1]
+    page.wait_for_timeout(300)
+    page.locator("details").evaluate("box => box.open = true")
+    inner.wait_for_function("facedepth.ready")
+    page.wait_for_timeout(500)
+    assert inner.evaluate("facedepth.camera") == pytest.approx({"azimuth": 18, "elevation": 6, "zoom": 1})
+    frames = inner.evaluate("facedepth.frames")
+    page.wait_for_timeout(500)
+    assert inner.evaluate("facedepth.frames") == frames  # nothing moves, nothing is drawn
+    seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+    assert np.ptp(seen[120:320, 150:450], axis=2).max() > 40  # the mesh's colours, before a grey ground
+
+
+def test_reset_in_the_middle_of_a_drags_last_move(open_page, bump_page):
+    page = open_page(bump_page)
+    start = page.evaluate("facedepth.camera")
+    page.mouse.move(200, 200)
+    page.mouse.down()
+    page.mouse.move(320, 230, steps=4)
+    page.mouse.up()
+    page.evaluate("document.getElementById('reset').click()")
+    settle(page)
+    assert page.evaluate("facedepth.camera") == pytest.approx(start, abs=0.2)
+
+
+def test_of_nothing_no_glb_is_saved(open_page, bump_page):
+    page = open_page(bump_page)
+    assert page.locator("#download").is_enabled()
+    page.locator("[name=jumpDeg]").fill(page.locator("[name=jumpDeg]").get_attribute("min"))
+    (shown,) = page.evaluate("facedepth.meshes")
+    assert page.locator("#download").is_enabled() == (shown["triangles"] > 0)
+
+
+def test_a_mesh_that_the_browser_lets_go_of_says_so(open_page, bump_page):
+    page = open_page(bump_page)
+    page.evaluate("canvas.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()")
+    page.get_by_text("The browser draws only so many meshes at once").wait_for()
+
+
 def test_without_webgl_the_page_says_so(open_page, bump_page):
     script = "HTMLCanvasElement.prototype.getContext = () => null; console.error = () => {};"
     page = open_page(bump_page, waits=False, script=script)

@@ -73,6 +73,7 @@ function reset() {
   }
   stage.camera.fov = settings.fovDeg;
   stage.controls.target.set(0, 0, 0);
+  stage.stop();
   stage.place(FIRST_VIEW);
   apply();
 }
@@ -86,6 +87,7 @@ function apply() {
   element("legend").hidden = settings.colouring !== "depth";
   const frames = stage.panes.filter(Boolean).map((pane) => pane.frame);
   if (frames.length === 1) element("range").textContent = `${Math.round((frames[0].nearZ - frames[0].farZ) * 1000)} mm`;
+  element("download").disabled = !stage.panes.some((pane) => pane?.triangles);
   element("triangles").textContent = stage.panes.filter(Boolean)
     .map((pane) => `${pane.triangles.toLocaleString("en")} triangles`).join(" · ");
 }
@@ -127,7 +129,7 @@ function screenshot() {
 }
 
 async function download() {
-  const panes = stage.panes.filter(Boolean);
+  const panes = stage.panes.filter((pane) => pane?.triangles); // glTF draws all corners where it is told of none
   for (const pane of panes) {
     const name = panes.length > 1 ? `${fileStem()}_${pane.title.replace(/[^\w-]+/g, "_")}` : fileStem();
     save(new Blob([await pane.toGlb(settings)], { type: "model/gltf-binary" }), `${name}.glb`);
@@ -171,6 +173,8 @@ element("fold").addEventListener("click", () => {
   element("fold").setAttribute("aria-expanded", String(!document.body.classList.toggle("folded")));
 });
 canvas.addEventListener("keydown", onKey);
+canvas.addEventListener("webglcontextlost", () =>
+  say("The browser draws only so many meshes at once, and let this one go. Run its cell again, or open the page anew."));
 canvas.addEventListener("pointerdown", () => stageBox.classList.add("touched"));
 // In a notebook the wheel goes on scrolling the notebook until the picture is clicked. Before OrbitControls listens:
 canvas.addEventListener("wheel", (event) => {

@@ -168,7 +168,11 @@ class Stage {
     this.frames = 0;
     this.turning = null; // since when, in milliseconds
     this.onFrame = () => {};
-    new ResizeObserver(() => this.redraw()).observe(canvas);
+    this.waiting = null; // the view to show once the canvas, in a folded cell or a hidden tab, has a size
+    new ResizeObserver(() => {
+      if (this.waiting && canvas.clientWidth && canvas.clientHeight) this.place(this.waiting);
+      this.redraw();
+    }).observe(canvas);
   }
 
   // Nothing is drawn while nothing moves.
@@ -234,6 +238,9 @@ class Stage {
 
   // Angles in degrees as seen from the face's front; distance in multiples of the one that fits.
   place({ azimuth, elevation, zoom }) {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.waiting = clientWidth && clientHeight ? null : { azimuth, elevation, zoom };
+    if (this.waiting) return;
     const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
     const distance = this.fitDistance() / zoom;
     this.camera.position.set(Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e))
@@ -242,7 +249,15 @@ class Stage {
     this.redraw();
   }
 
+  // What is left of a drag is forgotten; it would go on turning.
+  stop() {
+    this.controls.enableDamping = false;
+    this.controls.update();
+    this.controls.enableDamping = true;
+  }
+
   where() {
+    if (this.waiting) return this.waiting;
     const { x, y, z } = this.camera.position.clone().sub(this.controls.target);
     const distance = Math.hypot(x, y, z);
     const degrees = (radians) => (180 / Math.PI) * radians;
