@@ -26,6 +26,8 @@ from .verbs import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     options = _parser().parse_args(arguments)
     from .training import TrainingStopped
 

@@ -23,6 +23,10 @@ _FINETUNING = {
 }
 
 
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of one training run.
@@ -113,14 +117,17 @@ class TrainConfig:
             "seed": 0, "workers": 0,
         }
         for name in least:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least[name]:
+            if not _is_whole(getattr(self, name)) or getattr(self, name) < least[name]:
                 raise InputError(
                     f"{name}: expected a whole number of at least {least[name]}, got {getattr(self, name)!r}"
                 )
-        if self.input_size is not None and not (isinstance(self.input_size, int) and self.input_size >= LEAST_SIZE):
+        if self.input_size is not None and not (_is_whole(self.input_size) and self.input_size >= LEAST_SIZE):
             raise InputError(
                 f"input_size: expected a whole number of at least {LEAST_SIZE}, or None, got {self.input_size!r}"
             )
+        for name in ("gradient_checkpointing", "resume"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         for name in (
             "learning_rate", "encoder_factor", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s",
         ):

@@ -14,6 +14,7 @@ from PIL import Image
 from .checks import InputError
 from .io import atomic_path, refuse_existing
 
+_CLAY = 160  # the grey of a mesh without a texture, in sRGB
 MESH_SUFFIXES = (".glb", ".obj", ".ply")
 
 
@@ -48,21 +49,24 @@ class Mesh:
     def vertex_colours(self) -> np.ndarray:
         """(V, 3) uint8, the texture's pixel at each vertex; mid-grey without a texture."""
         if self.texture is None:
-            return np.full((len(self.vertices), 3), 160, np.uint8)
+            return np.full((len(self.vertices), 3), _CLAY, np.uint8)
         height, width = self.texture.shape[:2]
         column = np.clip((self.uv[:, 0] * width).astype(int), 0, width - 1)
         row = np.clip(((1 - self.uv[:, 1]) * height).astype(int), 0, height - 1)
         return self.texture[row, column]
 
     def to_trimesh(self, *, textured: bool = True):
-        """The same mesh as a ``trimesh.Trimesh``: textured, or with a colour at each vertex."""
+        """The same mesh as a ``trimesh.Trimesh``: with a material (textured, or clay), or with a colour a vertex."""
         import trimesh
 
         mesh = trimesh.Trimesh(self.vertices, self.faces, process=False)
-        if textured and self.texture is not None:
+        if textured:
+            colour = {"baseColorFactor": [(_CLAY / 255) ** 2.2] * 3 + [1.0]}  # linear, as glTF wants it
+            if self.texture is not None:
+                colour = {"baseColorTexture": Image.fromarray(self.texture)}
+            # Told all: glTF's own defaults are metal, which is black without surroundings, and no back.
             material = trimesh.visual.material.PBRMaterial(
-                baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=1.0,
-                doubleSided=True,
+                **colour, metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
             )
             mesh.visual = trimesh.visual.TextureVisuals(uv=self.uv, material=material)
         else:
@@ -110,7 +114,7 @@ class Mesh:
             return [path]
         # Not "<stem>.png": beside the mesh that may well be the user's photo. And no blanks: in .obj and .mtl they
         # end a name.
-        name = "_".join(path.stem.split())
+        name = "_".join(path.stem.split()).encode(errors="replace").decode()  # nor what is no text
         return [path.with_name(f"{name}_texture.png"), path.with_name(f"{name}.mtl"), path]
 
     def _encode(self, path: Path) -> dict[Path, bytes]:

@@ -59,7 +59,7 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
     columns = {name: np.array([row[name] for row in scores], dtype=float) for name in names}
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(f"{settings['model']} on {len(scores)} pictures"),
+        title=escape(f"{settings['model']} on {len(scores)} picture{'s' * (len(scores) > 1)}"),
         about=escape(f"scored on the {settings['region']}, alignment: {settings['align'].replace('_', ' and ')}"),
         tiles="".join(_tile(name, columns[name]) for name in _headline(names, main_score)),
         means="".join(_mean_row(name, column) for name, column in columns.items()),
@@ -107,7 +107,9 @@ def _histogram(column: np.ndarray, *, height: int, labels: bool) -> str:
     known = column[np.isfinite(column)]
     if not len(known):
         return "<p>no picture has this score</p>"
-    counts, edges = np.histogram(known, bins=min(_BARS, max(4, len(known) // 2)))
+    bins = min(_BARS, max(4, len(known) // 2)) if np.ptp(known) else 1
+    counts, edges = np.histogram(known, bins=bins)
+    edges = edges if np.ptp(known) else known[[0, 0]]  # NumPy would spread one value over a whole unit
     width = 480 // len(counts)
     bars = "".join(
         f'<rect x="{place * width}" y="{height - tall:.1f}" width="{width - 2}" height="{tall:.1f}" rx="1">'

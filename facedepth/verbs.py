@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import errno
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -40,7 +41,9 @@ def run_predict(options: argparse.Namespace) -> None:
             refuse_existing([Path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
             face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
             written = face.save(options.out, formats=formats, z_scale=options.z_scale, overwrite=options.overwrite)
-        except InputError as error:
+        except (InputError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
             failed.append(str(error))
             continue
         print(f"{photo} -> {', '.join(str(path) for path in written)}")
@@ -192,5 +195,5 @@ def _assignments(option: str, pairs: Sequence[str], allowed: set[str] | None) ->
 def _literal(text: str):
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

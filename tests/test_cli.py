@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -232,11 +233,13 @@ def test_predict_goes_on_after_a_bad_picture(run, tmp_path, weights):
     for name in ("a.png", "c.png"):
         Image.fromarray(picture()).save(photos / name)
     (photos / "b.png").write_text("no picture")
+    shutil.copy(photos / "a.png", photos / f"{'b' * 245}.png")  # the names of its results are too long to be written
     out = tmp_path / "out"
     code, said, err = run("predict", photos, "-o", out, "--model", weights, "--crop", "none", "--format", "npy")
     assert code == 2
-    assert "1 of 3 pictures failed" in err
+    assert "2 of 4 pictures failed" in err
     assert "b.png: not a picture" in err
+    assert "File name too long" in err
     assert {path.name for path in out.glob("*.npy")} == {"a_depth.npy", "c_depth.npy"}
     assert "c.png -> " in said
 
@@ -550,6 +553,9 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--set", "target_kind=depth"], r"may train relief or affine_relief or affine_inverse, not 'depth'"),
         (["--set", "input_size=big"], r"input_size: expected a whole number of at least 16, or None, got 'big'"),
         (["--set", "device=warp"], r"device 'warp' cannot be used here"),
+        (["--set", "epochs=True"], r"epochs: expected a whole number of at least 1, got True"),
+        (["--set", "gradient_checkpointing=no"], r"gradient_checkpointing: expected True or False, got 'no'"),
+        (["--option", "head_mask=no"], r"head_mask: expected True or False, got 'no'"),
         (["--option", "chanels=2"], r"--option: .*chanels"),
         (["--option", "channels=1"], r"depth >= 2 and channels >= 2"),
         (["--option", "channels=two"], r"--option: "),

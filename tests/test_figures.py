@@ -266,3 +266,8 @@ def test_a_sheet_fills_its_width_row_by_row():
     assert picture[20, 45].tolist() == [255, 255, 255]
     assert picture[20, 50].tolist() == [0, 255, 0]
     assert picture[100, 0].tolist() == [0, 0, 255]
+
+
+def test_a_name_may_have_dollars_in_it():
+    rows = [{"$100_or_$200": np.zeros((4, 4, 3), np.uint8), "a$^$b": np.zeros((4, 4, 3), np.uint8)}]
+    panel(rows, row_titles=["$x_^$"]).savefig(io.BytesIO())

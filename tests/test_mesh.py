@@ -123,6 +123,16 @@ def test_the_normals_in_the_file_point_to_the_viewer(mesh, suffix, tmp_path):
     assert (normals[:, 2] > 0).all()
 
 
+def test_a_glb_without_a_texture_is_grey_clay_with_a_back(tmp_path):
+    depth_to_mesh(surface(), CAMERA, valid()).save(tmp_path / "plain.glb")
+    content = (tmp_path / "plain.glb").read_bytes()
+    (material,) = json.loads(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]])["materials"]
+    assert material["doubleSided"]
+    clay = material["pbrMetallicRoughness"]
+    assert (clay["metallicFactor"], clay["roughnessFactor"]) == (0, 1)
+    assert clay["baseColorFactor"] == pytest.approx([0.36, 0.36, 0.36, 1], abs=0.01)  # 160 of 255, made linear
+
+
 def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
     """The attributes and the texture of the only mesh in a .glb, read by the letter of the glTF 2.0 specification."""
     content = path.read_bytes()

@@ -60,6 +60,13 @@ def test_means_are_those_of_the_pictures_that_have_a_score():
     assert row[1:3] == ["0.3", "0.3"]
 
 
+def test_one_picture_is_a_bar_at_its_score():
+    page = report_page([{"name": "a", "rmse": 0.0033}], SETTINGS, [], main_score="rmse")
+    assert "unet on 1 picture<" in page
+    assert '<p class="ends"><span>0.0033</span><span>0.0033</span></p>' in page
+    assert page.count("<title>0.0033 to 0.0033: 1</title>") == 2
+
+
 def test_names_are_text_not_markup():
     scores = [{"name": "<script>alert(1)</script>", "rmse": 0.1}, {"name": "$title & co", "rmse": 0.2}]
     settings = SETTINGS | {"model": '"><img src=x onerror=alert(1)>'}

@@ -153,13 +153,17 @@ def create_model(name: str, **options) -> DepthNetwork:
         options: the keyword arguments of the network's class; they win over the table's.
 
     Raises:
-        InputError: unknown name. TypeError: unknown option.
+        InputError: unknown name, or another value than True or False where one of them is due. TypeError: unknown
+            option.
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
     entry = MODELS[name]
     # Defaults are written down too: a checkpoint must not change when they do, nor when the table does.
     every = entry.defaults() | options
+    for option, default in entry.defaults().items():
+        if isinstance(default, bool) and not isinstance(every[option], bool):  # "no" would switch it on
+            raise InputError(f"{option}: expected True or False, got {every[option]!r}")
     model = entry.build(**every)
     model.name, model.options, model.info = name, every, {}
     return model
