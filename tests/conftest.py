@@ -21,11 +21,6 @@ torch.set_num_threads(1)
 SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: begun last, it would keep one process at work after all the others are done."""
-    items.sort(key=lambda item: item.path.name != "test_recipe.py")
-
-
 @pytest.fixture(scope="session")
 def sample_root() -> Path:
     """The four samples in EG3D's layout."""
