@@ -507,6 +507,8 @@ def test_a_border_that_moves_by_many_pixels_folds_nothing():
     border = border_of(stepped)
     spread = [np.linalg.norm(mesh.uv[border] - 0.5, axis=1).std() for mesh in (stepped, smooth)]
     assert spread[1] < 0.6 * spread[0]
+    behind = np.setdiff1d(stepped.faces[np.isin(stepped.faces, border).any(axis=1)], border)
+    assert (smooth.uv[behind] != stepped.uv[behind]).any(axis=1).mean() > 0.9  # they go with the border
 
 
 def test_an_island_of_one_triangle_does_not_shrink_to_nothing():
