@@ -165,11 +165,11 @@ def _data(options: argparse.Namespace, model_size: int):
     size = model_size if options.size is None else options.size
     if kind in ("eg3d", "eg3d-8bit") and folder:
         depth_kind = "affine" if kind == "eg3d-8bit" else None
-        return EG3DFaces(folder, size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
+        return EG3DFaces(Path(folder).expanduser(), size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
     if kind == "paired" and folder:
         if options.fov is None:
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
-        root = Path(folder)
+        root = Path(folder).expanduser()  # the shell leaves a ~ behind the colon
         masks = root / "masks" if (root / "masks").is_dir() else None
         unit = _literal(options.unit)
         return PairedFolder(

@@ -122,7 +122,9 @@ class EG3DFaces(Dataset):
             stored = _square(lambda path: torch.cat(read_eg3d_mask(path)), self._masks[stem])
             head, face = (mask & resize_mask(one[None], size, size) for one in stored)
             if not head.any():
-                raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
+                raise InputError(
+                    f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
+                )
         return Sample(image, depth, mask, head, face, camera, stem).check()
 
 

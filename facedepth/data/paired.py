@@ -114,7 +114,9 @@ class PairedFolder(Dataset):
             _check_same_shape(self._masks[stem], stored, stored_height, stored_width)
             head = mask & resize_mask(stored, height, width)
             if not head.any():
-                raise InputError(f"{self._masks[stem]}: no pixel of the head with valid depth")
+                raise InputError(
+                    f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
+                )
         return Sample(image, depth, mask, head, head, camera, stem).check()
 
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
