@@ -176,6 +176,12 @@ def evaluate(
         for batch in batches:
             batch = to_device(batch, model.mean.device)
             values = model(batch.image)[:, :1].float()
+            for name, finite in zip(batch.name, values.isfinite().flatten(1).all(dim=1).tolist(), strict=True):
+                if not finite:
+                    raise InputError(
+                        f"{model.name}: said NaN or infinity of {name!r}, which no score can count; were its weights "
+                        "ruined in training? Take an earlier checkpoint, or look at the sample"
+                    )
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
             for row, name in enumerate(batch.name):
                 draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
@@ -185,11 +191,6 @@ def evaluate(
                 if len(scores) in picked:
                     pictures.append(draw())
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
-                if not values[row].isfinite().all():
-                    raise InputError(
-                        f"{model.name}: said NaN or infinity of {name!r}, which no score can count; were its weights "
-                        "ruined in training? Take an earlier checkpoint, or look at the sample"
-                    )
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": version("facedepth"), "torch": torch.__version__,

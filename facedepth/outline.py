@@ -87,7 +87,8 @@ def _least_folding(mesh: Mesh, moves: np.ndarray) -> np.ndarray:
         (ux, uy), (vx, vy) = (b - a).T, (c - a).T
         return ux * vy - uy * vx
 
-    least = _LEAST_AREA * areas(mesh.uv)
+    before = areas(mesh.uv)
+    least = np.minimum(_LEAST_AREA * before, before)  # what was folded before may stay so
     share = np.ones(len(moves), np.float32)
     halved = 0
     while (folded := areas(mesh.uv + share[:, None] * moves[:, 3:]) < least).any():

@@ -1,5 +1,6 @@
 """The command line: it works end to end, and bad input ends with a message and exit code 2, never a traceback."""
 
+import io
 import json
 import re
 import shutil
@@ -587,3 +588,11 @@ def test_words_that_are_no_command(run, arguments):
     code, _, err = run(*arguments)
     assert code == 2
     assert "usage: facedepth" in err
+
+
+def test_where_the_output_is_no_file_it_works_too(monkeypatch):
+    """In a notebook, whose output has no encoding to set."""
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", said)
+    assert main(["models"]) == 0
+    assert "face_small" in said.getvalue()
