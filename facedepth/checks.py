@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 
 class InputError(ValueError):
     """Something the user handed over cannot be used. The message says what was expected, what came and what to do."""
+
+
+def shown(names: Iterable[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
@@ -40,9 +49,12 @@ def choose_device(name: str | torch.device) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    if device.type == "meta":
+        raise InputError("device 'meta' cannot be used here: it holds no numbers")
+    return device
 
 
 def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bool:
@@ -57,6 +69,16 @@ def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bo
             return False
     sizes.update({word: size for word, size in found.items() if not word.isdigit()})
     return True
+
+
+def check_workers(workers: int) -> None:
+    """Refuse what cannot be a number of processes.
+
+    Raises:
+        InputError: not a whole number of at least 0.
+    """
+    if not isinstance(workers, int) or workers < 0:
+        raise InputError(f"workers: expected a whole number of at least 0, got {workers!r}")
 
 
 def check_size(size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -126,8 +127,7 @@ def depth_to_mesh(
         greatest_hole: a steep place that the surface encloses is kept, not left out, where it is no larger than this
             share of the mask: the ear before the hair, which tears a hole otherwise.
         outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
-            falls away steeply draws out to long teeth. See
-            ``outline.smooth_outline``.
+            falls away steeply draws out to long teeth. See ``outline.smooth_outline``.
 
     Raises:
         InputError: shapes that differ, or values that are not finite and above 0 inside the mask.
@@ -144,11 +144,12 @@ def depth_to_mesh(
     if max_triangles < 1:
         raise InputError(f"max_triangles: expected at least 1, got {max_triangles}")
     height, width = depth.shape[-2:]
-    max_step = math.tan(math.radians(max_angle_deg)) / float(camera.K[0, 0])
+    steepest = math.tan(math.radians(max_angle_deg))
+    max_steps = steepest / float(camera.K[0, 0]), steepest / float(camera.K[1, 1])
     stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
     while True:
         z, valid = (grid[0, ::stride, ::stride].cpu().numpy() for grid in (depth, mask))
-        faces = _triangulate(z, valid, max_step * stride, int(greatest_hole * valid.sum()))
+        faces = _triangulate(z, valid, [step * stride for step in max_steps], int(greatest_hole * valid.sum()))
         if len(faces) <= max_triangles:
             break
         stride += 1  # the mask's own pattern fell in with the stride
@@ -191,18 +192,21 @@ def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> n
     return np.stack([u, v, np.ones_like(u)], axis=1) @ inverse.T * z[:, None]
 
 
-def _triangulate(z: np.ndarray, valid: np.ndarray, max_relative_step: float, greatest_hole: int) -> np.ndarray:
-    """(F, 3) indices into the (h, w) grid. ``max_relative_step``: greatest |dz| / z from one pixel to the next;
-    ``greatest_hole``: how many squares a hole may have to be closed again."""
+def _triangulate(
+    z: np.ndarray, valid: np.ndarray, max_relative_steps: Sequence[float], greatest_hole: int
+) -> np.ndarray:
+    """(F, 3) indices into the (h, w) grid. ``max_relative_steps``: greatest |dz| / z from one pixel to the next,
+    across and down; ``greatest_hole``: how many squares a hole may have to be closed again."""
     flat = np.where(valid, z, 1).astype(np.float32)
 
-    def joined(first: tuple, second: tuple) -> np.ndarray:
-        step = np.abs(flat[first] - flat[second]) <= max_relative_step * 0.5 * (flat[first] + flat[second])
+    def joined(first: tuple, second: tuple, greatest: float) -> np.ndarray:
+        step = np.abs(flat[first] - flat[second]) <= greatest * 0.5 * (flat[first] + flat[second])
         return step & valid[first] & valid[second]
 
     upper, lower = np.s_[:-1, :], np.s_[1:, :]
     left, right = np.s_[:, :-1], np.s_[:, 1:]
-    across, down = joined(left, right), joined(upper, lower)  # (h, w-1), (h-1, w)
+    across = joined(left, right, max_relative_steps[0])  # (h, w-1)
+    down = joined(upper, lower, max_relative_steps[1])  # (h-1, w)
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
     if greatest_hole:
         holes = _small_holes(top & bottom & at_left & at_right, valid, greatest_hole)

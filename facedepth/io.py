@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError
+from .checks import InputError, shown
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
@@ -217,8 +217,9 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     """
     there = [str(path) for path in paths if path.exists()]
     if there and not overwrite:
-        shown = ", ".join(there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
-        raise InputError(f"{shown}: already there; choose another place, or overwrite (overwrite=True, --overwrite)")
+        raise InputError(
+            f"{shown(there, most=3)}: already there; choose another place, or overwrite (overwrite=True, --overwrite)"
+        )
 
 
 def check_writable(folder: str | Path) -> None:
@@ -271,7 +272,12 @@ def _open_picture(path: str | Path) -> Image.Image:
         picture.load()
     except UnidentifiedImageError:
         with open(path, "rb") as file:
-            heic = file.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are called .jpg
+            start = file.read(12)
+        if start[:4] in (b"II*\0", b"MM\0*"):
+            raise InputError(
+                f"{path}: a damaged TIFF, or one of numbers that are not read (64 bits); save it with 8, 16 or 32 bits"
+            ) from None
+        heic = start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are called .jpg
         if heic or path.suffix.lower() in (".heic", ".heif"):
             raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
         raise InputError(f"{path}: not a picture, whatever its name says") from None

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .camera import Camera
-from .checks import InputError
+from .checks import InputError, shown
 from .io import atomic_path, read_array, read_brightness, read_values, write_image
 
 EG3D_SUFFIXES = {
@@ -115,7 +115,7 @@ def read_eg3d_identities(root: str | Path, stems: Sequence[str]) -> list[str]:
         identities.append(identity or stem)
     if unknown and path.is_file():
         warnings.warn(
-            f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({', '.join(unknown[:3])} ...); each is "
+            f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({shown(unknown)}); each is "
             "taken for somebody of their own, who may then be trained and validated on at once",
             stacklevel=3,
         )

@@ -82,8 +82,10 @@ def _into_the_inside(
 
 def _least_folding(mesh: Mesh, moves: np.ndarray) -> np.ndarray:
     """(V,) shares of the moves (V, 5), 1 but around triangles that would fold or shrink to nothing on the texture."""
+    faces = mesh.faces[moves.any(axis=1)[mesh.faces].any(axis=1)]  # the others stay as they are
+
     def areas(uv: np.ndarray) -> np.ndarray:
-        a, b, c = (uv[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
+        a, b, c = (uv[faces[:, corner]].astype(np.float64) for corner in range(3))
         (ux, uy), (vx, vy) = (b - a).T, (c - a).T
         return ux * vy - uy * vx
 
@@ -92,6 +94,6 @@ def _least_folding(mesh: Mesh, moves: np.ndarray) -> np.ndarray:
     share = np.ones(len(moves), np.float32)
     halved = 0
     while (folded := areas(mesh.uv + share[:, None] * moves[:, 3:]) < least).any():
-        share[mesh.faces[folded]] *= 0.5 if halved < _HALVINGS else 0.0
+        share[faces[folded]] *= 0.5 if halved < _HALVINGS else 0.0
         halved += 1
     return share

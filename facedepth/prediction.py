@@ -169,7 +169,8 @@ class Prediction:
     ) -> list[Path]:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
         preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (a page to turn the mesh in any browser), and
-        ``<name>_depth.json`` with the camera and the crop. For ``z_scale`` see ``depth``.
+        ``<name>_depth.json`` with the camera, the crop and which files it speaks of: other formats that were saved
+        before stay as they were. For ``z_scale`` see ``depth``.
 
         Returns:
             The files written.
@@ -198,7 +199,8 @@ class Prediction:
         if page in written:
             save_mesh_page(page, whole, overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
-            temporary.write_text(json.dumps(self._facts() | {"z_scale": z_scale}, indent=2) + "\n")
+            said = self._facts() | {"z_scale": z_scale, "files": [path.name for path in written]}
+            temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written
 
     def _facts(self) -> dict:

@@ -332,12 +332,15 @@ def test_reset_in_the_middle_of_a_drags_last_move(open_page, bump_page):
     assert page.evaluate("facedepth.camera") == pytest.approx(start, abs=0.2)
 
 
-def test_of_nothing_no_glb_is_saved(open_page, bump_page):
-    page = open_page(bump_page)
+def test_of_nothing_no_glb_is_saved(open_page, tmp_path):
+    sample = bump(24)
+    sample.depth[:] = torch.linspace(1, 2, 24)  # steeper than the slider's least angle everywhere
+    page = open_page(save_mesh_page(tmp_path / "steep.html", mesh_of(sample)))
     assert page.locator("#download").is_enabled()
     page.locator("[name=jumpDeg]").fill(page.locator("[name=jumpDeg]").get_attribute("min"))
     (shown,) = page.evaluate("facedepth.meshes")
-    assert page.locator("#download").is_enabled() == (shown["triangles"] > 0)
+    assert shown["triangles"] == 0
+    assert page.locator("#download").is_disabled()
 
 
 def test_a_mesh_that_the_browser_lets_go_of_says_so(open_page, bump_page):

@@ -105,6 +105,46 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         copy_to_local_disk(archive, tmp_path / "local")
 
 
+def test_a_folder_for_which_there_is_no_room_goes_on_when_there_is(tmp_path, monkeypatch):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / name).write_text(name)
+
+    def half(source, target):
+        Path(target).write_text(source.read_text() if source.name == "a.txt" else "b")
+        if source.name == "b.txt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", half)
+        with pytest.raises(InputError, match=r"local: cannot copy .*source there \(No space left on device\)"):
+            copy_to_local_disk(tmp_path / "source", tmp_path / "local")
+    assert [path.name for path in (tmp_path / "local").iterdir()] == ["a.txt"]
+    local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
+    assert (local / "b.txt").read_text() == "b.txt"
+
+
+def test_folders_behind_links_are_copied_and_links_that_lead_back_are_not(tmp_path):
+    for folder in ("elsewhere", "source"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "text").write_text(folder)
+    (tmp_path / "source/images").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "source/depth").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "source/self").symlink_to(tmp_path / "source")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "source")
+    local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
+    copied = {str(path.relative_to(local)): path.read_text() for path in local.rglob("*") if path.is_file()}
+    assert copied == {"text": "source", "images/text": "elsewhere", "depth/text": "elsewhere"}
+
+
+def test_an_empty_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w"):
+        pass
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"faces\.zip: cannot be unpacked \(nothing is in it\)"):
+            copy_to_local_disk(tmp_path / "faces.zip", tmp_path / "local")
+
+
 def test_an_archive_cannot_write_beside_the_target(tmp_path):
     mine, archive = tmp_path / "mine.txt", tmp_path / "faces.tar"
     mine.write_text("precious")

@@ -116,6 +116,18 @@ def test_smaller_depth_of_the_same_shape_is_brought_to_the_image(tmp_path):
     assert sample.depth[0, 30, 41].item() == pytest.approx((600 + 4 * 20.25 + 2 * 14.75) / 1000, abs=1e-5)
 
 
+def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):
+    (tmp_path / "images").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    faces = PairedFolder(tmp_path / "images", write_depths(tmp_path / "depths", ["a"]), camera=40)
+    with pytest.raises(InputError, match=r"a\.npy: size mismatch.*turned as their EXIF says.*turn it by a right angle"):
+        faces[0]
+    np.save(tmp_path / "depths" / "a.npy", np.rot90(np.load(tmp_path / "depths" / "a.npy"), -1))
+    assert faces[0].depth.shape == (1, WIDTH, HEIGHT)
+
+
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (WIDTH, WIDTH), (WIDTH + 2, HEIGHT)])
 def test_depth_of_another_shape_is_refused(tmp_path, size):
     images = write_images(tmp_path / "images", ["a"], size)

@@ -192,6 +192,8 @@ def test_impossible_comparisons(faces, affine_faces):
         evaluate(oracle(faces, "relief"), faces, align="median")
     with pytest.raises(InputError, match="expected at least one sample, got none"):
         evaluate(oracle(faces, "relief"), Listed([], "metric"))
+    with pytest.raises(InputError, match="workers: expected a whole number of at least 0, got -1"):
+        evaluate(oracle(faces, "relief"), faces, workers=-1)
 
 
 def test_batches_and_workers_change_no_score(exact_faces, tiny_model):

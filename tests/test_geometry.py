@@ -279,6 +279,16 @@ def test_the_angle_means_the_same_at_any_size_and_in_any_unit(size, unit):
     assert len(cut.faces) == 0
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_angle_means_the_same_where_pixels_are_not_square(axis):
+    camera = Camera(torch.tensor([[200.0, 0, 10], [0, 100.0, 10], [0, 0, 1]]), torch.eye(4))
+    step = math.tan(math.radians(80)) / float(camera.K[axis, axis])  # |dz| / z from one pixel to the next
+    depth = torch.exp(step * torch.arange(20.0)).expand(1, 20, 20)
+    depth = depth if axis == 0 else depth.mT
+    assert len(depth_to_mesh(depth, camera, full(depth), max_angle_deg=82).faces) == 2 * 19**2
+    assert len(depth_to_mesh(depth, camera, full(depth), max_angle_deg=78).faces) == 0
+
+
 def test_the_angle_means_the_same_under_a_budget():
     depth, camera = steep_plane(128, 1.0)
     kept = depth_to_mesh(depth, camera, full(depth), max_angle_deg=82, max_triangles=2000)

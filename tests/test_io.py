@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -221,6 +222,12 @@ def test_a_text_named_png(tmp_path):
         read_image(tmp_path / "text.png")
 
 
+def test_a_tiff_of_64_bits_is_told_from_no_picture(tmp_path):
+    cv2.imwrite(str(tmp_path / "depth.tif"), np.ones((20, 20)))
+    with pytest.raises(InputError, match=r"depth\.tif: a damaged TIFF, or one of numbers that are not read"):
+        read_values(tmp_path / "depth.tif")
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's word on the cut .tif
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
 def test_a_picture_cut_short_anywhere_is_refused_by_name(tmp_path, suffix):
@@ -230,7 +237,7 @@ def test_a_picture_cut_short_anywhere_is_refused_by_name(tmp_path, suffix):
     # From inside the header to inside the pixels: the last bytes may hold nothing that is needed.
     for kept in {2, 20, 40, len(whole) // 3, len(whole) // 2, len(whole) * 3 // 4}:
         cut.write_bytes(whole[:kept])
-        with pytest.raises(InputError, match=rf"cut{suffix}: (a damaged picture|not a picture)"):
+        with pytest.raises(InputError, match=rf"cut{suffix}: (a damaged (picture|TIFF)|not a picture)"):
             read_image(cut)
 
 

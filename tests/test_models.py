@@ -151,6 +151,8 @@ def test_unknown_names_and_options():
         create_model("attention_unet", input_size="big")
     with pytest.raises(InputError, match="device 'warp' cannot be used here"):
         choose_device("warp")
+    with pytest.raises(InputError, match="device 'meta' cannot be used here: it holds no numbers"):
+        choose_device("meta")
 
 
 def test_models_are_listed():

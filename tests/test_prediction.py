@@ -621,6 +621,16 @@ def test_saved_files_keep_to_the_z_scale(tmp_path):
     assert json.loads((tmp_path / "me_depth.json").read_text())["z_scale"] == 1.5
 
 
+def test_the_facts_say_which_files_they_are_of(tmp_path):
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    found.save(tmp_path, formats=("obj",), z_scale=1.5)
+    written = found.save(tmp_path, formats=("npy", "glb"), overwrite=True)
+    facts = json.loads((tmp_path / "me_depth.json").read_text())
+    assert facts["files"] == ["me_depth.npy", "me.glb", "me_depth.json"] == [path.name for path in written]
+    assert facts["z_scale"] == 1.0
+    assert (tmp_path / "me.obj").exists()  # of the first time, and still there
+
+
 @pytest.mark.parametrize("in_the_way", ["me.mtl", "me_texture.png", "me.html"])
 def test_what_is_in_the_way_of_a_part_is_found_before_anything_is_written(tmp_path, in_the_way):
     (tmp_path / in_the_way).write_text("mine")

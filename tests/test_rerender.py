@@ -148,6 +148,9 @@ def test_a_cloud_of_points_is_no_shape(tmp_path):
     (tmp_path / "cloud.ply").write_text(header + "1 2 3\n4 5 6\n")
     with pytest.raises(InputError, match=r"cloud\.ply.*no triangles"):
         read_shape(tmp_path / "cloud.ply")
+    (tmp_path / "odd.ply").write_text("ply\nformat ascii 1.0\nend_header\n")
+    with pytest.raises(InputError, match=r"odd\.ply"):
+        read_shape(tmp_path / "odd.ply")
 
 
 def test_a_camera_that_sees_nothing_is_an_error(tmp_path):

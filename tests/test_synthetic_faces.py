@@ -214,6 +214,8 @@ def test_other_settings_and_bad_shards_are_refused(tmp_path):
         generate(tmp_path, 1, size=SIZE, seed=12)
     with pytest.raises(InputError, match="got 2/2"):
         generate(tmp_path, 1, size=SIZE, shard=(2, 2))
+    with pytest.raises(InputError, match="workers: expected a whole number of at least 0, got -1"):
+        generate(tmp_path, 1, size=SIZE, workers=-1)
 
 
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -172,6 +172,10 @@ def test_jumps_are_those_that_the_mesh_is_cut_at():
         found = drawn._jumps(View(near=1, far=1.2, max_angle_deg=above))
         assert found.sum() == jumps
         assert len(depth_to_mesh(depth, camera, whole, max_angle_deg=above).faces) == triangles
+    wide = Camera(camera.K * torch.tensor([[1.0], [2.0], [1.0]]), camera.cam2world)  # its pixels are half as high
+    for turned, jumps in ((depth, 0), (depth.mT, 40)):
+        drawn = DepthPicture(torch.zeros(3, 20, 20), turned, whole, wide)
+        assert drawn._jumps(View(near=1, far=1.2, max_angle_deg=angle + 0.1)).sum() == jumps
 
 
 def test_a_sample_is_explored_in_its_own_unit(truth):

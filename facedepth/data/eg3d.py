@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import InputError, check_size
+from ..checks import InputError, check_size, shown
 from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
@@ -20,7 +20,7 @@ from ..layouts import (
 )
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
-from .files import drop_damaged, list_files, match, sample_named, shown, warn_about_drive
+from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
 _DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
 

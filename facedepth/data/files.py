@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..checks import InputError
+from ..checks import InputError, shown
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
@@ -112,10 +111,3 @@ def warn_about_drive(*folders: Path) -> None:
             "the local disk and unpack it there (data/README.md shows how)",
             stacklevel=3,
         )
-
-
-def shown(names: Iterable[str], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

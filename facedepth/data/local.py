@@ -11,13 +11,13 @@ import tarfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..checks import InputError
-from .files import shown
+from ..checks import InputError, shown
 
 _THREADS = 16  # a network drive answers slowly, but many at once
 
@@ -74,6 +74,8 @@ def _unpack(archive: Path, folder: Path) -> None:
         # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
         safely = {"filter": "data"} if tarfile.is_tarfile(archive) and hasattr(tarfile, "data_filter") else {}
         shutil.unpack_archive(archive, partial, **safely)
+        if not partial.is_dir():  # nor does it make a folder for nothing
+            raise EOFError("nothing is in it")
     except _UNREADABLE as error:
         shutil.rmtree(partial, ignore_errors=True)
         if getattr(error, "errno", None) == errno.ENOSPC:
@@ -86,13 +88,18 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    files = [path for path in source.rglob("*") if path.is_file()]
-    missing = [path for path in files if not _same(path, target / path.relative_to(source))]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        jobs = pool.map(lambda path: _copy(path, target / path.relative_to(source)), missing)
-        for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
-            pass
-    known = {path.relative_to(source) for path in files}
+    known = set(_files(source))
+    missing = sorted(path for path in known if not _same(source / path, target / path))
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            jobs = pool.map(lambda path: _copy(source / path, target / path), missing)
+            for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
+                pass
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot copy {source} there ({error.strerror or error}); what is copied stays, and the next "
+            "call goes on from there"
+        ) from None
     others = sorted(str(path) for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in known)
     if others:
         warnings.warn(
@@ -101,11 +108,23 @@ def _copy_folder(source: Path, target: Path) -> None:
         )
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder, relative to it, those behind links too; where a link leads back, it is not followed."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        way = (path for path in (Path(place), *Path(place).parents) if path.is_relative_to(folder))
+        above = {os.path.realpath(path) for path in way}
+        folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in above]
+        yield from (Path(place, name).relative_to(folder) for name in names if Path(place, name).is_file())
+
+
 def _copy(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     partial = to.with_name(f"{to.name}.part")
-    shutil.copyfile(path, partial)
-    os.replace(partial, to)
+    try:
+        shutil.copyfile(path, partial)
+        os.replace(partial, to)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _same(path: Path, copy: Path) -> bool:

@@ -153,7 +153,13 @@ def _list(folder: str | Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> None:
     """Equal up to the rounding of a size to whole pixels."""
     own_height, own_width = values.shape[-2:]
-    if max(abs(own_width - width * own_height / height), abs(own_height - height * own_width / width)) >= 1:
+
+    def fits(width: int, height: int) -> bool:
+        return max(abs(own_width - width * own_height / height), abs(own_height - height * own_width / width)) < 1
+
+    if not fits(width, height):
+        turned = "; pictures are turned as their EXIF says, depth and masks are not: turn it by a right angle"
         raise InputError(
             f"{path}: size mismatch, {own_width} x {own_height} has not the shape of the {width} x {height} image"
+            + turned * fits(height, width)
         )

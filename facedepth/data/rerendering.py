@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError, check_size
+from ..checks import InputError, check_size, shown
 from ..io import write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
-from .files import list_files, shown, warn_about_drive
+from .files import list_files, warn_about_drive
 
 
 def rerender(
@@ -75,7 +75,7 @@ def read_shape(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         mesh = trimesh.load(path, process=False)  # processing would merge and reorder vertices
-    except (ValueError, IndexError, KeyError, EOFError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, EOFError) as error:
         raise InputError(f"{path}: not a readable .ply file ({error}); copy it again") from None
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise InputError(f"{path}: expected a mesh, found no triangles in it")

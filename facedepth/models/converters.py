@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, shown
 
 _ATTENTION_UNET = (  # theirs (elektronn3's U-Net), ours
     (r"^down_convs\.(\d+)\.conv1\.", r"encoder.\1.0."),
@@ -178,9 +178,9 @@ def convert(state: dict[str, Tensor], path: Path) -> tuple[str, dict, dict[str, 
     """
     family = next((family for family in FAMILIES if all(_fits(mark, state) for mark in family.marks)), None)
     if family is None:
-        shown = ", ".join(list(state)[:4]) or "none"
         known = "; ".join(family.about for family in FAMILIES)
-        raise InputError(f"{path}: its keys ({shown}, ...) are those of no known network; known: {known}")
+        keys = shown(state, most=4) or "none"
+        raise InputError(f"{path}: its keys ({keys}) are those of no known network; known: {known}")
     missing = [key for key in family.unused if key not in state]
     if missing:
         raise InputError(f"{path}: its tensors are not those of {family.about}: missing {', '.join(missing)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from ..checks import InputError
+from ..checks import InputError, check_workers
 from ..io import atomic_path
 from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
@@ -48,6 +48,7 @@ def generate(
     part, parts = shard
     if not 0 <= part < parts:
         raise InputError(f"shard: expected i/count with 0 <= i < count, got {part}/{parts}")
+    check_workers(workers)
     faces = SyntheticFaces(
         n, size=size, seed=seed, views_per_identity=views_per_identity, photographs=photographs
     )

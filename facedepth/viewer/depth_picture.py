@@ -144,10 +144,11 @@ class DepthPicture:
 
         def make() -> np.ndarray:
             z, valid = self._smoothed(view.smooth_px)[0].numpy(), self.mask[0].numpy()
-            steepest = math.tan(math.radians(view.max_angle_deg)) / float(self.camera.K[0, 0])
+            steepest = math.tan(math.radians(view.max_angle_deg))
             jump = np.zeros(z.shape, bool)
-            for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-                steep = np.abs(z[first] - z[second]) > steepest * 0.5 * (z[first] + z[second])
+            for axis, (first, second) in enumerate(((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]))):
+                greatest = steepest / float(self.camera.K[axis, axis])
+                steep = np.abs(z[first] - z[second]) > greatest * 0.5 * (z[first] + z[second])
                 steep &= valid[first] & valid[second]
                 jump[first] |= steep
                 jump[second] |= steep
