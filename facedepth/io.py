@@ -80,16 +80,20 @@ def image_to_uint8(image: Tensor) -> np.ndarray:
 def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     """Focal length in pixels from a picture's EXIF 35-mm equivalent, or None where it does not say.
 
-    The equivalent is taken to mean that 36 mm of film cover the picture's longer side.
+    The equivalent is taken to mean that 36 mm of film cover the picture's longer side. Where EXIF speaks of a picture
+    of other proportions, this one was cut out of it since, and nothing is known.
     """
-    exif_ifd, focal_35mm_tag = 0x8769, 0xA405
+    exif_ifd, focal_35mm_tag, size_tags = 0x8769, 0xA405, (0xA002, 0xA003)
     with contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as picture:
-        longest = max(picture.size)
+        shortest, longest = sorted(picture.size)
         try:
-            focal_35mm = float(picture.getexif().get_ifd(exif_ifd).get(focal_35mm_tag))
+            told = picture.getexif().get_ifd(exif_ifd)
+            focal_35mm = float(told.get(focal_35mm_tag))
+            short, long = sorted(float(told.get(tag, 0)) for tag in size_tags)
         except (*DAMAGED_EXIF, ZeroDivisionError):  # or missing, or text, several numbers, 1/0
             return None
-    return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf else None
+    same_shape = short <= 0 or abs(short / long - shortest / longest) < 0.02
+    return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf and same_shape else None
 
 
 def read_array(path: str | Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .camera import Crop
 from .checks import InputError, check_shapes
 from .detection import find_face
-from .framing import face_crop, whole_crop
+from .framing import CROP_WIDTH_M, face_crop, whole_crop
 from .io import (
     IMAGE_SUFFIXES,
     existing_file,
@@ -30,6 +30,9 @@ DEFAULT_FOV_DEG = 20.0
 
 LEAST_FOCAL = 1.0
 """The shortest focal length taken for a photo that does not say it, in its longer sides: 36 mm on 36 mm film."""
+
+NEAREST_M = 0.25
+"""Nobody is photographed from nearer: EXIF by which the crop's face would be is that of a larger photo."""
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
@@ -158,12 +161,15 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
 def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int) -> float:
     """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default.
 
+    What was cut out of a photo may keep its EXIF; where that shows, by the picture's shape or by a face nearer than
+    ``NEAREST_M``, EXIF is left aside.
+
     By default a small face in a large photo is farther away, not taken with a lens wider than cameras have: off the
     middle, such a lens would draw it out to many times its width.
     """
     if horizontal_fov_deg is None and isinstance(photo, (str, Path, Image.Image)):
         from_exif = focal_from_exif(photo)
-        if from_exif is not None:
+        if from_exif is not None and CROP_WIDTH_M * from_exif / crop.size >= NEAREST_M:
             return from_exif
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
     if not 0 < fov_deg < 180:

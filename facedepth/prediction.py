@@ -236,8 +236,9 @@ def predict(
         crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
             where there is one, else it is taken to be 20 degrees, or less where the whole photo would come out wider
-            than 53 degrees along its longer side. A photo that was cut out of another may keep the other's EXIF: say
-            it then.
+            than 53 degrees along its longer side. A photo that was cut out of another may keep the other's EXIF, which
+            shows only where the picture's proportions differ from those told there, or where the face would be nearer
+            than 0.25 m: say it then.
         mirror: ask the network about the mirrored picture too and take the mean: 2 % less error for twice the time.
         batch_size: how many photos of a list go through the network at once.
 

@@ -269,6 +269,16 @@ def test_focal_length_from_exif_covers_the_longer_side(tmp_path):
         assert focal_from_exif(tmp_path / "photo.jpg") == pytest.approx(900)  # 54 / 36 * 600
 
 
+@pytest.mark.parametrize(
+    ("told", "known"), [((3000, 2000), True), ((2000, 3000), True), ((0, 0), True), ((4000, 3000), False)]
+)
+def test_what_was_cut_out_of_a_photo_of_other_proportions_does_not_know_its_focal_length(tmp_path, told, known):
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD).update({FOCAL_35MM: 54, 0xA002: told[0], 0xA003: told[1]})
+    Image.new("RGB", (600, 400)).save(tmp_path / "photo.jpg", exif=exif)
+    assert focal_from_exif(tmp_path / "photo.jpg") == (pytest.approx(900) if known else None)
+
+
 def test_an_opened_picture_says_its_focal_length_too(tmp_path):
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54

@@ -22,7 +22,7 @@ from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8, read_image
 from facedepth.models import DepthNetwork, create_model, load_model
-from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL
+from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M
 from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
@@ -320,6 +320,20 @@ def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path)
     assert_close(predict(unet, tmp_path / "photo.jpg", crop=(10, 10, 40)).camera.K[0, 0].item(), 54 / 36 * 90)
     told = predict(unet, tmp_path / "photo.jpg", crop=(10, 10, 40), horizontal_fov_deg=60).camera
     assert_close(told.K[0, 0].item(), 20 / math.tan(math.radians(30)))
+
+
+def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_left_aside(unet, tmp_path):
+    focal_35mm = 27.0
+    focal = focal_35mm / 36 * 90
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = focal_35mm
+    Image.fromarray(image_to_uint8(photo_of(60, 90))).save(tmp_path / "photo.jpg", exif=exif)
+    nearest = math.floor(CROP_WIDTH_M * focal / NEAREST_M)  # of pixels for a face, at that distance
+    believed, not_believed = (
+        predict(unet, tmp_path / "photo.jpg", crop=(0, 0, size)).camera for size in (nearest, nearest + 1)
+    )
+    assert_close(believed.K[0, 0].item(), focal)
+    assert_close(not_believed.K[0, 0].item(), (nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
 
 
 # --- depth
