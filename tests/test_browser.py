@@ -1,5 +1,6 @@
 """The mesh's page in a real browser: every slider, button, key and touch, with the network blocked."""
 
+import html
 import inspect
 import io
 import time
@@ -343,10 +344,23 @@ def test_of_nothing_no_glb_is_saved(open_page, tmp_path):
     assert page.locator("#download").is_disabled()
 
 
-def test_a_mesh_that_the_browser_lets_go_of_says_so(open_page, bump_page):
-    page = open_page(bump_page)
-    page.evaluate("canvas.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()")
-    page.get_by_text("The browser draws only so many meshes at once").wait_for()
+@pytest.mark.parametrize("attribute", ["src", "srcdoc"])  # as a file, and as notebooks hold it
+def test_a_mesh_that_the_browser_lets_go_of_says_so_and_is_drawn_again(open_page, bump_page, tmp_path, attribute):
+    value = bump_page.as_uri() if attribute == "src" else html.escape(bump_page.read_text(encoding="utf-8"))
+    outer = tmp_path / "notebook.html"
+    outer.write_text(f"<!doctype html><iframe {attribute}='{value}' width=800 height=500></iframe>", encoding="utf-8")
+    page = open_page(outer, waits=False)
+    frame = page.frame_locator("iframe")
+    frame.locator("#triangles", has_text="triangles").wait_for()
+    page.frames[1].evaluate("canvas.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()")
+    frame.get_by_text("The browser draws only so many meshes at once").wait_for()
+    keep_screenshot(page, f"let_go_{attribute}")
+    frame.locator("#canvas").click()
+    frame.get_by_text("Unpacking").wait_for(state="hidden")
+    page.frames[1].wait_for_function("window.facedepth?.ready")
+    assert page.frames[1].evaluate("facedepth.frames") > 0
+    assert not frame.locator("#message").is_visible()
+    keep_screenshot(page, f"drawn_again_{attribute}")
 
 
 def test_without_webgl_the_page_says_so(open_page, bump_page):

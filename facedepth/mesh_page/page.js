@@ -173,8 +173,11 @@ element("fold").addEventListener("click", () => {
   element("fold").setAttribute("aria-expanded", String(!document.body.classList.toggle("folded")));
 });
 canvas.addEventListener("keydown", onKey);
-canvas.addEventListener("webglcontextlost", () =>
-  say("The browser draws only so many meshes at once, and let this one go. Run its cell again, or open the page anew."));
+canvas.addEventListener("webglcontextlost", () => {
+  say("The browser draws only so many meshes at once, and let this one go. Click to have it drawn again.");
+  canvas.style.opacity = 0; // browsers draw the sign of a broken picture in its place
+  canvas.addEventListener("click", () => location.reload());
+});
 canvas.addEventListener("pointerdown", () => stageBox.classList.add("touched"));
 // In a notebook the wheel goes on scrolling the notebook until the picture is clicked. Before OrbitControls listens:
 canvas.addEventListener("wheel", (event) => {
