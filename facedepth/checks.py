@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -69,6 +69,20 @@ def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bo
             return False
     sizes.update({word: size for word, size in found.items() if not word.isdigit()})
     return True
+
+
+def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind",)) -> None:
+    """Refuse a data set that does not say of itself what is needed.
+
+    Raises:
+        InputError: naming what it lacks.
+    """
+    lacking = [attribute for attribute in says if not hasattr(dataset, attribute)]
+    if lacking:
+        raise InputError(
+            f"{name}: expected a data set that says its {' and '.join(lacking)}, as EG3DFaces does, got "
+            f"{type(dataset).__name__}; parts of one are made by fd.split and fd.data.Part"
+        )
 
 
 def check_workers(workers: int) -> None:

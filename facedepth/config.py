@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 
 from .checks import InputError
-from .models import LEAST_SIZE
+from .models import LEAST_SIZE, DepthNetwork
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
 
@@ -101,11 +102,22 @@ class TrainConfig:
         for affine kinds the scale-and-shift-invariant loss with gradient matching.
         """
         usual = {"epochs": 5, "learning_rate": 1e-4, "loss": "by_kind"} | _FINETUNING.get(learns, {})
+        if changes.get("epochs") == 1:
+            usual.pop("frozen_epochs", None)  # the encoder would never learn
         return cls(out=out, learns=learns, **usual | changes)
 
-    def fixed(self) -> dict:
-        """The settings that a run cannot go on without: all but where and how fast it runs."""
-        return {name: value for name, value in asdict(self).items() if name not in _FREE_TO_CHANGE}
+    def fixed(self, model: DepthNetwork) -> dict:
+        """What a run of a model cannot go on without, as JSON would give it back: all but where and how fast it runs.
+
+        What the network says and how large its pictures are may change after it is made: told is what holds in the run.
+        """
+        settings = {name: value for name, value in asdict(self).items() if name not in _FREE_TO_CHANGE}
+        effective = {
+            "target_kind": self.target_kind or model.kind, "input_size": self.input_size or model.input_size,
+            "non_negative": model.non_negative and self.target_kind in (None, model.kind),
+        }
+        options = {name: value for name, value in model.options.items() if name not in ("kind", *effective)}
+        return json.loads(json.dumps(settings | effective | {"model": model.name, "options": options}))
 
     def __post_init__(self) -> None:
         choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP, "learns": LEARNS}
@@ -143,5 +155,12 @@ class TrainConfig:
             raise InputError(f"encoder_factor: expected above 0, at most 1, got {self.encoder_factor}")
         if self.frozen_epochs and self.learns != "all":
             raise InputError(f"frozen_epochs: only with learns='all', got learns={self.learns!r}")
+        if self.frozen_epochs >= self.epochs:
+            raise InputError(
+                f"frozen_epochs: expected less than epochs ({self.epochs}), got {self.frozen_epochs}; an encoder that "
+                "is never to learn is learns='decoder'"
+            )
+        if not isinstance(self.weights, LossWeights):
+            raise InputError(f"weights: expected LossWeights(l1=..., ...), got {self.weights!r}")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
             raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")

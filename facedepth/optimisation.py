@@ -88,6 +88,23 @@ def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
         raise InputError("gradient_checkpointing: only for networks with a transformer, such as dpt_large")
 
 
+def answer_to(model: nn.Module, image: Tensor) -> Tensor:
+    """What a network in training says of a batch.
+
+    Raises:
+        InputError: the batch is one picture so small that batch norm has a single number to go by.
+    """
+    try:
+        return model(image)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            f"a batch of one picture of {image.shape[-1]} x {image.shape[-2]} pixels is too little for this network's "
+            "batch norm; choose a larger input_size, or a batch_size that leaves no single picture over"
+        ) from None
+
+
 @contextmanager
 def frozen_encoder(model: nn.Module) -> Iterator[None]:
     """Within the block the encoder does not learn; its batch norms' statistics stay too."""

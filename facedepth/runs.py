@@ -5,6 +5,7 @@
     best.safetensors     the model of the best epoch, last.safetensors that of the latest
     history.csv          one row an epoch
     tensorboard/         events: tensorboard --logdir runs
+    .lock                held by the process that trains
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 
 from .checks import InputError
@@ -29,16 +32,56 @@ _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
 def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     """What tells the samples of one run from those of another.
 
-    Names are not enough: generated faces are called the same whatever their seed. So the mean depth of each part's
-    first sample is told too.
+    Names are not enough: generated faces are called the same whatever their seed, and the same folder may be read with
+    another field of view, size or masks. So numbers of each part's first sample are told too.
     """
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
-        people = hashlib.sha256("\n".join(part.identities).encode()).hexdigest()[:12]
+        people = hashlib.sha256("\n".join(getattr(part, "identities", ())).encode()).hexdigest()[:12]
         first = part[0]
-        depth = float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum()))
-        facts |= {f"{name}_samples": len(part), f"{name}_people": people, f"{name}_first_depth": depth}
+        facts |= {f"{name}_samples": len(part), f"{name}_people": people}
+        facts |= {
+            f"{name}_first_depth": float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum())),
+            f"{name}_first_size": first.image.shape[-1], f"{name}_first_focal": float(first.camera.K[0, 0]),
+            f"{name}_first_head": float(first.head.float().mean()),
+            f"{name}_first_face": float(first.face.float().mean()),
+        }
     return facts
+
+
+def refuse_started(path: str | Path, *, resume: bool) -> None:
+    """Guard a run that is there.
+
+    Raises:
+        InputError: one is, and it is not to go on.
+    """
+    if Path(path, "state.pt").exists() and not resume:
+        raise InputError(f"{path}: holds a run already; go on with it (resume=True, --resume) or choose another folder")
+
+
+@contextmanager
+def alone_in(path: str | Path) -> Iterator[None]:
+    """Within the block no other process trains into the folder, which is made where it is missing.
+
+    Raises:
+        InputError: one does already, or the folder is none that Colab keeps.
+    """
+    path = Path(path)
+    _refuse_what_colab_would_lose(path)
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{path}: another training is running there; wait for its end or choose another folder"
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class RunFolder:
@@ -59,7 +102,6 @@ class RunFolder:
         self.path = Path(path)
         self.state_path = self.path / "state.pt"
         config_path = self.path / "config.json"
-        _refuse_what_colab_would_lose(self.path)
         # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
         started = self.state_path.exists()
         if not started and config_path.exists() and not _is_of_a_run(config_path):
@@ -70,12 +112,9 @@ class RunFolder:
                 f"{self.path}: holds {', '.join(results)}, but no state.pt to go on from; put it back, or start from "
                 f"these weights (load_model('{self.path / 'best.safetensors'}')) in another folder"
             )
-        if started and not resume:
-            raise InputError(
-                f"{self.path}: holds a run already; go on with it (resume=True, --resume) or choose another folder"
-            )
+        refuse_started(self.path, resume=resume)
         if started:
-            self._check_same(json.loads(config_path.read_text()), settings, data)
+            self._check_same(_read_config(config_path), settings, data)
         else:
             with atomic_path(config_path) as temporary:
                 temporary.write_text(json.dumps({**settings, **data}, indent=2) + "\n")
@@ -138,6 +177,26 @@ def _refuse_what_colab_would_lose(path: Path) -> None:
         raise InputError(f"{path}: the Drive is not mounted; what is written there would be lost")
     if "MyDrive" in path.parts and not on_drive and _COLAB.is_dir():
         raise InputError(f"{path}: is not on the Drive, and would be lost; what is begins with {drive / 'MyDrive'}")
+
+
+def _read_config(path: Path) -> dict:
+    """The settings of a run, as this version would write them.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    try:
+        saved = json.loads(path.read_text())
+        options = dict(saved["options"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: the run's settings are lost or damaged ({type(error).__name__}); put the file back, or start "
+            f"from its weights (load_model('{path.with_name('last.safetensors')}')) in another folder"
+        ) from None
+    # Older versions wrote None for what is as the network's options say.
+    effective = {"target_kind": options.pop("kind", None), "input_size": options.pop("input_size", None)}
+    options.pop("non_negative", None)
+    return saved | {name: saved.get(name) or value for name, value in effective.items()} | {"options": options}
 
 
 def _agree(then: str | int | float, now: str | int | float) -> bool:

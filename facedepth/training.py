@@ -6,8 +6,9 @@ import json
 import math
 import threading
 import time
+import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from .batches import (
     training_batches,
     workers_for,
 )
-from .checks import InputError, choose_device
+from .checks import InputError, check_dataset, choose_device
 from .comparison import picture_row
 from .config import TrainConfig
 from .figures import panel
@@ -35,6 +36,7 @@ from .objectives import Objective
 from .optimisation import (
     OPTIMISERS,
     TrainingStopped,
+    answer_to,
     deferred_interrupt,
     frozen_encoder,
     full_memory_named,
@@ -44,7 +46,7 @@ from .optimisation import (
     set_gradient_checkpointing,
     warmed_average,
 )
-from .runs import RunFolder, describe_data
+from .runs import RunFolder, alone_in, describe_data
 from .sample import Sample
 from .scoring import score_batch
 from .transforms import to_square
@@ -61,7 +63,8 @@ def fit(
 
     Args:
         model: from ``create_model`` or ``load_model``.
-        train, val: yield ``Sample`` and have the same ``depth_kind``. Those that make samples on a GPU, as
+        train, val: yield ``Sample`` and have the same ``depth_kind``; by their ``identities``, where they have them, a
+            run that goes on knows its people again. Those that make samples on a GPU, as
             ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
         callbacks: each is called after every epoch with the history and pictures of the first validation faces, and
             without pictures when a run goes on; ``LiveTraining()`` shows both in a notebook.
@@ -70,21 +73,28 @@ def fit(
         A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
 
     Raises:
-        InputError: data and target that do not fit, a folder with another run.
+        InputError: data and target that do not fit, a folder with another run, or one that another process trains into.
         TrainingStopped: the loss became NaN or infinite, or the GPU's memory is full.
         KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
             holds the weights of the last step, not the best ones.
     """
+    callbacks = list(callbacks)
+    for name, part in (("train", train), ("val", val)):
+        check_dataset(name, part)
     if len(train) == 0 or len(val) == 0:
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
     if train.depth_kind != val.depth_kind:
         raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
     # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
-    with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted:
+    with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted, ExitStack() as while_it_runs:
         torch.manual_seed(config.seed)
         try:
             with full_memory_named():
-                return _Run(model, train, val, config, interrupted).train(callbacks)
+                return _Run(model, train, val, config, interrupted, while_it_runs).train(callbacks)
+        except (KeyboardInterrupt, TrainingStopped) as error:
+            # A notebook keeps the last error, and with it what its frames hold: optimiser, average, workers.
+            traceback.clear_frames(error.__traceback__)
+            raise
         finally:
             merge_adapters(model)  # a run that was stopped leaves a plain model too
 
@@ -93,7 +103,8 @@ class _Run:
     """What is alive during one ``fit``. The state between two steps is all there is to save."""
 
     def __init__(
-        self, model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, interrupted: threading.Event
+        self, model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, interrupted: threading.Event,
+        while_it_runs: ExitStack,
     ) -> None:
         self.config, self.interrupted = config, interrupted
         target_kind = config.target_kind or model.kind
@@ -104,7 +115,8 @@ class _Run:
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
             add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
-        self.folder = RunFolder(config.out, self._fixed_settings(model), self.data, resume=config.resume)
+        while_it_runs.enter_context(alone_in(config.out))
+        self.folder = RunFolder(config.out, config.fixed(model), self.data, resume=config.resume)
 
         # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
         layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
@@ -133,7 +145,7 @@ class _Run:
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
         self.history: History = []
-        self.saved_at, self.save_took_s = time.monotonic(), 0.0
+        self.saved_at, self.save_took_s, self.saved_step = time.monotonic(), 0.0, None
         self._restore(self.folder.load_state())
 
     @property
@@ -156,7 +168,9 @@ class _Run:
                 for callback in callbacks:
                     callback(self.history, pictures)
                 self._pause()
-            self._save_state()
+            if self.saved_step != (self.epoch, self.step):
+                self._save_state()
+        self.optimiser.zero_grad(set_to_none=True)
         merge_adapters(self.model)
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
@@ -192,7 +206,7 @@ class _Run:
     def _step(self, batch: Sample) -> dict[str, float]:
         """One step of the optimiser; returns the loss and its parts."""
         with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = self.model(batch.image)
+            output = answer_to(self.model, batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
         self._require_finite("the loss", values["loss"])
@@ -245,7 +259,9 @@ class _Run:
                 picture_row(batch, aligned, self.depth_kind, row) for row in range(min(4, len(batch.name)))
             ]
         self.events.add_figure("val", panel(pictures), self.step)
-        return {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}, pictures
+        # Scores may be NaN where an image has nothing to score; a loss may not.
+        means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
+        return means | {"val_loss": float(torch.cat(columns["val_loss"]).mean())}, pictures
 
     def _end_epoch(self, scores: dict[str, float], images_per_s: float) -> None:
         self._require_finite("the validation loss", scores["val_loss"])
@@ -287,9 +303,9 @@ class _Run:
         self.folder.save_state({
             **{name: part.state_dict() for name, part in self._stateful().items()},
             "epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "sums": self.sums, "history": self.history,
-            "random": torch.get_rng_state(),
+            "random": torch.get_rng_state(), "info": dict(self.model.info),
         })
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), (self.epoch, self.step)
         self.save_took_s = self.saved_at - started
 
     def _restore(self, state: dict | None) -> None:
@@ -302,6 +318,9 @@ class _Run:
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.history = state["sums"], state["history"]
             torch.set_rng_state(state["random"])
+            # The licence of what the run started from, too.
+            self.model.info = self.average.module.info = state.get("info", self.model.info)
+            self.saved_step = (self.epoch, self.step)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
@@ -315,7 +334,3 @@ class _Run:
             "model": self.model, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
             "scaler": self.scaler,
         }
-
-    def _fixed_settings(self, model: DepthNetwork) -> dict:
-        """What must be the same when the run goes on, as JSON would give it back."""
-        return json.loads(json.dumps(self.config.fixed() | {"model": model.name, "options": model.options}))

@@ -8,8 +8,12 @@ import errno
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .checks import InputError
+
+if TYPE_CHECKING:
+    from .models import DepthNetwork
 
 DATA_HELP = (
     "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
@@ -66,17 +70,45 @@ def run_turntable(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """``facedepth train``."""
-    import torch
-
     from .data import split
-    from .models import MODELS, add_head_mask, create_model, has_weights, list_models, load_encoder, load_model
+    from .models import MODELS, add_head_mask, load_encoder, load_model
+    from .runs import refuse_started
     from .training import TrainConfig, fit
 
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
     settings = _assignments("--set", options.set, allowed)
     make_config = TrainConfig.finetune if options.finetune else TrainConfig
     config = make_config(out=options.out, resume=options.resume, **settings)
-    named = options.model in list_models()
+    refuse_started(config.out, resume=config.resume)
+    model = _model_to_train(options, config.seed)
+    usual_size = MODELS[options.model].defaults()["input_size"] if model is None else model.input_size
+    data = _data(options, config.input_size or usual_size)
+    if model is None:
+        model = load_model(options.model)
+    if options.encoder:
+        load_encoder(model, options.encoder)
+    if options.head_mask:
+        add_head_mask(model)
+    told = config.target_kind or any(option.startswith("kind=") for option in options.option)
+    if options.model in MODELS and data.depth_kind == "affine" and not told:
+        config = replace(config, target_kind="affine_relief")  # all that such data can teach
+    train, val = split(data, val=options.val, seed=config.seed)
+    fit(model, train, val, config)
+    print(f"best model: {Path(options.out) / 'best.safetensors'}")
+
+
+def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | None:
+    """The network that training starts from; None for a name whose weights it may take gigabytes to fetch: that is for
+    last, when nothing else can be wrong.
+
+    Raises:
+        InputError: a file that is no network, or options that do not fit where training starts from.
+    """
+    import torch
+
+    from .models import MODELS, create_model, has_weights, load_model, shipped_weights
+
+    named = options.model in MODELS
     model_options = _assignments("--option", options.option, set(MODELS[options.model].defaults()) if named else None)
     new = named and not (options.finetune and has_weights(options.model))
     model = None if named else load_model(options.model, kind=options.kind)  # what is wrong with a file, first
@@ -86,24 +118,15 @@ def run_train(options: argparse.Namespace) -> None:
         raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
     if options.encoder and not new:
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
-    if model is None:
-        torch.manual_seed(config.seed)  # of the weights that training starts from
-        try:
-            model = create_model(options.model, **model_options) if new else load_model(options.model)
-        except InputError:
-            raise
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"--option: {error}") from None
-    if options.encoder:
-        load_encoder(model, options.encoder)
-    if options.head_mask:
-        add_head_mask(model)
-    data = _data(options, config.input_size or model.input_size)
-    if named and data.depth_kind == "affine" and "kind" not in model_options and config.target_kind is None:
-        config = replace(config, target_kind="affine_relief")  # all that such data can teach
-    train, val = split(data, val=options.val, seed=config.seed)
-    fit(model, train, val, config)
-    print(f"best model: {Path(options.out) / 'best.safetensors'}")
+    if not new:
+        return load_model(options.model) if named and shipped_weights(options.model) else model
+    torch.manual_seed(seed)  # of the weights that training starts from
+    try:
+        return create_model(options.model, **model_options)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"--option: {error}") from None
 
 
 def run_evaluate(options: argparse.Namespace) -> None:

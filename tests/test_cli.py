@@ -499,7 +499,7 @@ def test_checkpoints_that_are_none(refused, tmp_path, sample_root, weights, verb
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, resnet)
     cut.write_bytes(weights.read_bytes()[:-50])
     assert "text.pt: not a readable PyTorch file" in said_of(text)
-    assert "resnet.pt: its keys (conv1.weight, ...) are those of no known network" in said_of(resnet)
+    assert "resnet.pt: its keys (conv1.weight) are those of no known network" in said_of(resnet)
     assert "cut.safetensors: not a readable safetensors file" in said_of(cut)
     assert "gone.safetensors: no such checkpoint file" in said_of("gone.safetensors")
     assert not (tmp_path / "out").exists()
@@ -513,6 +513,13 @@ def test_published_weights_that_cannot_be_fetched(refused, tmp_path, paired, mon
     assert url in message
     assert str(tmp_path / "cache" / "midas.pt") in message
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_fetched_before_the_data_is_seen(refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(MODELS, "midas_small", MODELS["midas_small"]._replace(url="http://127.0.0.1:9/midas.pt"))
+    assert "nowhere" in refused(*midas_command(tmp_path / "nowhere", tmp_path / "run", "--finetune"))
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("option", [["--option", "features=8"], ["--kind", "relief"], ["--encoder", "lite0.pth"]])

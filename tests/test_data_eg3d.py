@@ -231,9 +231,11 @@ def test_masks_are_the_head(root):
     (root / "masks").mkdir()
     pixels = np.zeros((64, 64), np.uint8)
     pixels[8:, 16:] = 255  # overlaps the hole in the depth
-    Image.fromarray(pixels).save(eg3d_path(root, "masks", "seed0001"))
     write_exact_depth(root, STEMS)
-    masked, plain = EG3DFaces(root)[1], EG3DFaces(root)[0]
+    plain = EG3DFaces(root)[0]
+    for stem in STEMS:
+        Image.fromarray(pixels).save(eg3d_path(root, "masks", stem))
+    masked = EG3DFaces(root)[1]
     expected = torch.zeros(1, 128, 128, dtype=torch.bool)
     expected[:, 16:, 32:] = True
     assert_close(masked.head, expected & masked.mask)
@@ -280,6 +282,16 @@ def test_loader_makes_batches_in_workers(root):
 def test_images_are_the_stored_ones(root):
     stored = read_image(eg3d_path(SAMPLE, "images", "seed0003"))
     assert_close(EG3DFaces(root, size=512)[3].image, stored)
+
+
+def test_masks_are_there_of_all_or_of_none(root):
+    (root / "masks").mkdir(exist_ok=True)
+    for stem in STEMS[:3]:
+        Image.new("L", (32, 32), 255).save(root / "masks" / f"{stem}.png")
+    with pytest.raises(InputError, match=rf"1 without masks/ \({STEMS[3]}\.png\)"):
+        EG3DFaces(root)
+    with pytest.warns(UserWarning, match="1 without masks/"):
+        assert EG3DFaces(root, skip_bad=True).names == STEMS[:3]
 
 
 def test_a_manifest_says_who_is_who(root):

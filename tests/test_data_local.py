@@ -16,14 +16,14 @@ from facedepth.data import EG3DFaces, copy_to_local_disk
 
 def test_a_folder_is_copied_and_a_cut_copy_goes_on(sample_root, tmp_path):
     target = copy_to_local_disk(sample_root, tmp_path / "local")
-    assert target == tmp_path / "local"
+    assert target.relative_to(tmp_path / "local").match(f"{sample_root.name}-????????")
     assert len(EG3DFaces(target)) == 4
     short, gone = target / "images" / "seed0001.png", target / "cam_poses" / "seed0002.npy"
     kept = target / "images" / "seed0000.png"
     short.write_bytes(short.read_bytes()[:100])
     gone.unlink()
     before = kept.stat().st_mtime_ns
-    copy_to_local_disk(sample_root, target)
+    assert copy_to_local_disk(sample_root, tmp_path / "local") == target
     for path in (short, gone):
         assert path.read_bytes() == (sample_root / path.relative_to(target)).read_bytes()
     assert kept.stat().st_mtime_ns == before
@@ -48,10 +48,19 @@ def test_an_archive_is_unpacked_once(sample_root, tmp_path, kind, nested):
 def test_a_file_written_anew_is_copied_anew(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    for depth in ("1.0", "2.0"):
-        (source / "depth.txt").write_text(depth)
+    for depth in ("1.0", "2.0", "-9.0"):  # the last is older than what it replaces, as from a backup
+        (source / "depth.txt").write_text(depth[:3])
         os.utime(source / "depth.txt", (time.time() + float(depth),) * 2)
-        assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth
+        assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth[:3]
+
+
+def test_folders_of_one_name_keep_apart(tmp_path):
+    for place in ("january", "february"):
+        (tmp_path / place / "eg3d").mkdir(parents=True)
+        (tmp_path / place / "eg3d/depth.txt").write_text(place[:3])
+        os.utime(tmp_path / place / "eg3d/depth.txt", (1e9, 1e9))
+    copies = [copy_to_local_disk(tmp_path / place / "eg3d", tmp_path / "local") for place in ("january", "february")]
+    assert [(copy / "depth.txt").read_text() for copy in copies] == ["jan", "feb"]
 
 
 def archive_of(folder: Path, **files: str) -> Path:
@@ -89,8 +98,8 @@ def test_what_the_source_has_no_more_is_told(tmp_path, recwarn):
     local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
     assert not recwarn
     (tmp_path / "source/a.txt").unlink()
-    with pytest.warns(UserWarning, match=r"local: holds what .*source does not \(.*a\.txt\); .* delete it here too"):
-        copy_to_local_disk(tmp_path / "source", local)
+    with pytest.warns(UserWarning, match=r"local.*: holds what .*source does not \(.*a\.txt\); .* delete it here too"):
+        copy_to_local_disk(tmp_path / "source", tmp_path / "local")
     assert (local / "a.txt").exists()
 
 
@@ -117,9 +126,9 @@ def test_a_folder_for_which_there_is_no_room_goes_on_when_there_is(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", half)
-        with pytest.raises(InputError, match=r"local: cannot copy .*source there \(No space left on device\)"):
+        with pytest.raises(InputError, match=r"local.*: cannot copy .*source there \(No space left on device\)"):
             copy_to_local_disk(tmp_path / "source", tmp_path / "local")
-    assert [path.name for path in (tmp_path / "local").iterdir()] == ["a.txt"]
+    assert [path.name for path in (tmp_path / "local").rglob("*.*")] == ["a.txt"]
     local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
     assert (local / "b.txt").read_text() == "b.txt"
 

@@ -75,7 +75,7 @@ def test_a_frozen_encoder_keeps_weights_and_statistics_and_learns_afterwards(tmp
 
 def test_a_model_leaves_training_with_an_encoder_that_can_learn(tmp_path, tiny_model, affine_faces):
     model = tiny_model()
-    fitted(model, affine_faces, tmp_path, epochs=1, frozen_epochs=1)
+    fitted(model, affine_faces, tmp_path, epochs=2, frozen_epochs=1)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -33,7 +33,7 @@ class EG3DFaces(Dataset):
     size are brought to ``size`` x ``size`` pixels.
 
     Args:
-        root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/.
+        root: folder that holds images/, cam_poses/ and depth128x128/ or depth/, and maybe masks/, of all or of none.
         size: pixels a side of the samples.
         depth_kind: "affine", "metric", or None: metric where depth/ holds a file for every image (with ``skip_bad``
             for half of them), else affine.
@@ -63,13 +63,14 @@ class EG3DFaces(Dataset):
         self.depth_kind = depth_kind or self._best_depth_kind(images, skip_bad)
         folder = _DEPTH_FOLDERS[self.depth_kind]
         others = {f"{name}/": self._list(name) for name in (folder, "cam_poses")}
-        stems = match(images, others, skip_bad=skip_bad)
-        self._masks = self._list("masks") if (self.root / "masks").is_dir() else {}
-        if skip_bad:
-            found = [images, *others.values(), self._masks]
-            stems = drop_damaged({stem: [files[stem] for files in found if stem in files] for stem in stems})
-        self.names = stems
         self._images, self._depths, self._poses = images, *others.values()
+        self._masks = self._list("masks") if (self.root / "masks").is_dir() else {}
+        if self._masks:  # of all or of none: without one, the background would count as face
+            others["masks/"] = self._masks
+        stems = match(images, others, skip_bad=skip_bad)
+        if skip_bad:
+            stems = drop_damaged({stem: [files[stem] for files in (images, *others.values())] for stem in stems})
+        self.names = stems
         self.identities = read_eg3d_identities(self.root, stems)
 
     def __len__(self) -> int:

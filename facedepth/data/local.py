@@ -31,15 +31,15 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     """Copy a folder, or unpack an archive (.zip, .tar, .tar.gz, ...), once.
 
     Thousands of small files read one by one from a mounted Google Drive slow training down a hundredfold; one archive
-    copies fastest. What is whole at the target and not older is not copied again, so a cut copy of a folder goes on
-    where it stopped. Nothing is deleted at the target: what the source does not have is told of in a warning.
+    copies fastest. What is there already, of the same size and time, is not copied again, so a cut copy of a folder
+    goes on where it stopped. Nothing is deleted at the target: what the source does not have is told of in a warning.
 
     Args:
         source: a folder or an archive.
-        target: the local folder. Every archive, and every later state of one, gets a folder of its own in it.
+        target: the local folder. Every source, and every later state of an archive, gets a folder of its own in it.
 
     Returns:
-        The folder with the data: the target; of an archive its own folder, or the single folder that it held.
+        The folder with the data: the source's own; of an archive, where it held a single folder, that one.
 
     Raises:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files for other folders
@@ -49,8 +49,9 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         raise InputError("source: expected a folder or an archive, got nothing")
     source, target = Path(source), Path(target)
     if source.is_dir():
-        _copy_folder(source, target)
-        return target
+        folder = target / f"{source.resolve().name}-{_letters(source.resolve())}"
+        _copy_folder(source, folder)
+        return folder
     if not source.is_file():
         raise InputError(f"{source}: no such folder or archive; is the Drive mounted?")
     folder = target / f"{source.name.split('.')[0]}-{_state(source)}"
@@ -63,7 +64,11 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
 def _state(archive: Path) -> str:
     """A few letters that change when the file lies elsewhere or was written anew."""
     facts = archive.stat()
-    return hashlib.sha256(f"{archive.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:8]
+    return _letters(f"{archive.resolve()} {facts.st_size} {facts.st_mtime_ns}")
+
+
+def _letters(of: object) -> str:
+    return hashlib.sha256(str(of).encode()).hexdigest()[:8]
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -122,14 +127,16 @@ def _copy(path: Path, to: Path) -> None:
     partial = to.with_name(f"{to.name}.part")
     try:
         shutil.copyfile(path, partial)
+        facts = path.stat()
+        os.utime(partial, ns=(facts.st_atime_ns, facts.st_mtime_ns))
         os.replace(partial, to)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _same(path: Path, copy: Path) -> bool:
-    """Whether a file was copied already; what was rewritten since is later than its copy."""
+    """Whether a file was copied already; what was put in its place since has another time."""
     if not copy.is_file():
         return False
     of_copy, of_source = copy.stat(), path.stat()
-    return of_copy.st_size == of_source.st_size and of_copy.st_mtime >= of_source.st_mtime
+    return of_copy.st_size == of_source.st_size and abs(of_copy.st_mtime - of_source.st_mtime) < 0.01

@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch.utils.data import Dataset, Subset
 
-from ..checks import InputError
+from ..checks import InputError, check_dataset
 
 
 class Part(Subset):
@@ -39,6 +39,7 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     """
     if not 0 < val < 1:
         raise InputError(f"val: expected a share between 0 and 1, got {val}")
+    check_dataset("dataset", dataset, ("depth_kind", "identities", "names"))
     place = {identity: _place(identity, seed) for identity in dataset.identities}
     if len(place) < 2:
         raise InputError(
