@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor
@@ -17,6 +18,14 @@ def shown(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def installed_version() -> str:
+    """Of this library, as the files it writes tell it; "not installed" where it runs from a bare folder."""
+    try:
+        return version("facedepth")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from .checks import InputError
 from .data import EG3DFaces
-from .evaluation import evaluate
+from .evaluation import REPORT_FILES, evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
-from .io import image_to_uint8, refuse_existing, write_image
+from .io import check_writable, image_to_uint8, refuse_existing, write_image
 from .models import BEST, load_model
 from .prediction import FORMATS, Prediction, predict
 
@@ -38,7 +38,11 @@ def run_demo(out: str | Path, *, overwrite: bool = False) -> Path:
             raise InputError(f"{needed}: not there; in a clone of the repository, `pip install -e .` and try again")
     out = Path(out)
     picture = out / f"{PHOTO.stem}_sheet.png"
-    refuse_existing([picture], overwrite)  # before the work
+    results = [picture, *(out / f"{PHOTO.stem}.{ending}" for ending in FORMATS)]
+    results += [out / f"{PHOTO.stem}_depth.{ending}" for ending in ("npy", "png", "json")]
+    results += [out / "scores" / name for name in REPORT_FILES]
+    refuse_existing(results, overwrite)  # before the work
+    check_writable(out)
     model = load_model(BEST)
     face = predict(model, PHOTO)
     written = face.save(out, formats=FORMATS, overwrite=overwrite)

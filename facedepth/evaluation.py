@@ -10,7 +10,6 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .batches import Transformed, bad_data_named, to_device, workers_for
-from .checks import InputError, check_dataset, check_workers
+from .checks import InputError, check_dataset, check_workers, installed_version
 from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
@@ -195,7 +194,7 @@ def evaluate(
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
-        "input_size": str(model.input_size), "facedepth": version("facedepth"), "torch": torch.__version__,
+        "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
     only_worst = {place: shown for place, shown in worst.pictures.items() if place not in best.pictures}

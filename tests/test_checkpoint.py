@@ -289,6 +289,29 @@ def test_half_the_size_and_still_computed_in_32_bits(tmp_path, tiny_model):
         assert_close(tensor, expected, atol=1e-3, rtol=1e-3)
 
 
+def test_what_does_not_fit_into_16_bits_stays_in_32(tmp_path, tiny_model):
+    model = tiny_model()
+    model.encoder[0][1].running_var.fill_(7e4)
+    half = save_model(model, tmp_path / "half.safetensors", half=True)
+    assert (load_model(half, device="cpu").encoder[0][1].running_var == 7e4).all()
+
+
+def test_names_that_are_nearly_one(tmp_path, tiny_model):
+    with pytest.raises(InputError, match=r"facesmall: no such checkpoint file, .*; did you mean face_small\?"):
+        load_model("facesmall")
+    save_model(tiny_model(), tmp_path / "run/best.safetensors")
+    with pytest.raises(InputError, match=r"run: the folder of a training run; name its weights, .*best\.safetensors"):
+        load_model(tmp_path / "run")
+
+
+def test_what_cannot_be_used_is_told_before_anything_is_fetched(monkeypatch):
+    monkeypatch.setattr("facedepth.models.checkpoint.fetch", lambda url: pytest.fail(f"fetches {url}"))
+    with pytest.raises(InputError, match="device 'warp' cannot be used here"):
+        load_model("dpt_large", device="warp")
+    with pytest.raises(InputError, match="kind: expected one of"):
+        load_model("dpt_large", kind="depth")
+
+
 def test_shipped_weights_are_found_by_name():
     model = load_model("attention_unet")
     assert model.kind == "relief"

@@ -15,7 +15,7 @@ from parity import rule
 
 from facedepth.checks import InputError
 from facedepth.models import MODELS, downloads, load_model
-from facedepth.models.downloads import cache_folder, fetch
+from facedepth.models.downloads import cache_folder, fetch, remember
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 HALF = len(CONTENT) // 2
@@ -43,7 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         if wanted and server.ranges and self.headers.get("If-Range", server.tag) == server.tag:
             start = int(wanted[1])
         if start and start >= len(server.content):
-            return self.send_error(416)
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(server.content)}")
+            return self.end_headers()
         body = server.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -89,6 +91,7 @@ def test_fetched_once_with_progress_and_recorded(server, cache, capfd):
     shown = capfd.readouterr().err
     assert "weights.pt: 100%" in shown
     assert "2.93M/2.93M" in shown
+    remember(path)
     assert (cache / "weights.pt.sha256").read_text() == f"{DIGEST}  weights.pt\n"
     assert fetch(server.url()) == path
     assert server.served == len(CONTENT)
@@ -138,6 +141,50 @@ def test_a_part_that_is_as_long_as_the_file_or_longer(server, cache, length):
     assert fetch(server.url()).read_bytes() == CONTENT
 
 
+def test_what_was_whole_but_had_no_name_yet_is_not_fetched_again(server, cache, monkeypatch):
+    def stopped(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "_check_known", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(server.url())
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert server.served == len(CONTENT)
+    assert not list(cache.glob("*.tag"))
+
+
+def test_an_empty_answer_is_no_file(server, cache):
+    server.content = b""
+    with pytest.raises(InputError, match=r"cannot be fetched \(nothing came\)"):
+        fetch(server.url())
+    assert not (cache / "weights.pt").exists()
+
+
+def test_only_what_could_be_read_is_remembered(server, cache, tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS, "midas_small", MODELS["midas_small"]._replace(url=server.url()))
+    advice = rf"Is it whole\? Delete it, and it is fetched again from {server.url()}"
+    with pytest.raises(InputError, match=advice):
+        load_model("midas_small")
+    assert not (cache / "weights.pt.sha256").exists()
+    (cache / "weights.pt").unlink()
+    torch.save(rule.weights("midas_small"), tmp_path / "good.pt")
+    server.content = (tmp_path / "good.pt").read_bytes()
+    assert load_model("midas_small").name == "midas_small"
+    assert (cache / "weights.pt.sha256").read_text().startswith(hashlib.sha256(server.content).hexdigest())
+
+
+def test_a_folder_to_read_alone_is_enough_for_what_is_there(server, monkeypatch):
+    path = fetch(server.url())
+
+    def refused(*_) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(downloads, "atomic_path", refused)
+    remember(path)
+    assert fetch(server.url()) == path
+
+
 def test_it_gives_up_when_nothing_more_comes(server):
     server.cuts = [HALF, 0]
     with pytest.raises(InputError, match="cannot be fetched"):
@@ -157,6 +204,7 @@ def test_hash_in_the_name(server, cache):
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:9] + b"x" + content[10:]])
 def test_a_changed_file_is_refused(server, damage):
     path = fetch(server.url())
+    remember(path)
     path.write_bytes(damage(CONTENT))
     with pytest.raises(InputError, match=r"weights.pt: not the file that was fetched first: its SHA-256 is") as caught:
         fetch(server.url())
@@ -168,6 +216,7 @@ def test_a_changed_file_is_refused(server, damage):
 
 def test_a_publisher_who_changes_the_file_is_found_out(server):
     path = fetch(server.url())
+    remember(path)
     path.unlink()
     server.content = CONTENT + b"!"
     with pytest.raises(InputError, match="if the publisher has changed it, delete both"):
@@ -227,6 +276,8 @@ def test_several_threads_fetch_it_once(server, cache, capfd):
 
 def test_the_place(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setenv("FACEDEPTH_CACHE", "~/weights")
+    assert cache_folder() == Path.home() / "weights"
     monkeypatch.delenv("FACEDEPTH_CACHE")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     assert cache_folder() == tmp_path / "torch" / "hub" / "checkpoints"
@@ -241,7 +292,7 @@ def test_a_model_by_name(server, tmp_path, monkeypatch, cache):
     assert (model.name, model.kind, model.non_negative) == ("midas_small", "affine_inverse", True)
     assert model.info == {"licence": "MIT", "weights": entry.url}
     told = load_model("midas_small", kind="affine_relief", device="cpu")
-    assert (told.non_negative, told.info) == (False, {})  # not the publisher's, whatever it is
+    assert (told.non_negative, told.info) == (False, {"licence": "MIT"})  # not the publisher's, but made from it
     assert server.served == len(server.content)
     assert load_model(cache / "midas_v21_small_256.pt", device="cpu").name == "midas_small"
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as serialise
+from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checks import InputError, choose_device
+from ..checks import InputError, choose_device, installed_version
 from ..io import atomic_path, refuse_existing
 from .converters import convert
-from .downloads import fetch
-from .network import DepthNetwork
+from .downloads import fetch, remember
+from .network import DepthNetwork, check_kind
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
@@ -47,13 +47,13 @@ def save_model(
     metadata = {**model.info, **(info or {})} | {
         "format": "facedepth", "model": model.name, "options": json.dumps(model.options | now), "kind": model.kind,
         "input_size": str(model.input_size), "mean": json.dumps(model.mean.flatten().tolist()),
-        "std": json.dumps(model.std.flatten().tolist()), "version": version("facedepth"),
+        "std": json.dumps(model.std.flatten().tolist()), "version": installed_version(),
     }
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     if half:
-        state = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+        state = {key: _halved(tensor) for key, tensor in state.items()}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(serialise(state, metadata=metadata))
+        save_file(state, temporary, metadata=metadata)
     return path
 
 
@@ -78,7 +78,41 @@ def load_model(
         InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen; a
             model's weights that cannot be fetched; a ``kind`` told for a checkpoint that says its own.
     """
-    path = _find(source)
+    device = choose_device(device)  # before anything is fetched
+    if kind is not None:
+        check_kind(kind)
+    path = _local_file(source)
+    if path is not None:
+        return _read(path, kind, non_negative).to(device).eval()
+    url = MODELS[str(source)].url
+    path = fetch(url)
+    try:
+        model = _read(path, kind, non_negative)
+    except InputError as error:
+        raise InputError(f"{error}. Is it whole? Delete it, and it is fetched again from {url}") from None
+    remember(path)
+    return model.to(device).eval()
+
+
+def _local_file(source: str | Path) -> Path | None:
+    """The file of that name, or the shipped one of the model of that name; None for a model's that is to be fetched."""
+    name = str(source)
+    if Path(source).is_file():
+        return Path(source)
+    if name not in MODELS:
+        best = Path(source) / "best.safetensors"
+        if best.is_file():
+            raise InputError(f"{source}: the folder of a training run; name its weights, {best}")
+        close = get_close_matches(name, MODELS, n=1)
+        hint = f"did you mean {close[0]}?" if close else "`facedepth models` lists those"
+        raise InputError(f"{source}: no such checkpoint file, and no model's name; {hint}")
+    entry, shipped = MODELS[name], shipped_weights(name)
+    if shipped is None and entry.url is None:
+        raise InputError(f"{name}: no such checkpoint file: none is shipped; name a file (weights: {entry.weights})")
+    return shipped
+
+
+def _read(path: Path, kind: str | None, non_negative: bool | None) -> DepthNetwork:
     if path.suffix == ".safetensors":
         if kind is not None or non_negative is not None:
             raise InputError(f"{path}: says itself what its output means; kind and non_negative are for other formats")
@@ -88,31 +122,26 @@ def load_model(
     else:
         raise InputError(f"{path}: expected a .safetensors, .pt or .pth file, got {path.suffix or 'no suffix'}")
     load_strictly(model, state, path, f"the model {model.name!r}")
-    return model.to(choose_device(device)).eval()
+    return model
 
 
-def _find(source: str | Path) -> Path:
-    """The file of that name, or of the model of that name."""
-    name = str(source)
-    if Path(source).is_file():
-        return Path(source)
-    if name not in MODELS:
-        raise InputError(f"{source}: no such checkpoint file, and no model's name; `facedepth models` lists those")
-    entry, shipped = MODELS[name], shipped_weights(name)
-    if shipped is not None:
-        return shipped
-    if entry.url is None:
-        raise InputError(f"{name}: no such checkpoint file: none is shipped; name a file (weights: {entry.weights})")
-    return fetch(entry.url)
+def _halved(tensor: Tensor) -> Tensor:
+    """In 16 bits, where that is a number's shorter form and not infinity."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
 
 
 def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tuple[DepthNetwork, dict[str, Tensor]]:
     name, options, state = convert(read_pickle(path), path)
     model, entry = create_model(name, **options), MODELS[name]
+    if entry.url is not None:
+        model.info = {"licence": entry.licence}  # what is trained from them is bound by it
     if kind is not None:
         model.retarget(kind)
     elif entry.url is not None:
-        model.info = {"licence": entry.licence, "weights": entry.url}  # what is trained from them is bound by it
+        model.info["weights"] = entry.url
     if non_negative not in (None, model.non_negative):
         if "non_negative" not in model.options:
             raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")

@@ -34,15 +34,16 @@ class _Cut(ConnectionError):
 
 def cache_folder() -> Path:
     """Where published weights are kept: ``FACEDEPTH_CACHE``, else the folder that torch.hub uses."""
-    return Path(os.environ.get("FACEDEPTH_CACHE") or Path(torch.hub.get_dir()) / "checkpoints")
+    told = os.environ.get("FACEDEPTH_CACHE")
+    return Path(told).expanduser() if told else Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch(url: str) -> Path:
     """The file at that address, from ``cache_folder()`` if it is there, else fetched into it.
 
     A cut download goes on where it stopped, in this call or the next. The file's SHA-256 has to be the one whose
-    start the address says ("...-2f21e586.pt"), and the one that was written beside the file (``<name>.sha256``) the
-    first time. Several processes may call this at once: one fetches, the others wait.
+    start the address says ("...-2f21e586.pt"), and the one that ``remember`` wrote beside the file. Several processes
+    may call this at once: one fetches, the others wait.
 
     Raises:
         InputError: the address cannot be reached, or the file is not the one expected.
@@ -59,9 +60,19 @@ def fetch(url: str) -> Path:
             _check_known(path, _sha256(part), url)
         except InputError:
             part.unlink()  # nothing to go on from
+            _tag_of(part).unlink(missing_ok=True)
             raise
         os.replace(part, path)
+        _tag_of(part).unlink(missing_ok=True)
     return path
+
+
+def remember(path: Path) -> None:
+    """Write down the SHA-256 of a fetched file that could be read (``<name>.sha256``), the first time."""
+    record = _record_of(path)
+    if not record.is_file():
+        with contextlib.suppress(OSError), atomic_path(record) as temporary:  # a folder may be there to read alone
+            temporary.write_text(f"{_sha256(path)}  {path.name}\n")  # as `sha256sum --check` reads it
 
 
 @contextlib.contextmanager
@@ -79,19 +90,19 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _check_known(path: Path, found: str, url: str) -> None:
-    """Compare with what the address and the record say; the first time, write the record."""
+    """Compare with what the address and the record say.
+
+    Raises:
+        InputError: it is another file.
+    """
     published = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
     if published and not found.startswith(published[1]):
         raise InputError(
             f"{path}: damaged: its SHA-256 should start with {published[1]}, it is {found}; delete it, and it is "
             f"fetched again from {url}"
         )
-    record = path.with_name(path.name + ".sha256")
-    if not record.is_file():
-        with atomic_path(record) as temporary:
-            temporary.write_text(f"{found}  {path.name}\n")  # as `sha256sum --check` reads it
-        return
-    recorded = record.read_text().split(" ")[0]
+    record = _record_of(path)
+    recorded = record.read_text().split(" ")[0] if record.is_file() else found
     if recorded != found:
         raise InputError(
             f"{path}: not the file that was fetched first: its SHA-256 is {found}, {record.name} says {recorded}; "
@@ -105,9 +116,11 @@ def _receive_all(url: str, part: Path, path: Path) -> None:
         try:
             return _receive(url, part)
         except HTTPError as error:
-            if error.code != 416:  # 416: there is nothing after what we have, so that is no part of this file
+            if error.code != 416:  # 416: there is nothing after what we have
                 raise _unreachable(url, path, str(error)) from None
-            part.unlink(missing_ok=True)
+            if _tag_of(part).is_file() and error.headers.get("Content-Range") == f"bytes */{before}":
+                return  # it was whole already, and the call ended before it had its name
+            part.unlink(missing_ok=True)  # no part of this file
         except _NETWORK_ERRORS as error:
             if attempt == _ATTEMPTS or _size(part) == before:
                 raise _unreachable(url, path, str(getattr(error, "reason", error)) or type(error).__name__) from None
@@ -118,7 +131,7 @@ def _receive_all(url: str, part: Path, path: Path) -> None:
 def _receive(url: str, part: Path) -> None:
     """Fetch what is not in ``part`` yet, in one connection."""
     # The tag says which state of the file the part is of: another state's rest would not fit.
-    tag = part.with_name(part.name + ".tag")
+    tag = _tag_of(part)
     headers = {"User-Agent": "facedepth"}
     if _size(part):
         headers["Range"] = f"bytes={_size(part)}-"
@@ -143,7 +156,16 @@ def _receive(url: str, part: Path) -> None:
             os.fsync(file.fileno())
     if total is not None and _size(part) != total:
         raise _Cut(f"the connection ended after {_size(part)} of {total} bytes")
-    tag.unlink(missing_ok=True)
+    if not _size(part):
+        raise _Cut("nothing came")
+
+
+def _tag_of(part: Path) -> Path:
+    return part.with_name(part.name + ".tag")
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
 
 
 def _total(response: HTTPResponse, start: int) -> int | None:

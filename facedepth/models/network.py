@@ -41,7 +41,7 @@ class DepthNetwork(nn.Module, ABC):
         non_negative: bool = False,
     ) -> None:
         super().__init__()
-        _check_kind(kind)
+        check_kind(kind)
         if not isinstance(input_size, int) or input_size < LEAST_SIZE:
             raise InputError(f"input_size: expected a whole number of at least {LEAST_SIZE}, got {input_size!r}")
         self.kind = kind
@@ -52,7 +52,7 @@ class DepthNetwork(nn.Module, ABC):
 
     def retarget(self, kind: str) -> None:
         """Say from now on that the values are of that kind; where it is another one, they are not cut off at 0."""
-        _check_kind(kind)
+        check_kind(kind)
         self.non_negative = self.non_negative and kind == self.kind
         self.kind = kind
 
@@ -80,7 +80,7 @@ class OutputConv2d(nn.Conv2d):
             return super().forward(features.to(self.weight.dtype))
 
 
-def _check_kind(kind: str) -> None:
+def check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
