@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from facedepth.data import EG3DFaces, split
 from facedepth.layouts import eg3d_path
 from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.faces import VERSION, one_thread
-from facedepth.synthetic.labels import FACE_RADIUS_M
+from facedepth.synthetic.glasses import eye_frame, frame_pieces, put_on
+from facedepth.synthetic.labels import FACE_RADIUS_M, below_neck
 from facedepth.synthetic.light import draw_lighting
-from facedepth.synthetic.portrait import LIGHT, draw_scenery, picture_entropy, stream
+from facedepth.synthetic.model import pose_body
+from facedepth.synthetic.portrait import LIGHT, draw_person, draw_scenery, make_portrait, picture_entropy, stream
 
 SIZE = 64
 
@@ -263,3 +266,69 @@ def test_the_kind_of_light_is_told(tmp_path):
     generate(tmp_path, 1, size=SIZE, seed=5)
     assert json.loads((tmp_path / "parameters/seed0000.json").read_text())["scenery"]["light"] == kinds[0]
     assert f",{kinds[0]}," in (tmp_path / "manifest.csv").read_text()
+
+
+GLASSES = (5, 11, 50)
+"""Samples of seed 3 whose people wear glasses."""
+
+
+def worn_by(index: int):
+    """Glasses on a face, the face, and the place of the frame's vertices before (negative) or behind its skin."""
+    person, scenery = draw_person(3, index), draw_scenery(3, index)
+    posed = pose_body(person.body, scenery.bearing)
+    origin, axes = eye_frame(posed)
+    return scenery.glasses, posed, (posed.vertices - origin) @ axes
+
+
+@pytest.mark.parametrize("index", GLASSES)
+def test_glasses_sit_before_the_face_and_not_in_it(index):
+    glasses, posed, skin = worn_by(index)
+
+    def sunk(worn) -> float:
+        rims = torch.cat([piece.rest for piece in frame_pieces(worn, posed)[:3]])  # both rims and the bridge
+        skin_there = torch.where(torch.cdist(rims[:, [0, 2]], skin[:, [0, 2]]) < 0.003, skin[:, 1], torch.inf)
+        return float((rims[:, 1] > skin_there.amin(dim=1)).float().mean())
+
+    settled = put_on(glasses, posed)
+    assert 0 <= settled.forward - glasses.forward <= 0.014
+    assert sunk(settled) < 0.15
+    assert sunk(settled) <= sunk(glasses)
+
+
+@pytest.mark.parametrize("index", GLASSES)
+def test_frames_of_glasses_are_part_of_the_head(index):
+    faces = SyntheticFaces(60, size=128, seed=3)
+    person, scenery = faces.describe(index)
+    with_frame = faces[index]
+    bare = make_portrait(person, replace(scenery, glasses=None), 128, picture_entropy(3, index)).labels
+    frame = (with_frame.depth < bare.depth - 0.004) & with_frame.mask & bare.face
+    assert frame.sum() > 20
+    assert (with_frame.head & frame).sum() > 0.97 * frame.sum()
+
+
+def test_shoulders_are_not_head():
+    throat, collarbone, shoulder = (0.0, -0.05, 0.60), (0.0, -0.05, 0.55), (0.14, -0.05, 0.59)
+    assert below_neck(torch.tensor([throat, collarbone, shoulder])).tolist() == [False, True, True]
+
+
+def test_the_manifest_reads_no_half_written_file(tmp_path):
+    generate(tmp_path, 2, size=SIZE, seed=11)
+    (tmp_path / "parameters/.seed0001.123.tmp.json").write_text("")
+    (tmp_path / "parameters/seed0001.json").rename(tmp_path / "parameters/.seed0001.99.tmp.json")
+    generate(tmp_path, 2, size=SIZE, seed=11)
+    rows = (tmp_path / "manifest.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["name", "seed0000", "seed0001"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_damaged_settings_are_named(tmp_path, text):
+    generate(tmp_path, 1, size=SIZE, seed=11)
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(InputError, match=r"settings\.json: damaged"):
+        generate(tmp_path, 1, size=SIZE, seed=11)
+
+
+def test_places_count_from_the_end_too(faces, tmp_path):
+    assert faces.describe(-1) == faces.describe(len(faces) - 1)
+    with pytest.raises(IndexError):
+        faces.describe(len(faces))

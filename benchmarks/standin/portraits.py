@@ -17,7 +17,7 @@ from facedepth.synthetic.facial_hair import draw_facial_hair
 from facedepth.synthetic.glasses import Glasses, draw_glasses, frame_pieces
 from facedepth.synthetic.hair_styles import COLOURS, draw_hair
 from facedepth.synthetic.hats import Hat, covered_roots, draw_hat, hat_pieces, pressed
-from facedepth.synthetic.labels import NECK_BASE_M, Labels, hair_layer, make_labels
+from facedepth.synthetic.labels import Labels, below_neck, hair_layer, make_labels
 from facedepth.synthetic.model import Piece
 from facedepth.synthetic.noise import SolidNoise
 from facedepth.synthetic.people import Bearing, Body
@@ -189,7 +189,7 @@ def _labels(head: Head, casting: list[Strands], camera: Camera, size: int) -> La
     hit = centre.triangle >= 0
     kind = torch.where(hit, material[centre.triangle.clamp(min=0)], -1)
     below = torch.zeros(size * size, dtype=torch.bool)
-    below[hit] = centre.interpolate(rest[:, 2:], triangles, hit.nonzero()[:, 0])[:, 0] < NECK_BASE_M
+    below[hit] = below_neck(centre.interpolate(rest, triangles, hit.nonzero()[:, 0]))
     behind = torch.where(hit, centre.depth, torch.inf)
     opacity, depth = torch.zeros(size * size), torch.zeros(size * size)
     for strands in casting:

@@ -21,7 +21,7 @@ from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
 
-VERSION = 1
+VERSION = 2
 """Of the generator. To be raised whenever the same seed gives another face: a folder is of one version."""
 
 
@@ -46,12 +46,12 @@ class SyntheticFaces(Dataset):
     tip. Depth of see-through things (lenses, single hairs) follows what lies behind; clothes and things held have
     depth but are not ``head``.
 
-    Sample i depends on ``seed`` and i alone: on the CPU bit for bit, whatever process, worker or order it is made in.
-    (Another make of processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two, and of the
-    depth two pixels in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come out in any
-    order and lamps cast shadows from four places of theirs: pictures differ a little, depth by less than 0.1 mm but for
-    single pixels. (Only with ``torch.get_float32_matmul_precision()`` at "highest", as it is by default: else depth may
-    be off by a millimetre.)
+    Sample i depends on ``seed``, ``size`` and i alone: on the CPU bit for bit, whatever process, worker or order it is
+    made in. (Another make of processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two,
+    and of the depth two pixels in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come
+    out in any order and lamps cast shadows from four places of theirs: pictures differ a little, depth by less than
+    0.1 mm but for single pixels. (Only with ``torch.get_float32_matmul_precision()`` at "highest", as it is by default:
+    else depth may be off by a millimetre.)
 
     Args:
         n: how many samples.
@@ -115,6 +115,7 @@ class SyntheticFaces(Dataset):
 
     def describe(self, index: int) -> tuple[Person, Scenery]:
         """Everything that sample ``index`` was drawn to look like."""
+        index = self._place(index)
         with one_thread():
             return draw_person(self.seed, index // self.views_per_identity), draw_scenery(self.seed, index)
 
@@ -166,6 +167,7 @@ class SyntheticFaces(Dataset):
         Raises:
             InputError: as ``portrait``; the folder cannot be written to.
         """
+        index = self._place(index)
         portrait, (person, scenery) = self.portrait(index), self.describe(index)
         description = {"identity": self.identities[index], "person": asdict(person), "scenery": asdict(scenery)}
         store(root, self.names[index], portrait, description)

@@ -84,7 +84,7 @@ def _write_manifest(root: Path) -> Path:
     with atomic_path(path) as temporary, Path(temporary).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(MANIFEST_COLUMNS)
-        for source in sorted((root / "parameters").glob("*.json")):
+        for source in sorted((root / "parameters").glob("[!.]*.json")):
             writer.writerow(_summary(json.loads(source.read_text())))
     return path
 

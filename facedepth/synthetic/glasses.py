@@ -6,7 +6,7 @@ A lens is see-through and has no depth of its own; depth there follows the skin 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,10 @@ from .shapes import tube
 from .vectors import dot, unit
 
 EAR = (0.0755, -0.050, 0.733)  # where a temple rests, on the template, left side
+
+_TOUCH_M = 0.003  # skin so near a point of the frame, seen from the front, is before or behind it
+_PRESSED = 0.9  # share of the frame that is to be before the skin: the rest is pressed into brow and nose
+_MOST_PUSH_M = 0.014
 
 
 @dataclass(frozen=True)
@@ -73,28 +77,55 @@ def eye_frame(posed: PosedBody) -> tuple[Tensor, Tensor]:
     return (posed.left_eye + posed.right_eye) / 2, torch.stack([left, torch.linalg.cross(up, left), up], dim=1)
 
 
+def put_on(glasses: Glasses, posed: PosedBody) -> Glasses:
+    """The glasses as far before this face as brow and nose let them sit."""
+    origin, axes = eye_frame(posed)
+    face = (posed.vertices - origin) @ axes
+    face = face[(face[:, 0].abs() < 0.07) & (face[:, 2].abs() < 0.045) & (face[:, 1] < 0.02)]
+    touching = torch.cat([_rim(glasses, 1), _rim(glasses, -1), _arch(glasses)])
+    near = torch.cdist(touching[:, [0, 2]], face[:, [0, 2]]) < _TOUCH_M
+    skin = torch.where(near, face[:, 1], torch.inf).amin(dim=1)
+    sunk = (touching[:, 1] - skin)[skin.isfinite()]
+    if not len(sunk):
+        return glasses
+    push = float(torch.quantile(sunk, _PRESSED).clamp(0, _MOST_PUSH_M))
+    return replace(glasses, forward=glasses.forward + push)
+
+
 def _on_lens(glasses: Glasses, x: Tensor, z: Tensor) -> Tensor:
     """Points of the curved front at x and z, (N, 3) in the frame of the eyes."""
     return torch.stack([x, -glasses.forward + glasses.wrap * (x / 0.06).square(), z - glasses.drop], dim=-1)
+
+
+def _around() -> Tensor:
+    """Angles (N,) of the points of a rim."""
+    return torch.arange(44) * (2 * math.pi / 44)
+
+
+def _rim(glasses: Glasses, side: int) -> Tensor:
+    """Middle of one lens's rim, (N, 3) in the frame of the eyes."""
+    power, across, up = 2 / glasses.roundness, _around().cos(), _around().sin()
+    x = glasses.half_width * across.sign() * across.abs() ** power
+    z = glasses.half_height * up.sign() * up.abs() ** power
+    return _on_lens(glasses, side * (glasses.half_width + glasses.bridge / 2 + x), z)
+
+
+def _arch(glasses: Glasses) -> Tensor:
+    """Middle of the bridge, (N, 3) in the frame of the eyes."""
+    across = torch.linspace(-1, 1, 9)
+    half = glasses.bridge / 2 + 0.002
+    arch = _on_lens(glasses, across * half, glasses.half_height * 0.25 + 0.004 * (1 - across.square()))
+    arch[:, 1] -= 0.003 * (1 - across.square())
+    return arch
 
 
 def frame_pieces(glasses: Glasses, posed: PosedBody) -> list[Piece]:
     """Rims, bridge and temples in the world."""
     origin, axes = eye_frame(posed)
     centre = glasses.half_width + glasses.bridge / 2
-    angle = torch.arange(44) * (2 * math.pi / 44)
-    power = 2 / glasses.roundness
-    x = glasses.half_width * angle.cos().sign() * angle.cos().abs() ** power
-    z = glasses.half_height * angle.sin().sign() * angle.sin().abs() ** power
-    tubes = []
-    upper = (1 + 0.5 * angle.sin().clamp(min=0)) * glasses.rim
-    for side in (1, -1):
-        tubes.append(tube(_on_lens(glasses, side * (centre + x), z), upper, closed=True))
-    across = torch.linspace(-1, 1, 9)
-    half = glasses.bridge / 2 + 0.002
-    arch = _on_lens(glasses, across * half, glasses.half_height * 0.25 + 0.004 * (1 - across.square()))
-    arch[:, 1] -= 0.003 * (1 - across.square())
-    tubes.append(tube(arch, 1.1 * glasses.rim))
+    upper = (1 + 0.5 * _around().sin().clamp(min=0)) * glasses.rim
+    tubes = [tube(_rim(glasses, side), upper, closed=True) for side in (1, -1)]
+    tubes.append(tube(_arch(glasses), 1.1 * glasses.rim))
     ear = torch.tensor(EAR)
     for side in (1, -1):
         corner = torch.tensor([[side * (centre + glasses.half_width)], [0.4 * glasses.half_height]])

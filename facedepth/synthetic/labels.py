@@ -21,10 +21,12 @@ from .vectors import norm
 
 FACE_RADIUS_M = 0.095
 SLIT_M = 0.003
+BEHIND_M = 0.001  # hair may lie so far behind a surface and still count as on it
 HEAD = ("skin", "cavity", "left_eye", "right_eye", "tongue", "upper_teeth", "lower_teeth", "hat", "frame")
 FACE = ("skin", "left_eye", "right_eye")
 INSIDE = ("cavity", "tongue", "upper_teeth", "lower_teeth")
-NECK_BASE_M = 0.565  # below this height on the template, skin is chest and shoulder and not neck
+NECK_BASE_M = 0.565  # below this height on the template, skin is chest and not neck
+NECK_HALF_M, SHOULDER_SLOPE = 0.075, 0.6  # beside the neck, shoulders lie higher the farther out
 
 
 class Labels(NamedTuple):
@@ -41,23 +43,30 @@ def one_of(material: Tensor, names: tuple[str, ...]) -> Tensor:
     return torch.tensor([name in names for name in MATERIAL] + [False])[material]  # the last one is nothing
 
 
+def below_neck(rest: Tensor) -> Tensor:
+    """(N,) bool: which places (N, 3) of the template, metres, are chest and shoulders."""
+    beside = (rest[:, 0].abs() - NECK_HALF_M).clamp(min=0)
+    return rest[:, 2] < NECK_BASE_M + SHOULDER_SLOPE * beside
+
+
 def make_labels(
-    centre: Hits, material: Tensor, below_neck: Tensor, hair_opacity: Tensor, hair_depth: Tensor, camera: Camera,
+    centre: Hits, material: Tensor, below: Tensor, hair_opacity: Tensor, hair_depth: Tensor, camera: Camera,
     nose_tip: Tensor, size: int,
 ) -> Labels:
     """The labels of one portrait.
 
     Args:
         centre: hits at the pixels' centres; material: (P,) what was hit, -1 where nothing.
-        below_neck: (P,) bool, skin that no longer belongs to the neck.
+        below: (P,) bool, places whose skin no longer belongs to the neck.
         hair_opacity, hair_depth: (P,) of the layer of hair.
         nose_tip: (3,) in the world.
     """
     depth = _bridge_slits(centre.depth, material, camera, size)
-    hair = hair_opacity >= 0.5
+    # The layer is averaged over its surroundings, so it may reach over what lies before it: a frame's temple, a rim.
+    hair = (hair_opacity >= 0.5) & ((depth == 0) | (hair_depth < depth + BEHIND_M))
     depth = torch.where(hair, hair_depth, depth)
     mask = depth > 0
-    head = (one_of(material, HEAD) & ~below_neck) | hair
+    head = (one_of(material, HEAD) & ~(below & one_of(material, ("skin",)))) | hair
     from_camera = camera.unproject(depth.view(1, size, size)).flatten(1).T
     tip = (nose_tip - camera.cam2world[:3, 3]) @ camera.cam2world[:3, :3]
     near = norm(from_camera - tip) <= FACE_RADIUS_M

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +17,12 @@ from .camera_effects import photograph
 from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
 from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, draw_facial_hair, template_beard
-from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses
+from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses, put_on
 from .hair_styles import HairLook, draw_colour, draw_hair
 from .hats import Hat, covered_roots, draw_hat, hat_pieces, hidden_skin, pressed
 from .head import vertex_normals
 from .kit import load_kit
-from .labels import NECK_BASE_M, Labels, hair_layer, make_labels
+from .labels import Labels, below_neck, hair_layer, make_labels
 from .light import Lighting, draw_light_kind, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
 from .noise import SolidNoise
@@ -112,6 +112,8 @@ def make_portrait(
 ) -> Portrait:
     """Render one picture at ``size`` x ``size``; ``entropy`` seeds what is drawn on the way."""
     posed = pose_body(person.body, scenery.bearing)
+    if scenery.glasses is not None:
+        scenery = replace(scenery, glasses=put_on(scenery.glasses, posed))
     noise = SolidNoise(stream(*entropy, 0))
     between_eyes = (posed.left_eye + posed.right_eye) / 2
     camera = place_camera(scenery.shot, between_eyes, size)
@@ -142,14 +144,15 @@ def make_portrait(
     linear = linear + backdrop * (1 - covered)
     behind = torch.where(centre.depth > 0, centre.depth, torch.inf)
     linear, _, _ = _draw_strands([grown.small], maps, lighting, camera, linear, behind, size)
-    if scenery.glasses is not None:
-        linear = look_through_lenses(scenery.glasses, posed, camera, lighting, linear, behind, size)
     linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
+    if scenery.glasses is not None:
+        before = torch.where(opacity > 0.5, torch.minimum(behind, depth), behind)  # hair that hangs before a lens
+        linear = look_through_lenses(scenery.glasses, posed, camera, lighting, linear, before, size)
 
     material = torch.where(centre.triangle >= 0, mesh.material[centre.triangle.clamp(min=0)], -1)
     hit = (centre.triangle >= 0).nonzero()[:, 0]
     below = torch.zeros(size * size, dtype=torch.bool)
-    below[hit] = centre.interpolate(mesh.rest[:, 2:], mesh.triangles, hit)[:, 0] < NECK_BASE_M
+    below[hit] = below_neck(centre.interpolate(mesh.rest, mesh.triangles, hit))
     opacity, depth = hair_layer(opacity, depth, size)
     labels = make_labels(centre, material, below, opacity, depth, camera, posed.nose_tip, size)
     metered = labels.face.view(size, size).cpu().numpy()

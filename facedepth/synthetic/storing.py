@@ -44,7 +44,13 @@ def settle(root: Path, settings: dict) -> None:
             _write_text(path, json.dumps(settings))
     except OSError as error:
         raise InputError(complaint(root, error)) from None
-    found = json.loads(path.read_text())
+    try:
+        found = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: damaged ({error}); where its faces are wanted, write into it {json.dumps(settings)}, else choose "
+            "another folder"
+        ) from None
     if found != settings:
         cure = "choose another folder"
         if found | {"generator": settings.get("generator")} == settings:  # the first folders did not say
@@ -117,7 +123,7 @@ def _write_text(path: Path, text: str) -> None:
 def depth_picture(depth: Tensor, mask: Tensor, camera: Camera) -> np.ndarray:
     """(128, 128) uint8 as EG3D's: minus the distance along the ray, stretched to 1 ... 255, 0 where there is none."""
     distance = torch.where(mask, z_to_distance(depth, camera), torch.nan)[0].numpy()
-    small = cv2.resize(distance, (PICTURE_SIZE, PICTURE_SIZE), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(distance, (PICTURE_SIZE, PICTURE_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
     near, far = np.nanmin(small), np.nanmax(small)
     bright = 1 + 254 * (far - small) / max(far - near, 1e-9)
     return np.where(np.isnan(small), 0, np.round(np.nan_to_num(bright))).astype(np.uint8)
