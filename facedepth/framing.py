@@ -33,7 +33,7 @@ def whole_crop(height: int, width: int) -> Crop:
 
 
 def face_crop(box: FaceBox) -> Crop:
-    """The square that frames a face which ``detection.find_face`` found."""
+    """The square that frames a face which ``detection.find_faces`` found."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
 

@@ -285,8 +285,10 @@ def _open_picture(path: str | Path) -> Image.Image:
         if heic or path.suffix.lower() in (".heic", ".heif"):
             raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
         raise InputError(f"{path}: not a picture, whatever its name says") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too large a picture ({error})") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{path}: more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from None
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error.strerror})") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: a damaged picture ({error})") from None
     return picture

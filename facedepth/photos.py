@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .camera import Crop
 from .checks import InputError, check_shapes
-from .detection import find_face
+from .detection import find_faces
 from .framing import CROP_WIDTH_M, face_crop, whole_crop
 from .io import (
     IMAGE_SUFFIXES,
@@ -33,6 +33,8 @@ LEAST_FOCAL = 1.0
 
 NEAREST_M = 0.25
 """Nobody is photographed from nearer: EXIF by which the crop's face would be is that of a larger photo."""
+
+_NO_BYSTANDER = 0.5  # a face so wide, by the largest one's width, may be who was meant
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
@@ -141,14 +143,22 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     if isinstance(crop, str) and crop == "none":
         return whole_crop(*image.shape[-2:])
     if isinstance(crop, str) and crop == "face":
-        box = find_face(image_to_uint8(image))
-        if box is None:
-            named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
+        boxes = find_faces(image_to_uint8(image))
+        named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
+        if not boxes:
             raise InputError(
                 f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
-                "yourself, crop=(left, top, size), or use the whole picture with crop='none' (--crop none)"
+                "yourself, crop=(left, top, size) or --crop LEFT,TOP,SIZE, or use the whole picture: crop='none' "
+                "(--crop none)"
             )
-        return face_crop(box)
+        others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
+        if others:
+            squares = "; ".join(",".join(map(str, square)) for square in others)
+            warnings.warn(
+                f"{named}{1 + len(others)} faces seen, the largest is taken; the others' squares (crop=, --crop): "
+                f"{squares}", stacklevel=2,
+            )
+        return face_crop(boxes[0])
     try:
         left, top, size = (round(float(number)) for number in crop)  # detectors give floats, and NumPy's integers
     except (TypeError, ValueError, OverflowError):

@@ -245,6 +245,8 @@ def predict(
     Raises:
         InputError: an unreadable photo, one below 16 pixels a side, nobody found.
     """
+    if not isinstance(model, DepthNetwork):
+        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
     if isinstance(photo, (list, tuple)):
         starts = range(0, len(photo), batch_size)
         batches = ((photo[start : start + batch_size], start) for start in starts)

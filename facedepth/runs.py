@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 
 from .checks import InputError
-from .io import atomic_path
+from .io import atomic_path, check_writable
 
 _COLAB = Path("/content")
 _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
@@ -68,6 +68,7 @@ def alone_in(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     _refuse_what_colab_would_lose(path)
+    check_writable(path)
     path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path / ".lock", timeout=0)
     try:
@@ -127,8 +128,11 @@ class RunFolder:
         differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:
             return
-        advice = "choose another folder"
-        if set(differing) <= set(data):
+        advice = (
+            "choose another folder; to train on from what was learnt here, let the model be "
+            f"load_model('{self.path / 'last.safetensors'}') there"
+        )
+        if set(differing) <= set(data):  # no setting
             advice = (
                 "it goes on only with the same samples: replace files that were lost, or start from the weights it has "
                 f"(load_model('{self.path / 'last.safetensors'}')) in another folder"

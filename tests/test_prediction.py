@@ -313,6 +313,11 @@ def test_a_small_face_at_the_edge_of_a_photo_keeps_its_proportions():
     np.testing.assert_allclose(extents[1], extents[0], rtol=0.25)
 
 
+def test_a_name_in_the_place_of_a_network_is_told_how_to_load_it():
+    with pytest.raises(InputError, match=r"model: expected a network, .*load_model\('face_small'\) gives, got 'face_"):
+        predict("face_small", ASTRONAUT)
+
+
 def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path):
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54

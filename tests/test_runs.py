@@ -195,6 +195,13 @@ def test_a_single_small_picture_left_over_is_named(tmp_path, train, val):
         fit(model, train, val, config(tmp_path, input_size=16))
 
 
+def test_heads_that_fill_their_pictures_teach_no_outline(tmp_path, tiny_model, train, val, recwarn):
+    fit(tiny_model(), train, val, config(tmp_path / "without", epochs=1))
+    assert not [one for one in recwarn if "counts as head" in str(one.message)]
+    with pytest.warns(UserWarning, match="all of its first picture counts as head; without masks of the head"):
+        fit(tiny_model(head_mask=True), train, val, config(tmp_path / "with", epochs=1))
+
+
 # -------------------------------------------------------------------------------------------------------- its memory
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
+_PLAUSIBLE_M = 0.02, 100.0  # how far faces are, and what is measured otherwise with the same unit
 _RELATIVE_UNITS = ("near_bright", "far_bright")
 
 
@@ -122,6 +124,12 @@ class PairedFolder(Dataset):
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
         if self.depth_kind == "metric":
             depth = read_depth(path, self.unit)
+            middle = float(depth[depth > 0].median())
+            if not _PLAUSIBLE_M[0] < middle < _PLAUSIBLE_M[1]:
+                warnings.warn(
+                    f"{path}: its median depth is {middle:.4g} m; is unit={self.unit!r} (--unit) right?",
+                    stacklevel=2,
+                )
             return depth, depth > 0
         values = torch.from_numpy(read_values(path))[None]
         mask = values.isfinite()
