@@ -20,9 +20,11 @@ from facedepth.layouts import eg3d_path
 from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.faces import VERSION, one_thread
 from facedepth.synthetic.glasses import eye_frame, frame_pieces, put_on
+from facedepth.synthetic.hats import hat_pieces
 from facedepth.synthetic.labels import FACE_RADIUS_M, below_neck
 from facedepth.synthetic.light import draw_lighting
 from facedepth.synthetic.model import pose_body
+from facedepth.synthetic.noise import SolidNoise
 from facedepth.synthetic.portrait import LIGHT, draw_person, draw_scenery, make_portrait, picture_entropy, stream
 
 SIZE = 64
@@ -332,3 +334,15 @@ def test_places_count_from_the_end_too(faces, tmp_path):
     assert faces.describe(-1) == faces.describe(len(faces) - 1)
     with pytest.raises(IndexError):
         faces.describe(len(faces))
+
+
+@pytest.mark.parametrize("index", [1, 494])  # a brim, a visor
+def test_a_brim_goes_with_the_crown(index):
+    person, scenery = draw_person(777, index), draw_scenery(777, index)
+    posed = pose_body(person.body, scenery.bearing)
+    up = torch.tensor([0.0, 0.0, 0.01])
+    higher = replace(posed, vertices=posed.vertices + up)  # a higher head than the template's, posed the same
+    (_, brim), (_, lifted) = (
+        hat_pieces(scenery.hat, body, SolidNoise(stream(0)), hair_lift_m=0.0) for body in (posed, higher)
+    )
+    assert_close(lifted.vertices - brim.vertices, up.expand_as(brim.vertices), atol=1e-5, rtol=0)

@@ -20,6 +20,8 @@ from .shapes import grid_quads
 from .vectors import dot
 
 KINDS = ("beanie", "cap", "brim", "headscarf", "turban")
+TUCKED = 0.1  # of its reach, the brim goes under the crown
+NEARBY_M = 0.015
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def hat_pieces(hat: Hat, posed: PosedBody, noise: SolidNoise, hair_lift_m: float
     sunk = (0.7 * stand_off[used] - height).clamp(min=0) * (masks.ears[used] < 0.05)
     pieces = [shell._replace(vertices=shell.vertices + sunk[:, None] * posed.normals[used])]
     if hat.kind in ("cap", "brim"):
-        pieces.append(_brim(hat, posed))
+        pieces.append(_brim(hat, posed, pieces[0]))
     return pieces
 
 
@@ -132,11 +134,11 @@ def _smoothed(piece: Piece, rounds: int) -> Piece:
     return piece._replace(vertices=vertices)
 
 
-def _brim(hat: Hat, posed: PosedBody) -> Piece:
-    """The visor of a cap, or the brim all around, as a curved sheet."""
+def _brim(hat: Hat, posed: PosedBody, crown: Piece) -> Piece:
+    """The visor of a cap, or the brim all around, as a curved sheet that goes with the crown it is sewn to."""
     half = math.radians(62) if hat.kind == "cap" else math.pi
     angle = torch.linspace(-half, half, 48)[None, :]
-    out = torch.linspace(0, 1, 8)[:, None]
+    out = torch.linspace(-TUCKED, 1, 8)[:, None]
     reach = torch.full_like(angle, hat.reach)
     if hat.kind == "cap":
         reach = hat.reach * torch.cos(angle * (90 / 66)).clamp(min=0) ** 0.5
@@ -147,5 +149,9 @@ def _brim(hat: Hat, posed: PosedBody) -> Piece:
     slope = -0.35 if hat.kind == "cap" else -0.22
     rim_y = centre_y - along * torch.cos(angle) + 0 * out
     z = 0.787 + hat.line + slope * (rim_y + 0.125) - hat.droop * out * reach - 0.25 * (x / 0.08).square() * 0.05 * out
-    vertices = torch.stack([x, y, z], dim=-1).flatten(0, 1)
-    return Piece.of(posed.carry(vertices), to_triangles(grid_quads(8, 48)), vertices, "hat")
+    rest = torch.stack([x, y, z], dim=-1)
+    # No two heads have the template's shape: what the crown does nearby, the brim does too.
+    nearby = torch.exp(-(torch.cdist(rest[0], crown.rest) / NEARBY_M).square()) + 1e-12
+    moved = nearby @ (crown.vertices - posed.carry(crown.rest)) / nearby.sum(dim=1, keepdim=True)
+    world = posed.carry(rest) + moved
+    return Piece.of(world.flatten(0, 1), to_triangles(grid_quads(8, 48)), rest.flatten(0, 1), "hat")
