@@ -289,6 +289,23 @@ def test_half_the_size_and_still_computed_in_32_bits(tmp_path, tiny_model):
         assert_close(tensor, expected, atol=1e-3, rtol=1e-3)
 
 
+def test_a_loaded_model_is_whole_and_its_own(tmp_path, tiny_model):
+    path = save_model(tiny_model(), tmp_path / "face.safetensors", half=True)
+    first, second = (load_model(path, device="cpu") for _ in range(2))
+    for (key, ours), theirs in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert ours.device.type == "cpu", key
+        assert ours.dtype in (torch.float32, torch.int64), key
+        assert ours.data_ptr() != theirs.data_ptr(), key
+    assert all(parameter.requires_grad for parameter in first.parameters())
+
+
+def test_no_random_weights_are_made_only_to_be_replaced(tmp_path, tiny_model):
+    path = save_model(tiny_model(), tmp_path / "face.safetensors")
+    before = torch.get_rng_state()
+    load_model(path, device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_what_does_not_fit_into_16_bits_stays_in_32(tmp_path, tiny_model):
     model = tiny_model()
     model.encoder[0][1].running_var.fill_(7e4)

@@ -135,7 +135,8 @@ def _halved(tensor: Tensor) -> Tensor:
 
 def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tuple[DepthNetwork, dict[str, Tensor]]:
     name, options, state = convert(read_pickle(path), path)
-    model, entry = create_model(name, **options), MODELS[name]
+    with torch.device("meta"):  # no random weights, which take a large network seconds, only to be replaced
+        model, entry = create_model(name, **options), MODELS[name]
     if entry.url is not None:
         model.info = {"licence": entry.licence}  # what is trained from them is bound by it
     if kind is not None:
@@ -146,7 +147,8 @@ def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tu
         if "non_negative" not in model.options:
             raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")
         model.non_negative = non_negative
-    return model, {**state, "mean": model.mean, "std": model.std}
+    normalisation = {key: torch.tensor(model.options[key]).view(1, 3, 1, 1) for key in ("mean", "std")}
+    return model, state | normalisation
 
 
 def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
@@ -157,7 +159,8 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
         options = json.loads(metadata["options"])
         options |= {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
         # An option that the file does not name came after it: the class's default for it changes nothing.
-        model = create_model(metadata["model"], **MODELS[metadata["model"]].class_defaults() | options)
+        with torch.device("meta"):
+            model = create_model(metadata["model"], **MODELS[metadata["model"]].class_defaults() | options)
     except (KeyError, TypeError, ValueError) as error:
         written_by = metadata.get("version", "of unknown version")
         raise InputError(

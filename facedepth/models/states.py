@@ -51,7 +51,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, name: str) -> None:
-    """Put the tensors of ``state`` into ``module``: all of them, and nothing else.
+    """Put the tensors of ``state`` into ``module``: all of them, and nothing else. A module on the device "meta", made
+    without weights, takes the tensors for its own.
 
     Args:
         source: the file they come from, and ``name``, what they should fit, for the message.
@@ -68,4 +69,7 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, nam
     if problems:
         shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise InputError(f"{source}: its tensors do not fit {name}: {shown}")
-    module.load_state_dict(state)
+    before = module.state_dict()
+    without_weights = any(tensor.is_meta for tensor in before.values())
+    fitting = {key: tensor.to(before[key].dtype) for key, tensor in state.items()}
+    module.load_state_dict(fitting, assign=without_weights)
