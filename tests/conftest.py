@@ -13,7 +13,7 @@ import pytest
 import torch
 from chromium import chromium
 
-from facedepth.data import EG3DFaces, rerender
+from facedepth.data import EG3DFaces, Part, rerender
 from facedepth.models import DepthNetwork, create_model
 
 torch.set_num_threads(1)
@@ -41,6 +41,18 @@ def exact_root(tmp_path_factory) -> Path:
 def affine_faces() -> EG3DFaces:
     """The four samples with 8-bit depth, 32 pixels a side."""
     return EG3DFaces(SAMPLE, size=32, depth_kind="affine")
+
+
+@pytest.fixture
+def train(affine_faces) -> Part:
+    """Three of the samples with 8-bit depth."""
+    return Part(affine_faces, [0, 1, 2])
+
+
+@pytest.fixture
+def val(affine_faces) -> Part:
+    """The fourth."""
+    return Part(affine_faces, [3])
 
 
 @pytest.fixture(scope="session")

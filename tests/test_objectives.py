@@ -96,7 +96,7 @@ def test_following_the_gradient_lowers_the_loss(batches, depth_kind, target_kind
         parts["loss"].backward()
         assert output.grad.isfinite().all()
         optimiser.step()
-        losses.append(float(parts["loss"]))
+        losses.append(parts["loss"].item())
     assert losses[-1] < 0.5 * losses[0]
 
 

@@ -17,16 +17,6 @@ from facedepth.sample import Sample
 from facedepth.training import fit
 
 
-@pytest.fixture
-def train(affine_faces) -> Part:
-    return Part(affine_faces, [0, 1, 2])
-
-
-@pytest.fixture
-def val(affine_faces) -> Part:
-    return Part(affine_faces, [3])
-
-
 def config(out, **changes) -> TrainConfig:
     settings = {"epochs": 2, "batch_size": 2, "input_size": 32, "workers": 0, "device": "cpu", "augment": 0.0}
     return TrainConfig(out=str(out), **settings | changes)

@@ -59,16 +59,6 @@ fit(model, Slow(faces, [0, 1, 2]), Part(faces, [3]), TrainConfig(**json.loads(sy
 """
 
 
-@pytest.fixture
-def train(affine_faces) -> Part:
-    return Part(affine_faces, [0, 1, 2])
-
-
-@pytest.fixture
-def val(affine_faces) -> Part:
-    return Part(affine_faces, [3])
-
-
 def config(out: Path, **changes) -> TrainConfig:
     return TrainConfig(out=str(out), **QUICK | changes)
 
@@ -641,7 +631,7 @@ def test_moving_average_by_hand():
         average.update_parameters(model)
         decay = min(0.5, (1 + count) / (10 + count))
         by_hand = value if count == 0 else decay * by_hand + (1 - decay) * value
-        assert float(average.module.weight) == pytest.approx(by_hand)
+        assert average.module.weight.item() == pytest.approx(by_hand)
     assert int(average.module.num_batches_tracked) == 9  # a counter is copied
 
 
