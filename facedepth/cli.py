@@ -153,15 +153,22 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backgrounds", metavar="FOLDER", help="photographs to use as backgrounds")
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None
+
+
 def _above_0(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
     return number
 
 
 def _degrees(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0 < number < 180:
         raise argparse.ArgumentTypeError(f"expected between 0 and 180 degrees, got {text}")
     return number

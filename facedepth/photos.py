@@ -148,15 +148,14 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
         if not boxes:
             raise InputError(
                 f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
-                "yourself, crop=(left, top, size) or --crop LEFT,TOP,SIZE, or use the whole picture: crop='none' "
+                "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
                 "(--crop none)"
             )
         others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
         if others:
-            squares = "; ".join(",".join(map(str, square)) for square in others)
+            squares = ", ".join("--crop=" + ",".join(map(str, square)) for square in others)
             warnings.warn(
-                f"{named}{1 + len(others)} faces seen, the largest is taken; the others' squares (crop=, --crop): "
-                f"{squares}", stacklevel=2,
+                f"{named}{1 + len(others)} faces seen, the largest is taken; for the others: {squares}", stacklevel=2
             )
         return face_crop(boxes[0])
     try:
@@ -168,19 +167,28 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     return Crop(left, top, size)
 
 
-def focal_px(photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int) -> float:
+def focal_px(
+    photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int, *, framed: bool
+) -> float:
     """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default.
 
-    What was cut out of a photo may keep its EXIF; where that shows, by the picture's shape or by a face nearer than
-    ``NEAREST_M``, EXIF is left aside.
+    What was cut out of a photo may keep its EXIF; where that shows, by the picture's shape or, in a crop that is
+    ``framed`` about a face, by a face nearer than ``NEAREST_M``, EXIF is left aside.
 
     By default a small face in a large photo is farther away, not taken with a lens wider than cameras have: off the
     middle, such a lens would draw it out to many times its width.
     """
     if horizontal_fov_deg is None and isinstance(photo, (str, Path, Image.Image)):
         from_exif = focal_from_exif(photo)
-        if from_exif is not None and CROP_WIDTH_M * from_exif / crop.size >= NEAREST_M:
+        if from_exif is not None and not (framed and CROP_WIDTH_M * from_exif / crop.size < NEAREST_M):
             return from_exif
+        if from_exif is not None:
+            named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
+            warnings.warn(
+                f"{named}by its EXIF the face would be nearer than {NEAREST_M} m, so that is taken to be of a larger "
+                "photo and left aside; if you know the face's field of view, say it (horizontal_fov_deg=, --fov)",
+                stacklevel=2,
+            )
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
     if not 0 < fov_deg < 180:
         raise InputError(f"horizontal_fov_deg: expected between 0 and 180 degrees, got {fov_deg}")

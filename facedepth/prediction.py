@@ -237,15 +237,15 @@ def predict(
         horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
             where there is one, else it is taken to be 20 degrees, or less where the whole photo would come out wider
             than 53 degrees along its longer side. A photo that was cut out of another may keep the other's EXIF, which
-            shows only where the picture's proportions differ from those told there, or where the face would be nearer
-            than 0.25 m: say it then.
+            shows only where the picture's proportions differ from those told there, or where a face that was found
+            would be nearer than 0.25 m: say it then.
         mirror: ask the network about the mirrored picture too and take the mean: 2 % less error for twice the time.
         batch_size: how many photos of a list go through the network at once.
 
     Raises:
         InputError: an unreadable photo, one below 16 pixels a side, nobody found.
     """
-    if not isinstance(model, DepthNetwork):
+    if not isinstance(model, torch.nn.Module):
         raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
     if isinstance(photo, (list, tuple)):
         starts = range(0, len(photo), batch_size)
@@ -270,7 +270,7 @@ def _predict_batch(
     predictions = []
     for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
         height, width = image.shape[-2:]
-        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width))
+        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=crop == "face")
         inside = torch.ones(1, size, size) if len(answer) == 1 else answer[1:]  # logits of the head
         predictions.append(
             Prediction(

@@ -14,6 +14,7 @@ import csv
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from .checks import InputError
 from .io import atomic_path, check_writable
 
 _COLAB = Path("/content")
+_MAY_BE_UNKNOWN = ("target_kind", "input_size")
 _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
 
 
@@ -77,8 +79,8 @@ def alone_in(path: str | Path) -> Iterator[None]:
         raise InputError(
             f"{path}: another training is running there; wait for its end or choose another folder"
         ) from None
-    except NotImplementedError:  # a file system without locks
-        pass
+    except (NotImplementedError, OSError) as error:
+        warnings.warn(f"{path}: cannot be locked ({error}); see that nothing else trains there", stacklevel=3)
     try:
         yield
     finally:
@@ -197,10 +199,12 @@ def _read_config(path: Path) -> dict:
             f"{path}: the run's settings are lost or damaged ({type(error).__name__}); put the file back, or start "
             f"from its weights (load_model('{path.with_name('last.safetensors')}')) in another folder"
         ) from None
-    # Older versions wrote None for what is as the network's options say.
-    effective = {"target_kind": options.pop("kind", None), "input_size": options.pop("input_size", None)}
-    options.pop("non_negative", None)
-    return saved | {name: saved.get(name) or value for name, value in effective.items()} | {"options": options}
+    # Older versions wrote None for what the network's own was, and its options as it was made, whatever it was then
+    # set to: of these nothing is known for sure.
+    for name in ("kind", "input_size", "non_negative"):
+        options.pop(name, None)
+    known = {name: value for name, value in saved.items() if name not in _MAY_BE_UNKNOWN or value is not None}
+    return known | {"options": options}
 
 
 def _agree(then: str | int | float, now: str | int | float) -> bool:

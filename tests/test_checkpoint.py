@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
@@ -289,14 +289,36 @@ def test_half_the_size_and_still_computed_in_32_bits(tmp_path, tiny_model):
         assert_close(tensor, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_a_loaded_model_is_whole_and_its_own(tmp_path, tiny_model):
-    path = save_model(tiny_model(), tmp_path / "face.safetensors", half=True)
+@pytest.mark.parametrize("half", [True, False])
+def test_a_loaded_model_is_whole_and_its_own(tmp_path, tiny_model, half):
+    path = save_model(tiny_model(), tmp_path / "face.safetensors", half=half)
     first, second = (load_model(path, device="cpu") for _ in range(2))
+    before = [parameter.clone() for parameter in first.parameters()]
     for (key, ours), theirs in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert ours.device.type == "cpu", key
         assert ours.dtype in (torch.float32, torch.int64), key
         assert ours.data_ptr() != theirs.data_ptr(), key
     assert all(parameter.requires_grad for parameter in first.parameters())
+    with open(path, "r+b") as file:  # as a copy over it, or a Drive that syncs
+        file.seek(-1000, 2)
+        file.write(bytes(1000))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(first.parameters(), before, strict=True))
+
+
+def test_a_checkpoint_has_the_rights_of_every_other_file(tmp_path, tiny_model):
+    (tmp_path / "other").touch()
+    path = save_model(tiny_model(), tmp_path / "face.safetensors")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(tmp_path, tiny_model, monkeypatch):
+    def full(*_, **__) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("facedepth.models.checkpoint.save_file", full)
+    with pytest.raises(OSError, match=r"face\.safetensors: cannot be written \(No space left on device\)"):
+        save_model(tiny_model(), tmp_path / "face.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_random_weights_are_made_only_to_be_replaced(tmp_path, tiny_model):

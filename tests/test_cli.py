@@ -521,6 +521,7 @@ def test_published_weights_that_cannot_be_fetched(refused, tmp_path, paired, mon
         (["predict", "me.jpg", "-o", "x", "--quality", "high"], "usage: facedepth predict .*arguments: --quality high"),
         (["train", "--data", "eg3d:x", "--model", "dpt_tiny", "-o", "x", "--epochs", "2"], "train .*--set epochs=2"),
         (["predict", "me.jpg", "-o", "x", "--fov", "400"], "--fov: expected between 0 and 180 degrees, got 400"),
+        (["predict", "me.jpg", "-o", "x", "--fov", "wide"], "--fov: expected a number, got wide"),
         (["predict", "me.jpg", "-o", "x", "--z-scale", "-1"], "argument --z-scale: expected a number above 0, got -1"),
         (["predict", "me.jpg", "-o", "x", "--crop", "1,2"], "argument --crop: expected face, none or LEFT,TOP,SIZE"),
     ],

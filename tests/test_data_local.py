@@ -146,6 +146,20 @@ def test_folders_behind_links_are_copied_and_links_that_lead_back_are_not(tmp_pa
     assert copied == {"text": "source", "images/text": "elsewhere", "depth/text": "elsewhere"}
 
 
+def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path, monkeypatch):
+    (tmp_path / "source/images").mkdir(parents=True)
+    listed = os.scandir
+
+    def failing(path):
+        if Path(path).name == "images":
+            raise OSError(errno.EIO, "Input/output error")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(InputError, match=r"cannot copy .*source there \(Input/output error\)"):
+        copy_to_local_disk(tmp_path / "source", tmp_path / "local")
+
+
 def test_an_empty_archive_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "faces.zip", "w"):
         pass

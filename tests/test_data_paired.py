@@ -118,10 +118,13 @@ def test_smaller_depth_of_the_same_shape_is_brought_to_the_image(tmp_path):
 
 def test_a_unit_that_makes_no_sense_of_faces_is_told(tmp_path, recwarn):
     images, depths = write_images(tmp_path / "images", ["a"], (WIDTH, HEIGHT)), write_depths(tmp_path / "depths", ["a"])
-    PairedFolder(images, depths, camera=40)[0]
+    PairedFolder(images, depths, camera=40)
     assert not recwarn
     with pytest.warns(UserWarning, match=r"a\.npy: its median depth is 0\.000\d+ m; is unit='mm' \(--unit\) right\?"):
-        PairedFolder(images, depths, camera=40, unit="mm")[0]
+        faces = PairedFolder(images, depths, camera=40, unit="mm")
+    recwarn.clear()
+    assert faces[0].depth.max() < 0.001
+    assert not recwarn  # once is enough
 
 
 def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):

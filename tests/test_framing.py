@@ -185,7 +185,7 @@ def two_portraits(*, width: int) -> torch.Tensor:
 
 def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
     photo = two_portraits(width=320)
-    with pytest.warns(UserWarning, match=r"2 faces seen, the largest is taken; the others' squares .*: \d+,-?\d+,\d+$"):
+    with pytest.warns(UserWarning, match=r"2 faces seen, the largest is taken; for the others: --crop=\d+,-?\d+,\d+$"):
         crop = choose_crop(photo, "face", photo)
     assert centre(crop)[0] < 384
     recwarn.clear()

@@ -22,7 +22,7 @@ from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8, read_image
 from facedepth.models import DepthNetwork, create_model, load_model
-from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M
+from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M, focal_px
 from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
@@ -318,6 +318,12 @@ def test_a_name_in_the_place_of_a_network_is_told_how_to_load_it():
         predict("face_small", ASTRONAUT)
 
 
+def test_a_compiled_network_is_one_too(unet):
+    compiled = torch.compile(unet, backend="eager")
+    photo = photo_of(60, 90)
+    assert_close(predict(compiled, photo, crop="none").values, predict(unet, photo, crop="none").values)
+
+
 def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path):
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54
@@ -327,18 +333,20 @@ def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path)
     assert_close(told.K[0, 0].item(), 20 / math.tan(math.radians(30)))
 
 
-def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_left_aside(unet, tmp_path):
-    focal_35mm = 27.0
+def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_left_aside(unet, tmp_path, recwarn):
+    focal_35mm, path = 27.0, tmp_path / "photo.jpg"
     focal = focal_35mm / 36 * 90
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = focal_35mm
-    Image.fromarray(image_to_uint8(photo_of(60, 90))).save(tmp_path / "photo.jpg", exif=exif)
+    Image.fromarray(image_to_uint8(photo_of(60, 90))).save(path, exif=exif)
     nearest = math.floor(CROP_WIDTH_M * focal / NEAREST_M)  # of pixels for a face, at that distance
-    believed, not_believed = (
-        predict(unet, tmp_path / "photo.jpg", crop=(0, 0, size)).camera for size in (nearest, nearest + 1)
-    )
-    assert_close(believed.K[0, 0].item(), focal)
-    assert_close(not_believed.K[0, 0].item(), (nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
+    assert focal_px(path, Crop(0, 0, nearest), None, 90, framed=True) == pytest.approx(focal)
+    assert focal_px(path, Crop(0, 0, 90), None, 90, framed=False) == pytest.approx(focal)  # no face need fill it
+    assert predict(unet, path, crop="none").camera.K[0, 0].item() == pytest.approx(focal)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"photo\.jpg: by its EXIF the face would be nearer than 0\.25 m"):
+        left_aside = focal_px(path, Crop(0, 0, nearest + 1), None, 90, framed=True)
+    assert left_aside == pytest.approx((nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
 
 
 # --- depth

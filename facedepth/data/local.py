@@ -93,9 +93,9 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    known = set(_files(source))
-    missing = sorted(path for path in known if not _same(source / path, target / path))
     try:
+        known = set(_files(source))
+        missing = sorted(path for path in known if not _same(source / path, target / path))
         with ThreadPoolExecutor(_THREADS) as pool:
             jobs = pool.map(lambda path: _copy(source / path, target / path), missing)
             for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
@@ -114,8 +114,15 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder, relative to it, those behind links too; where a link leads back, it is not followed."""
-    for place, folders, names in os.walk(folder, followlinks=True):
+    """The files in a folder, relative to it, those behind links too; where a link leads back, it is not followed.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    def stop(error: OSError) -> None:  # os.walk would leave the folder out
+        raise error
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=stop):
         way = (path for path in (Path(place), *Path(place).parents) if path.is_relative_to(folder))
         above = {os.path.realpath(path) for path in way}
         folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in above]

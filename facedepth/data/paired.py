@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,8 @@ class PairedFolder(Dataset):
             stems = drop_damaged({stem: [files[stem] for files in found] for stem in stems})
         self.names = stems
         self.identities = [str(identity(stem)) if identity else stem for stem in stems]
+        if self.depth_kind == "metric":
+            _doubt_unit(self._depths[stems[0]], unit)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -124,12 +127,6 @@ class PairedFolder(Dataset):
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
         if self.depth_kind == "metric":
             depth = read_depth(path, self.unit)
-            middle = float(depth[depth > 0].median())
-            if not _PLAUSIBLE_M[0] < middle < _PLAUSIBLE_M[1]:
-                warnings.warn(
-                    f"{path}: its median depth is {middle:.4g} m; is unit={self.unit!r} (--unit) right?",
-                    stacklevel=2,
-                )
             return depth, depth > 0
         values = torch.from_numpy(read_values(path))[None]
         mask = values.isfinite()
@@ -149,6 +146,15 @@ class PairedFolder(Dataset):
                 f"{width} x {height} picture; camera must be in pixels of the stored images"
             )
         return self.camera
+
+
+def _doubt_unit(path: Path, unit: str | float) -> None:
+    """Warn where a depth map is farther than faces are."""
+    with contextlib.suppress(InputError):  # told when it is read
+        depth = read_depth(path, unit)
+        middle = float(depth[depth > 0].median())
+        if not _PLAUSIBLE_M[0] < middle < _PLAUSIBLE_M[1]:
+            warnings.warn(f"{path}: its median depth is {middle:.4g} m; is unit={unit!r} (--unit) right?", stacklevel=3)
 
 
 def _list(folder: str | Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

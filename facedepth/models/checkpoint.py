@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -53,7 +54,13 @@ def save_model(
     if half:
         state = {key: _halved(tensor) for key, tensor in state.items()}
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
+        temporary.touch()
+        rights = temporary.stat().st_mode  # save_file's own would let nobody else read it
+        try:
+            save_file(state, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written ({error})") from None
+        temporary.chmod(rights)
     return path
 
 

@@ -71,5 +71,6 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, nam
         raise InputError(f"{source}: its tensors do not fit {name}: {shown}")
     before = module.state_dict()
     without_weights = any(tensor.is_meta for tensor in before.values())
-    fitting = {key: tensor.to(before[key].dtype) for key, tensor in state.items()}
+    # A copy: what was read may be a view of the file, which others may write to.
+    fitting = {key: tensor.to(before[key].dtype, copy=without_weights) for key, tensor in state.items()}
     module.load_state_dict(fitting, assign=without_weights)
