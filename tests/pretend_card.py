@@ -51,6 +51,8 @@ def on_card(tensor: Tensor) -> bool:
 def make(func, name: str, args: tuple, kwargs: dict) -> Tensor:
     """A factory function, such as ``torch.zeros``, for the device named or torch's default."""
     device = torch.device(kwargs.pop("device", None) or _device.CURRENT_DEVICE or HOST)
+    if device.type == "meta":  # of a network that is yet to get its weights
+        return func(*args, **kwargs, device=device)
     assert device == HOST or kwargs.get("generator") is None, f"{name} on the card by a generator of the host"
     return labelled(func(*args, **kwargs, device=HOST), args, card=device != HOST)
 
