@@ -79,7 +79,7 @@ def alone_in(path: str | Path) -> Iterator[None]:
         raise InputError(
             f"{path}: another training is running there; wait for its end or choose another folder"
         ) from None
-    except (NotImplementedError, OSError) as error:
+    except (OSError, RuntimeError) as error:  # a file system without locks says so in many ways
         warnings.warn(f"{path}: cannot be locked ({error}); see that nothing else trains there", stacklevel=3)
     try:
         yield

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -28,7 +28,6 @@ from .batches import (
     workers_for,
 )
 from .checks import InputError, check_dataset, choose_device
-from .comparison import picture_row
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures
@@ -49,8 +48,8 @@ from .optimisation import (
 )
 from .runs import RunFolder, alone_in, describe_data
 from .sample import Sample
-from .scoring import score_batch
 from .transforms import to_square
+from .validation import validate
 
 _LEAST_LOSS_SCALE = 2.0**-10
 """Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
@@ -243,31 +242,17 @@ class _Run:
             f"with a lower learning_rate (now {self.config.learning_rate:g}) or amp off, or look for a bad sample"
         )
 
-    @torch.inference_mode()
     def _validate(self) -> tuple[dict[str, float], Pictures]:
-        """Mean loss and scores of the averaged weights on the validation samples, and pictures of the first four."""
-        model = self.average.module.eval()
-        columns: dict[str, list[Tensor]] = {}
-        pictures = []
-        batches = bad_data_named(self.val_loader)
-        for batch in tqdm(batches, total=len(self.val_loader), desc="validate", unit="batch", leave=False):
+        """Scores and pictures of the averaged weights; a Ctrl-C is heeded between two batches."""
+        def heed() -> None:
             if self.interrupted.is_set():
                 self._pause()
-            batch = to_device(batch, self.device)
-            output = model(batch.image).float()
-            aligned, scores = score_batch(
-                output[:, :1], self.model.kind, batch, self.depth_kind, region="face", align="scale_shift"
-            )
-            scores["loss"] = self.objective(output, batch)["loss"].expand(len(batch.name))
-            for name, score in scores.items():
-                columns.setdefault(f"val_{name}", []).append(score.cpu())
-            pictures = pictures or [
-                picture_row(batch, aligned, self.depth_kind, row) for row in range(min(4, len(batch.name)))
-            ]
+
+        scores, pictures = validate(
+            self.average.module, self.val_loader, self.objective, self.depth_kind, self.device, before_each=heed
+        )
         self.events.add_figure("val", panel(pictures), self.step)
-        # Scores may be NaN where an image has nothing to score; a loss may not.
-        means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
-        return means | {"val_loss": float(torch.cat(columns["val_loss"]).mean())}, pictures
+        return scores, pictures
 
     def _end_epoch(self, scores: dict[str, float], images_per_s: float) -> None:
         self._require_finite("the validation loss", scores["val_loss"])

@@ -642,7 +642,7 @@ def test_without_average_the_weights_are_those_of_the_last_step():
         with torch.no_grad():
             model.weight.fill_(value)
         average.update_parameters(model)
-        assert float(average.module.weight) == value
+        assert average.module.weight.item() == value
 
 
 def test_second_ctrl_c_is_obeyed_at_once():

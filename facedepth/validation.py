@@ -1,0 +1,52 @@
+"""What a network in training is worth so far: its loss and its scores on the faces kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from .batches import bad_data_named, to_device
+from .comparison import picture_row
+from .live import Pictures
+from .models import DepthNetwork
+from .objectives import Objective
+from .scoring import score_batch
+
+_SHOWN = 4
+
+
+@torch.inference_mode()
+def validate(
+    model: DepthNetwork, loader: DataLoader, objective: Objective, depth_kind: str, device: torch.device, *,
+    before_each: Callable[[], None],
+) -> tuple[dict[str, float], Pictures]:
+    """Mean loss and scores of a model, by names that begin with ``val_``, and pictures of the first four samples.
+
+    Scores may be NaN where an image has nothing to score, and are left out of their mean; a loss is not.
+
+    Args:
+        loader: yields batches of ``Sample`` of that ``depth_kind``.
+        before_each: called before every batch; what it raises ends the validation.
+    """
+    model.eval()
+    columns: dict[str, list[Tensor]] = {}
+    pictures: Pictures = []
+    for batch in tqdm(bad_data_named(loader), total=len(loader), desc="validate", unit="batch", leave=False):
+        before_each()
+        batch = to_device(batch, device)
+        output = model(batch.image).float()
+        aligned, scores = score_batch(
+            output[:, :1], model.kind, batch, depth_kind, region="face", align="scale_shift"
+        )
+        scores["loss"] = objective(output, batch)["loss"].expand(len(batch.name))
+        for name, score in scores.items():
+            columns.setdefault(f"val_{name}", []).append(score.cpu())
+        pictures = pictures or [
+            picture_row(batch, aligned, depth_kind, row) for row in range(min(_SHOWN, len(batch.name)))
+        ]
+    means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
+    return means | {"val_loss": float(torch.cat(columns["val_loss"]).mean())}, pictures
