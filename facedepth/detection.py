@@ -27,13 +27,17 @@ _MULTIPLE = 32  # the network takes sides that divide by this
 
 
 class FaceBox(NamedTuple):
-    """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1]."""
+    """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1].
+
+    ``tilt_deg``, in [-180, 180], is how far it is turned clockwise from upright, by its eyes and mouth, roughly.
+    """
 
     centre_x: float
     centre_y: float
     width: float
     height: float
     score: float
+    tilt_deg: float
 
 
 def find_faces(pixels: np.ndarray) -> list[FaceBox]:
@@ -54,7 +58,7 @@ def find_faces(pixels: np.ndarray) -> list[FaceBox]:
         height, width = (max(_STRIDE, round(length * scale)) for length in pixels.shape[:2])
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         seen = _look(network, cv2.resize(pixels, (width, height), interpolation=interpolation))
-        boxes = [FaceBox(*(value / scale for value in box[:4]), box.score) for box in seen]
+        boxes = [FaceBox(*(value / scale for value in box[:4]), box.score, box.tilt_deg) for box in seen]
         sure = [box for box in boxes if box.score >= _SURE_SCORE]
         if sure:
             return sorted(sure, key=lambda box: box.width * box.height, reverse=True)
@@ -81,12 +85,16 @@ def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:
     )
     network.setInput(cv2.dnn.blobFromImage(padded))
     # (1, 1, h, w) likelihood of a face's centre; (1, 2, h, w) log of its height and width, and the centre's offset;
-    # the landmarks, which come last, are not used
-    likelihood, log_size, offset, _ = network.forward(("537", "538", "539", "540"))
+    # (1, 10, h, w) eyes, nose, corners of the mouth, each its y and x in heights and widths from the upper left corner
+    likelihood, log_size, offset, landmarks = network.forward(("537", "538", "539", "540"))
     row, column = np.nonzero(likelihood[0, 0] > _LEAST_SCORE)
     score = likelihood[0, 0, row, column]
     size = np.exp(log_size[0, :, row, column]) * _STRIDE  # (N, 2) height, width
     centre = (np.stack([row, column], axis=1) + offset[0, :, row, column] + 0.5) * _STRIDE
+    places = landmarks[0, :, row, column].reshape(-1, 5, 2) * size[:, None]
+    down, right = (places[:, 3:].mean(axis=1) - places[:, :2].mean(axis=1)).T  # from the eyes to the mouth
+    tilt = np.degrees(np.arctan2(-right, down))
     corners = np.concatenate([(centre - size / 2)[:, ::-1], size[:, ::-1]], axis=1)  # left, top, width, height
     peaks = cv2.dnn.NMSBoxes(corners.tolist(), score.tolist(), _LEAST_SCORE, _OVERLAP)
-    return [FaceBox(*map(float, (*centre[i, ::-1], *size[i, ::-1], score[i]))) for i in np.ravel(peaks).astype(int)]
+    found = np.column_stack([centre[:, ::-1], size[:, ::-1], score, tilt])
+    return [FaceBox(*map(float, found[i])) for i in np.ravel(peaks).astype(int)]

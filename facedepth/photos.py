@@ -36,6 +36,9 @@ NEAREST_M = 0.25
 
 _NO_BYSTANDER = 0.5  # a face so wide, by the largest one's width, may be who was meant
 
+_UPRIGHT_DEG = 50.0  # how far a face may be tilted to be taken for upright
+_FEW_PX = 64  # in a square so wide eyes are five pixels long
+
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
 _OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
@@ -143,21 +146,7 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     if isinstance(crop, str) and crop == "none":
         return whole_crop(*image.shape[-2:])
     if isinstance(crop, str) and crop == "face":
-        boxes = find_faces(image_to_uint8(image))
-        named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
-        if not boxes:
-            raise InputError(
-                f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
-                "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
-                "(--crop none)"
-            )
-        others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
-        if others:
-            squares = ", ".join("--crop=" + ",".join(map(str, square)) for square in others)
-            warnings.warn(
-                f"{named}{1 + len(others)} faces seen, the largest is taken; for the others: {squares}", stacklevel=2
-            )
-        return face_crop(boxes[0])
+        return _face_square(image, f"{photo}: " if isinstance(photo, (str, Path)) else "")
     try:
         left, top, size = (round(float(number)) for number in crop)  # detectors give floats, and NumPy's integers
     except (TypeError, ValueError, OverflowError):
@@ -165,6 +154,32 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     if size < 1:
         raise InputError(f"crop: expected 'face', 'none' or (left, top, size), got {crop!r}")
     return Crop(left, top, size)
+
+
+def _face_square(image: Tensor, named: str) -> Crop:
+    """The square of the largest face, with a warning of what the user may not have meant."""
+    boxes = find_faces(image_to_uint8(image))
+    if not boxes:
+        raise InputError(
+            f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
+            "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
+            "(--crop none)"
+        )
+    square, told = face_crop(boxes[0]), []
+    others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
+    if others:
+        squares = ", ".join("--crop=" + ",".join(map(str, other)) for other in others)
+        told.append(f"{1 + len(others)} faces seen, the largest is taken; for the others: {squares}")
+    if abs(boxes[0].tilt_deg) > _UPRIGHT_DEG:
+        told.append("the face seems not to be upright, the only way networks know faces: turn the photo")
+    if square.size < _FEW_PX:
+        told.append(
+            f"the face's square is {square.size} pixels wide, too few to see much in: expect a smooth, average face; a "
+            "photo from nearer shows more"
+        )
+    for message in told:
+        warnings.warn(named + message, stacklevel=3)
+    return square
 
 
 def focal_px(

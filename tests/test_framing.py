@@ -193,6 +193,22 @@ def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
     assert not recwarn
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_that_is_not_upright_is_told_of(quarters, recwarn):
+    photo = read_image(ASTRONAUT)
+    choose_crop(photo, "face", photo)
+    assert not recwarn
+    with pytest.warns(UserWarning, match="^the face seems not to be upright, .* turn the photo$"):
+        choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
+
+
+def test_a_face_of_few_pixels_is_told_of():
+    photo = read_image(ASTRONAUT)
+    small = cut(photo, Crop(0, 0, 512), 128)
+    with pytest.warns(UserWarning, match="^the face's square is [45][0-9] pixels wide, too few to see much in"):
+        choose_crop(small, "face", small)
+
+
 @pytest.mark.parametrize(
     "photo", [torch.full((3, 200, 300), 0.5), rand(3, 90, 120), rand(3, 40, 40), rand(3, 16, 2000)]
 )
