@@ -23,7 +23,7 @@ from .checks import InputError, check_dataset, check_workers, installed_version
 from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
-from .metrics import HIGHER_IS_BETTER
+from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering
 from .report_page import Case, report_page
 from .scoring import MAIN_SCORE, check_choices, score_batch
@@ -69,7 +69,7 @@ class Report:
         lines = [f"{head}, align={self.settings['align']}"]
         for name, mean in self.means.items():
             direction = "higher is better" if name in HIGHER_IS_BETTER else "lower is better"
-            lines.append(f"  {name:<18} {mean:10.4g}   {direction}")
+            lines.append(f"  {name:<18} {mean:10.4g}   {direction}: {score_meaning(name)}")
         return "\n".join(lines)
 
     def figure(self) -> Figure:

@@ -25,6 +25,24 @@ HIGHER_IS_BETTER = frozenset(
 )
 """The scores of ``depth_scores`` of which more is better; of all others, less is."""
 
+_MEANINGS = {
+    "abs_rel": "mean error of depth, as a share of it",
+    "rmse": "root of the mean squared error, in the data's unit of depth (metres where it has one)",
+    "side_e2": "scale-invariant error of log depth, hundredths",
+    "mad_deg": "mean angle between predicted and true normals, degrees",
+    "picture_l1": "mean error of the depth picture in [-1, 1]",
+}
+
+
+def score_meaning(name: str) -> str:
+    """What a score says, and in which unit; nothing for a name that is no score's."""
+    kind, _, bound = name.partition("_")
+    if kind == "delta":
+        return f"share of pixels whose depth is right to a factor of {bound}"
+    if kind == "normals":
+        return f"percent of normals right to {bound.removesuffix('_pct')} degrees"
+    return _MEANINGS.get(name, "")
+
 
 def depth_scores(pred: Tensor, true: Tensor, region: Tensor, camera: Camera) -> dict[str, Tensor]:
     """Every score of a predicted z-depth map against the true one.

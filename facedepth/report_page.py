@@ -13,21 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .metrics import HIGHER_IS_BETTER
+from .metrics import HIGHER_IS_BETTER, score_meaning
 
 MOST_ROWS = 2000
 """The table on the page holds no more pictures than this, the worst ones; metrics.csv has them all."""
 
 _PICTURE_PX = 256
 _BARS = 24
-
-_ABOUT = {
-    "abs_rel": "mean error of depth, as a share of it",
-    "rmse": "root of the mean squared error, in the data's unit of depth",
-    "side_e2": "scale-invariant error of log depth, hundredths",
-    "mad_deg": "mean angle between predicted and true normals, degrees",
-    "picture_l1": "mean error of the depth picture in [-1, 1]",
-}
 
 Scores = Sequence[Mapping[str, float | str]]
 
@@ -82,7 +74,7 @@ def _headline(names: Sequence[str], main_score: str) -> list[str]:
 def _tile(name: str, column: np.ndarray) -> str:
     return (
         f'<div class="tile"><span>{escape(name)}</span><strong>{_number(_summary(column)[0])}</strong>'
-        f"<span>{escape(_about(name))}</span></div>"
+        f"<span>{escape(score_meaning(name))}</span></div>"
     )
 
 
@@ -90,8 +82,9 @@ def _mean_row(name: str, column: np.ndarray) -> str:
     numbers = "".join(f"<td>{_number(value)}</td>" for value in _summary(column))
     better = "higher" if name in HIGHER_IS_BETTER else "lower"
     chart = _histogram(column, height=28, labels=False)
+    meaning = f"{score_meaning(name)}; {better} is better"
     return (
-        f'<tr><th scope="row">{escape(name)}<small>{escape(_about(name))}; {better} is better</small></th>{numbers}'
+        f'<tr><th scope="row">{escape(name)}<small>{escape(meaning)}</small></th>{numbers}'
         f'<td class="chart">{chart}</td></tr>'
     )
 
@@ -165,15 +158,6 @@ def _left_out(count: int) -> str:
     if count <= MOST_ROWS:
         return ""
     return f"<p>The {MOST_ROWS} worst of {count} pictures; metrics.csv has them all.</p>"
-
-
-def _about(name: str) -> str:
-    kind, _, bound = name.partition("_")
-    if kind == "delta":
-        return f"share of pixels whose depth is right to a factor of {bound}"
-    if kind == "normals":
-        return f"percent of normals right to {bound.removesuffix('_pct')} degrees"
-    return _ABOUT.get(name, "")
 
 
 def _number(value: float) -> str:
