@@ -111,8 +111,9 @@ class Camera(NamedTuple):
 
     def resize(self, scale_x: float, scale_y: float | None = None) -> Camera:
         """The camera of this image resized by the given factors (the same in y when only x is given)."""
-        factors = torch.tensor([scale_x, scale_x if scale_y is None else scale_y, 1.0])
-        return self._replace(K=self.K * factors.to(self.K)[:, None])
+        K = self.K if self.K.is_floating_point() else self.K.float()
+        factors = K.new_tensor([scale_x, scale_x if scale_y is None else scale_y, 1.0])
+        return self._replace(K=K * factors[:, None])
 
     def flip(self, width: int) -> Camera:
         """The camera of the image mirrored left to right, which sees the world mirrored at its plane x = 0."""

@@ -82,7 +82,7 @@ def compare(
     errors = {name: (depth - sample.depth).abs() for name, depth in depths.items()}
     area = sample.mask & getattr(sample, region)
     area = area if area.any() else sample.mask
-    greatest = max(float(error[area].nan_to_num().quantile(0.98)) for error in errors.values())
+    greatest = max(float(np.quantile(error[area].nan_to_num().numpy(), 0.98)) for error in errors.values())
 
     colours = {"near": near_far[0], "far": near_far[1]}
     top = {"truth": colour_depth(sample.depth, sample.mask, **colours)}
@@ -146,4 +146,4 @@ def _range(sample: Sample) -> tuple[float, float]:
     """The nearest and the farthest depth of the head, or where there is none of what has depth."""
     head = sample.mask & sample.head
     seen = sample.depth[head if head.any() else sample.mask]
-    return float(seen.quantile(0.01)), float(seen.quantile(0.99))
+    return tuple(np.quantile(seen.numpy(), (0.01, 0.99)).tolist())  # older torch's refuses large pictures

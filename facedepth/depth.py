@@ -1,8 +1,8 @@
 """Depth in its several forms: z-depth, ray distance, inverse depth, relief; and scale-and-shift alignment.
 
 All functions take any leading batch dimensions. Relief and the axis depth it is made of are measured along the ray
-through the *crop's centre*, not along the photo's optical axis: a face at the edge of a wide photo would otherwise
-come out sheared.
+through the *crop's centre*, not along the photo's optical axis, and in crop widths at the face: a face at the edge of a
+wide photo would otherwise come out sheared, and, as lenses draw it larger there, too small for its relief.
 """
 
 from __future__ import annotations
@@ -43,14 +43,30 @@ def axis_factor(camera: Camera, height: int, width: int, crop: Crop | None = Non
     """
     left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
     K = camera.K
-    centre = K.new_tensor([left + crop_width / 2, top + crop_height / 2, 1]).expand(*K.shape[:-2], 3)
-    ray = torch.linalg.solve(K, centre[..., None])[..., 0]
+    ray = _ray_through(camera, left + crop_width / 2, top + crop_height / 2)
     axis = ray / ray.norm(dim=-1, keepdim=True)
     # a . K^-1 (u, v, 1) is linear in u and v: no (3, H, W) rays are needed, which matters for large photos.
     along_u, along_v, constant = torch.linalg.solve(K.mT, axis[..., None])[..., 0].unbind(dim=-1)
     u = (torch.arange(width, device=K.device) + 0.5) * along_u[..., None, None, None]
     v = (torch.arange(height, device=K.device)[:, None] + 0.5) * along_v[..., None, None, None]
     return u + v + constant[..., None, None, None]
+
+
+def crop_focal_px(camera: Camera, height: int, width: int, crop: Crop | None = None) -> Tensor:
+    """(..., 1, 1, 1) focal length in pixels of a camera turned towards the crop, to which a face looks as large.
+
+    At an angle t from the camera's axis its lens draws what faces it larger, 1 / cos^2 t along the radius and 1 / cos t
+    across it: f / cos^1.5 t in the mean of both, the camera's own f in the middle.
+    """
+    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
+    ray = _ray_through(camera, left + crop_width / 2, top + crop_height / 2)
+    return (camera.K[..., 0, 0] * ray.norm(dim=-1) ** 1.5)[..., None, None, None]
+
+
+def _ray_through(camera: Camera, x: float, y: float) -> Tensor:
+    """(..., 3) K^-1 (x, y, 1)."""
+    K = camera.K
+    return torch.linalg.solve(K, K.new_tensor([x, y, 1]).expand(*K.shape[:-2], 3)[..., None])[..., 0]
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
@@ -72,7 +88,7 @@ def depth_to_relief(depth: Tensor, head: Tensor, camera: Camera) -> tuple[Tensor
     Args:
         depth: (..., 1, H, W) z-depth of a square crop.
         head: (..., 1, H, W) bool; z0 is the median of the axis depth z_a over it.
-        camera: the crop's camera; f is its focal length in pixels.
+        camera: the crop's camera; f is its ``crop_focal_px``.
 
     Returns:
         relief (..., 1, H, W), 0 where depth is 0, and z0 (..., 1, 1, 1) in the unit of depth.
@@ -80,7 +96,7 @@ def depth_to_relief(depth: Tensor, head: Tensor, camera: Camera) -> tuple[Tensor
     height, width = depth.shape[-2:]
     along_axis = depth * axis_factor(camera, height, width)
     z0 = masked_median(along_axis, head & (depth > 0))
-    focal_px = camera.K[..., 0, 0, None, None, None]
+    focal_px = crop_focal_px(camera, height, width)
     relief = (z0 - along_axis) * focal_px / (z0 * width)
     return torch.where(depth > 0, relief, 0.0), z0
 
@@ -93,7 +109,7 @@ def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera, crop: Cr
         crop: the network's square in it; None where the picture is the crop.
     """
     height, width = relief.shape[-2:]
-    focal_px = camera.K[..., 0, 0, None, None, None]
+    focal_px = crop_focal_px(camera, height, width, crop)
     along_axis = z0 * (1 - relief * ((width if crop is None else crop.size) / focal_px))
     return along_axis / axis_factor(camera, height, width, crop)
 

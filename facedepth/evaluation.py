@@ -103,7 +103,7 @@ class Report:
         texts = (table.getvalue(), json.dumps(summary, indent=2) + "\n", f"{self}\n", self.page())
         for path, text in zip(paths, texts, strict=False):
             with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may be of any bytes
         with atomic_path(paths[-1]) as temporary:
             self.figure().savefig(temporary)
         return paths

@@ -94,7 +94,7 @@ def refuse_film(path: str | Path, overwrite: bool) -> None:
 
 def _refuse_cut_short(written: Path, path: Path, count: int) -> None:
     """Neither encoder says when the disk was full."""
-    film = cv2.VideoCapture(str(written))
+    film = cv2.VideoCapture(str(written.absolute()))  # "12:30.mp4" alone would be taken for an address
     found = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
     film.release()
     if found != count:
@@ -132,7 +132,7 @@ def _write_h264(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_
 
 def _write_mpeg4(path: Path, frames: Iterator[np.ndarray], size: int, frames_per_s: int) -> None:
     tqdm.write(f"{path.suffix}: MPEG-4, which browsers do not play; for H.264: pip install imageio-ffmpeg")
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_s, (size, size))
+    writer = cv2.VideoWriter(str(path.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), frames_per_s, (size, size))
     try:
         if not writer.isOpened():
             raise InputError("this OpenCV writes no .mp4; pip install imageio-ffmpeg, or write a .gif")

@@ -208,7 +208,7 @@ def _triangulate(
     across = joined(left, right, max_relative_steps[0])  # (h, w-1)
     down = joined(upper, lower, max_relative_steps[1])  # (h-1, w)
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
-    if greatest_hole:
+    if greatest_hole and min(z.shape) > 1:  # OpenCV dies of pictures without a pixel
         holes = _small_holes(top & bottom & at_left & at_right, valid, greatest_hole)
         for edges in (top, bottom, at_left, at_right):  # views: an edge is joined for the squares on both its sides
             edges |= holes

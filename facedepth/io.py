@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -96,6 +97,16 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf and same_shape else None
 
 
+def is_turned(path: str | Path) -> bool:
+    """Whether a picture's EXIF has it turned or mirrored when it is read."""
+    orientation_tag, upright = 0x0112, 1
+    with _open_picture(path, decoded=False) as picture:
+        try:
+            return picture.getexif().get(orientation_tag, upright) in range(2, 9)
+        except DAMAGED_EXIF:
+            return False
+
+
 def read_array(path: str | Path) -> np.ndarray:
     """Read the one array of a .npy file, or the only one (or the one called ``depth``) of a .npz file.
 
@@ -130,7 +141,7 @@ def read_values(path: str | Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
-    values = read_array(path) if suffix in (".npy", ".npz") else _stored_numbers(_open_picture(path))
+    values = read_array(path) if suffix in (".npy", ".npz") else _stored_numbers(path)
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
     if values.ndim == 3:
@@ -178,8 +189,9 @@ def read_brightness(path: str | Path) -> Tensor:
     """
     picture = _open_picture(path)
     if picture.has_transparency_data:
-        upright = ImageOps.exif_transpose(picture)
-        opacity = np.array(upright.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        with contextlib.suppress(*DAMAGED_EXIF):
+            picture = ImageOps.exif_transpose(picture)
+        opacity = np.array(picture.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():
             return torch.from_numpy(opacity)[None]
     return _decoded(path, picture).mean(dim=0, keepdim=True)
@@ -264,22 +276,30 @@ def _decoded(path: str | Path, picture: Image.Image) -> Tensor:
         raise InputError(f"{path}: {error}") from None
 
 
-def _stored_numbers(picture: Image.Image) -> np.ndarray:
-    # A palette picture stores places in its palette; what was meant are the colours there.
-    return np.array(picture.convert("RGB") if picture.mode == "P" else picture)
+def _stored_numbers(path: Path) -> np.ndarray:
+    picture = _open_picture(path)
+    if picture.mode == "P":  # it stores places in its palette; what was meant are the colours there
+        return np.array(picture.convert("RGB"))
+    if picture.mode == "RGB":  # Pillow cuts three channels of 16 bits down to 8
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if stored is not None:
+            return stored
+    return np.array(picture)
 
 
-def _open_picture(path: str | Path) -> Image.Image:
+def _open_picture(path: str | Path, *, decoded: bool = True) -> Image.Image:
     path = existing_file(path)
     try:
         picture = Image.open(path)
-        picture.load()
+        if decoded:
+            picture.load()
     except UnidentifiedImageError:
         with open(path, "rb") as file:
             start = file.read(12)
         if start[:4] in (b"II*\0", b"MM\0*"):
             raise InputError(
-                f"{path}: a damaged TIFF, or one of numbers that are not read (64 bits); save it with 8, 16 or 32 bits"
+                f"{path}: a damaged TIFF, or one of numbers that are not read (64 bits, or floats in three channels); "
+                "save one channel of 8, 16 or 32 bits"
             ) from None
         heic = start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are called .jpg
         if heic or path.suffix.lower() in (".heic", ".heif"):

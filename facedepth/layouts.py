@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,8 +132,9 @@ def _read_manifest(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: expected a table in UTF-8, with commas ({error}); save it as that") from None
     if rows and not {"name", "identity"} <= rows[0].keys():
         raise InputError(f"{path}: expected columns called name and identity, got {', '.join(filter(None, rows[0]))}")
-    named = ((row["name"].strip(), (row["identity"] or "").strip()) for row in rows)
-    return {name.removesuffix(EG3D_SUFFIXES["images"]): identity for name, identity in named}
+    named = (((row["name"] or "").strip(), (row["identity"] or "").strip()) for row in rows)
+    ending = EG3D_SUFFIXES["images"]
+    return {unicodedata.normalize("NFC", name).removesuffix(ending): identity for name, identity in named}
 
 
 def _identity_of_generated(root: Path, stem: str) -> str | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .camera import Camera, Crop, pixel_grid
 from .checks import InputError
-from .depth import axis_factor, fit_range, invert_depth, relief_to_depth
+from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, paste
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
@@ -87,8 +87,8 @@ class Prediction:
                 raise InputError(f"{name}: expected above 0, got {number:g}")
         if not self.values[self.mask].isfinite().all():
             raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
-        z0 = crop_width_m * float(self.camera.K[0, 0]) / self.crop.size
-        factor = axis_factor(self.camera, *self.mask.shape[-2:], self.crop)
+        lens = self.camera, *self.mask.shape[-2:], self.crop
+        z0, factor = crop_width_m * crop_focal_px(*lens).item() / self.crop.size, axis_factor(*lens)
         ends = near_m is not None or far_m is not None
         if self.kind == "relief":
             if ends:
@@ -97,6 +97,11 @@ class Prediction:
         elif ends:
             along_axis = self._between(near_m, far_m, z_scale)
         else:
+            if z0 <= 2 * FACE_DEPTH_M:  # the nose would lie nearer than z0 / 2
+                raise InputError(
+                    f"{self.name}: the face would be {1000 * z0:.0f} mm away, nearer than faces are deep; give a "
+                    "smaller horizontal_fov_deg, a larger crop_width_m, or near_m and far_m"
+                )
             along_axis = z0 + z_scale * (self._as_deep_as_a_face(z0) - z0)
             along_axis = along_axis.clamp(z0 / 2, 2 * z0)
         if not (along_axis[self.mask] > 0).all():
@@ -189,7 +194,9 @@ class Prediction:
         written = [path for path in (array, picture) if path.suffix[1:] in formats]
         written += [part for path in meshes for part in mesh.files(path)] + [page] * ("html" in formats) + [facts]
         refuse_existing(written, overwrite)
+        said = self._facts() | {"z_scale": float(z_scale), "files": [path.name for path in written]}
 
+        facts.unlink(missing_ok=True)  # an older one would speak of files that are being replaced
         if array in written:
             write_depth(array, depth, self.mask)
         if picture in written:
@@ -197,9 +204,8 @@ class Prediction:
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
         if page in written:
-            save_mesh_page(page, whole, overwrite=overwrite)
+            save_mesh_page(page, whole, metres=True, overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
-            said = self._facts() | {"z_scale": z_scale, "files": [path.name for path in written]}
             temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written
 
@@ -234,11 +240,11 @@ def predict(
         photo: a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, uint16 or float in [0, 1], a tensor
             (3, H, W) of uint8 or in [0, 1]; or a list of these.
         crop: "face" finds the largest face; "none" takes the whole picture; or a square (left, top, size) in pixels.
-        horizontal_fov_deg: field of view of the *crop*. By default it follows from the photo's EXIF focal length
-            where there is one, else it is taken to be 20 degrees, or less where the whole photo would come out wider
-            than 53 degrees along its longer side. A photo that was cut out of another may keep the other's EXIF, which
-            shows only where the picture's proportions differ from those told there, or where a face that was found
-            would be nearer than 0.25 m: say it then.
+        horizontal_fov_deg: field of view of the *crop*, were it in the photo's middle. By default it follows from the
+            photo's EXIF focal length where there is one, else it is taken to be 20 degrees, or less where the whole
+            photo would come out wider than 53 degrees along its longer side. A photo that was cut out of another may
+            keep the other's EXIF, which shows only where the picture's proportions differ from those told there, or
+            where a face that was found would be nearer than 0.25 m: say it then.
         mirror: ask the network about the mirrored picture too and take the mean: 2 % less error for twice the time.
         batch_size: how many photos of a list go through the network at once.
 
@@ -247,6 +253,8 @@ def predict(
     """
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
+    if batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     if isinstance(photo, (list, tuple)):
         starts = range(0, len(photo), batch_size)
         batches = ((photo[start : start + batch_size], start) for start in starts)
@@ -267,10 +275,13 @@ def _predict_batch(
     if mirror:
         answers = (answers + _ask(model, pictures.flip(-1)).flip(-1)) / 2
 
+    framed = isinstance(crop, str) and crop == "face"
+    if not answers.isfinite().all():
+        raise InputError("the network said NaN or infinity; were its weights ruined in training?")
     predictions = []
     for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
         height, width = image.shape[-2:]
-        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=crop == "face")
+        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=framed)
         inside = torch.ones(1, size, size) if len(answer) == 1 else answer[1:]  # logits of the head
         predictions.append(
             Prediction(

@@ -39,13 +39,13 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     """
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
-        people = hashlib.sha256("\n".join(getattr(part, "identities", ())).encode()).hexdigest()[:12]
+        people = "\n".join(getattr(part, "identities", ())).encode(errors="surrogateescape")
         first = part[0]
-        facts |= {f"{name}_samples": len(part), f"{name}_people": people}
+        facts |= {f"{name}_samples": len(part), f"{name}_people": hashlib.sha256(people).hexdigest()[:12]}
         facts |= {
             f"{name}_first_depth": float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum())),
             f"{name}_first_size": first.image.shape[-1], f"{name}_first_focal": float(first.camera.K[0, 0]),
-            f"{name}_first_head": float(first.head.float().mean()),
+            f"{name}_first_head": float((first.head & first.mask).float().mean()),
             f"{name}_first_face": float(first.face.float().mean()),
         }
     return facts

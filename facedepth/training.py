@@ -111,10 +111,10 @@ class _Run:
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
-        if "head_mask" in model.options and model.options["head_mask"] and self.data["train_first_head"] == 1:
+        if "head_mask" in model.options and model.options["head_mask"] and self.data["train_first_head"] > 0.95:
             warnings.warn(
-                "train: all of its first picture counts as head; without masks of the head, the network cannot learn "
-                "where it ends, and meshes will hold the background", stacklevel=4,
+                "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
+                "learn where it ends, and meshes will hold the background", stacklevel=4,
             )
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)

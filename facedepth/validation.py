@@ -45,8 +45,8 @@ def validate(
         scores["loss"] = objective(output, batch)["loss"].expand(len(batch.name))
         for name, score in scores.items():
             columns.setdefault(f"val_{name}", []).append(score.cpu())
-        pictures = pictures or [
-            picture_row(batch, aligned, depth_kind, row) for row in range(min(_SHOWN, len(batch.name)))
+        pictures += [
+            picture_row(batch, aligned, depth_kind, row) for row in range(min(_SHOWN - len(pictures), len(batch.name)))
         ]
     means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
     return means | {"val_loss": float(torch.cat(columns["val_loss"]).mean())}, pictures

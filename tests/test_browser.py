@@ -137,6 +137,28 @@ def test_every_slider_moves_the_picture_and_reset_brings_it_back(open_page, bump
         assert changed(first, picture(page)) == 0, name
 
 
+@pytest.mark.parametrize(("width", "height"), [(440, 760), (300, 440), (1200, 300)])
+def test_as_much_is_in_view_when_the_page_changes_its_shape(open_page, bump_page, width, height):
+    page = open_page(bump_page)
+    page.keyboard.press("Tab")
+    settle(page)
+    page.set_viewport_size({"width": width, "height": height})
+    settle(page)
+    turned = page.evaluate("facedepth.camera")
+    assert turned["zoom"] == pytest.approx(1, abs=1e-3)
+    opened_so = open_page(bump_page, width=width, height=height)
+    assert changed(picture(opened_so), picture(page, f"reshaped_{width}")) < 0.002
+
+
+@pytest.mark.parametrize(("metres", "told"), [(True, "mm"), (False, "")])
+def test_the_range_of_depth_names_a_unit_where_there_is_one(open_page, tmp_path, metres, told):
+    page = open_page(save_mesh_page(tmp_path / "bump.html", mesh_of(bump()), metres=metres))
+    page.locator("[value=depth]").check(force=True)
+    number, _, unit = page.locator("#range").inner_text().partition(" ")
+    assert unit == told
+    assert float(number) == pytest.approx(0.22 * (1000 if metres else 1), rel=0.1)
+
+
 def test_colours_surfaces_and_backgrounds(open_page, bump_page):
     page = open_page(bump_page, color_scheme="dark")
     assert page.evaluate("facedepth.dark")

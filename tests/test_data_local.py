@@ -45,6 +45,18 @@ def test_an_archive_is_unpacked_once(sample_root, tmp_path, kind, nested):
     assert mark.read_bytes() == b"mine"
 
 
+def test_an_archive_of_capital_letters_is_one(tmp_path):
+    archive = archive_of(tmp_path / "faces", text="anna").rename(tmp_path / "FACES.ZIP")
+    assert (copy_to_local_disk(archive, tmp_path / "local") / "text").read_text() == "anna"
+
+
+def test_a_folder_is_not_copied_into_itself(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(InputError, match=r"lies in .*, which would be copied into itself"):
+        copy_to_local_disk(tmp_path, tmp_path / "local")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_file_written_anew_is_copied_anew(tmp_path):
     source = tmp_path / "source"
     source.mkdir()

@@ -1,5 +1,6 @@
 """One's own folders: formats, units, cameras, shapes, and files that do not belong together."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from torch.testing import assert_close
 
 from facedepth.camera import Camera
 from facedepth.checks import InputError
-from facedepth.data import PairedFolder
+from facedepth.data import PairedFolder, split
+from facedepth.evaluation import evaluate
+from facedepth.models import create_model
+from facedepth.runs import describe_data
 
 HEIGHT, WIDTH = 24, 32
 
@@ -136,7 +140,10 @@ def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):
     with pytest.raises(InputError, match=r"a\.npy: size mismatch.*turned as their EXIF says.*turn it by a right angle"):
         faces[0]
     np.save(tmp_path / "depths" / "a.npy", np.rot90(np.load(tmp_path / "depths" / "a.npy"), -1))
-    assert faces[0].depth.shape == (1, WIDTH, HEIGHT)
+    with pytest.warns(UserWarning, match=r"a\.jpg: pictures are turned as their EXIF says, depth and camera are not"):
+        assert faces[0].depth.shape == (1, WIDTH, HEIGHT)
+    with warnings.catch_warnings(action="error"):
+        faces[0]  # it is said once
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (WIDTH, WIDTH), (WIDTH + 2, HEIGHT)])
@@ -187,7 +194,8 @@ def test_masks_are_the_head(folders, tmp_path):
     for stem in ("anna_1", "anna_2", "ben_1"):
         Image.fromarray(pixels).save(tmp_path / "masks" / f"{stem}.png")
     sample = PairedFolder(*folders, tmp_path / "masks", camera=40)[2]
-    assert_close(sample.head[0], torch.from_numpy(pixels > 0) & sample.mask[0])
+    assert_close(sample.head[0], torch.from_numpy(pixels > 0))  # holes in the depth are none in the head
+    assert (sample.head & ~sample.mask).any()
     assert sample.mask.sum() == HEIGHT * WIDTH - 35
     (tmp_path / "masks" / "ben_1.png").unlink()
     with pytest.raises(InputError, match=r"1 without mask \(ben_1\.png\)"):
@@ -316,10 +324,28 @@ def test_cameras_that_make_no_sense(folders):
         with pytest.raises(InputError, match="camera: expected"):
             PairedFolder(*folders, camera=angle)
     normalised = Camera(torch.tensor([[1.0, 0, 0.5], [0, 1.3, 0.5], [0, 0, 1]]), torch.eye(4))
-    with pytest.raises(InputError, match=r"anna_1\.png: .*in pixels of the stored images"):
+    with pytest.raises(InputError, match=r"anna_1\.png: .*in pixels of the upright images"):
         PairedFolder(*folders, camera=normalised)[0]
     with pytest.raises(TypeError, match="camera"):
         PairedFolder(*folders)
+
+
+def test_a_camera_of_whole_numbers_is_resized_as_any_other(folders):
+    whole = Camera(torch.tensor([[35, 0, 16], [0, 35, 12], [0, 0, 1]]), torch.eye(4))
+    small = PairedFolder(*folders, camera=whole, size=12)[0].camera
+    assert_close(small.K, torch.tensor([[17.5, 0, 6], [0, 17.5, 6], [0, 0, 1]]))
+
+
+@pytest.mark.parametrize("nothing", [65.535, 65504, 1e10])
+def test_what_renderers_write_where_there_is_nothing_is_no_depth(tmp_path, nothing):
+    images = write_images(tmp_path / "images", ["a"])
+    (tmp_path / "depths").mkdir()
+    depth = np.full((HEIGHT, WIDTH), 0.7, np.float32)
+    depth[:5] = nothing
+    np.save(tmp_path / "depths" / "a.npy", depth)
+    sample = PairedFolder(images, tmp_path / "depths", camera=40)[0]
+    assert_close(sample.mask[0], torch.from_numpy(depth < 1))
+    assert sample.depth.max() < 1
 
 
 def test_google_drive_is_warned_about_once(tmp_path):
@@ -329,3 +355,25 @@ def test_google_drive_is_warned_about_once(tmp_path):
     with pytest.warns(UserWarning, match="Google Drive") as record:
         PairedFolder(images, depths, camera=40)
     assert len(record) == 1
+
+
+def test_letters_written_in_two_ways_are_the_same_name(tmp_path):
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    faces = PairedFolder(
+        write_images(tmp_path / "images", [composed]), write_depths(tmp_path / "depths", [decomposed]), camera=40
+    )
+    assert faces.names == [composed]
+    assert faces[0].mask.any()
+
+
+def test_names_of_any_bytes_are_split_and_scored(tmp_path):
+    stems = ["M\udcfcller", "anna"]  # Latin-1, as Python reads it
+    faces = PairedFolder(
+        write_images(tmp_path / "images", stems), write_depths(tmp_path / "depths", stems), camera=40, size=24
+    )
+    train, val = split(faces, val=0.5)
+    assert {len(train), len(val)} == {1}
+    describe_data(train, val)
+    report = evaluate(create_model("dpt_tiny"), faces)
+    written = report.save(tmp_path / "report")
+    assert "M\\udcfcller" in written[0].read_text(encoding="utf-8")

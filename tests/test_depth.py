@@ -112,12 +112,13 @@ def test_a_plane_square_to_the_crops_own_axis_has_no_relief(angle_deg):
 
 
 def test_relief_off_the_axis_is_the_height_over_the_plane_in_crop_widths():
-    # A pixel seen on the plane 10 % nearer: r = 0.1 f / width, whatever the angle, since z_a is proportional to z.
+    # A pixel seen on the plane 10 % nearer: r = 0.1 f / width, f that of a camera turned there, which shows the plane's
+    # pixels as large: z_a is proportional to z, whatever the angle.
     size, focal_px = 16, 40
     z = plane_across_the_ray(size, focal_px, 40, distance=1.5)
     z[0, 3, 5] *= 0.9
     relief, _ = depth_to_relief(z, torch.ones_like(z, dtype=torch.bool), off_axis_camera(size, focal_px, 40))
-    assert_close(relief[0, 3, 5], torch.tensor(0.1 * focal_px / size))
+    assert_close(relief[0, 3, 5], torch.tensor(0.1 * focal_px / math.cos(math.radians(40)) ** 1.5 / size))
 
 
 @pytest.mark.parametrize("angle_deg", [0, 35])

@@ -90,6 +90,15 @@ def test_an_mp4_plays(head, tmp_path, monkeypatch, h264):
     assert nose_place(frames[2]) < nose_place(frames[0]) - 0.01  # red is red, and right is right
 
 
+@pytest.mark.parametrize("h264", [True, False])
+def test_a_name_with_a_colon_is_no_address(head, tmp_path, monkeypatch, h264):
+    if h264:
+        pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setattr("facedepth.films.has_h264", lambda: h264)
+    monkeypatch.chdir(tmp_path)
+    assert turntable(head, "12:30:05.mp4", size=64, seconds=0.2, frames_per_s=10).stat().st_size > 500
+
+
 def test_browsers_show_its_colours_as_they_are(tmp_path):
     """An orange plane: the film says that it is BT.709, and read as that it is orange still."""
     ffmpeg = pytest.importorskip("imageio_ffmpeg")

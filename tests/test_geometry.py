@@ -447,6 +447,12 @@ def test_a_small_steep_place_inside_the_surface_is_closed_and_a_large_one_is_not
     assert len(everywhere.faces) == 2 * 39 * 39
 
 
+def test_a_strip_too_thin_for_holes():
+    depth = torch.ones(1, 16, 1300)
+    mesh = depth_to_mesh(depth, Camera.from_fov(60, 16, 1300), depth > 0, max_triangles=150, greatest_hole=0.015)
+    assert len(mesh.faces) <= 150
+
+
 def test_a_steep_place_at_the_border_is_no_hole():
     depth = torch.ones(1, 12, 12)
     depth[0, 5:7, :2] = 2.0

@@ -188,6 +188,13 @@ def test_a_cut_out_on_transparent_ground_is_a_mask_by_its_opacity(tmp_path, brig
     assert read_mask(saved(tmp_path, Image.fromarray(pixels)))[0, 0].tolist() == [not brightness, *[brightness > 0] * 2]
 
 
+def test_a_mask_by_opacity_with_damaged_exif_is_read(tmp_path):
+    pixels = np.zeros((6, 8, 4), np.uint8)
+    pixels[:3, :, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=b"Exif\0\0garbage!")
+    assert_close(read_mask(tmp_path / "a.png")[0], torch.from_numpy(pixels[..., 3] > 0))
+
+
 def test_a_mask_by_opacity_is_turned_upright_as_the_photo_is(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -351,6 +358,13 @@ def test_three_equal_channels_count_as_one(tmp_path):
     grey = np.array([[0, 7, 255], [1, 2, 3]], np.uint8)
     path = saved(tmp_path, Image.fromarray(np.repeat(grey[..., None], 3, axis=2)))
     assert read_values(path).tolist() == grey.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_three_channels_of_16_bits_keep_their_16_bits(tmp_path, suffix):
+    stored = np.arange(600, 600 + 35, dtype=np.uint16).reshape(5, 7)
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.dstack([stored] * 3))
+    np.testing.assert_array_equal(read_values(tmp_path / f"a{suffix}"), stored)
 
 
 def test_a_palette_is_read_by_its_colours_not_its_numbers(tmp_path):

@@ -49,11 +49,23 @@ def unpack(parts: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return steps.cumsum(axis=1, dtype=dtype).T
 
     vertices, triangles = parts["vertices"], parts["triangles"]
-    grid = columns(0, vertices, 5, "<u2") / 65535
-    corners = columns(10 * vertices, triangles, 3, "<u4").astype("<u4")
+    width = 2 if parts["steps"] == 65535 else 4
+    uv_start = 3 * width * vertices
+    grid = columns(0, vertices, 3, f"<u{width}") / parts["steps"]
+    uv = columns(uv_start, vertices, 2, "<u2") / 65535
+    corners = columns(uv_start + 4 * vertices, triangles, 3, "<u4").astype("<u4")
     corners[:, 1:] += corners[:, :1]
-    assert len(blob) == 10 * vertices + 12 * triangles
-    return grid[:, :3] * parts["extent"] + parts["low"], grid[:, 3:], corners.astype(np.int64)
+    assert len(blob) == uv_start + 4 * vertices + 12 * triangles
+    return grid * parts["extent"] + parts["low"], uv, corners.astype(np.int64)
+
+
+def test_a_face_before_a_far_wall_keeps_its_shape():
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 40), torch.linspace(-1, 1, 60), indexing="ij")
+    depth = torch.where(x.square() + y.square() < 0.4, 0.8 + 0.1 * x, 30.0)[None]
+    mesh = depth_to_mesh(depth, Camera.from_fov(30, 40, 60), depth > 0, max_angle_deg=UNCUT_DEG)
+    (parts,) = packed(mesh_page(mesh))
+    near = mesh.vertices[:, 2] > -1
+    np.testing.assert_allclose(unpack(parts)[0][near], mesh.vertices[near], atol=2e-6)  # 30 m / 2^24; 16 bits: 5e-4
 
 
 def test_the_data_are_the_mesh(mesh):
@@ -64,6 +76,7 @@ def test_the_data_are_the_mesh(mesh):
     assert (np.diff(faces.min(axis=1)) >= 0).all()
     assert sorted(map(tuple, faces)) == sorted(map(tuple, mesh.faces))
     np.testing.assert_allclose(vertices, mesh.vertices, atol=1e-5)  # a 65535th of 0.6
+    assert parts["steps"] == 65535
     assert parts["texture"].startswith("data:image/jpeg;base64,")
     # Pixel centres lie half a pixel inside the texture: what is used of it is the whole picture.
     np.testing.assert_allclose(uv, mesh.uv, atol=1e-4)

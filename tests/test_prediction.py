@@ -21,6 +21,7 @@ from facedepth.depth import axis_factor, depth_to_relief
 from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
 from facedepth.io import image_to_uint8, read_image
+from facedepth.mesh import Mesh
 from facedepth.models import DepthNetwork, create_model, load_model
 from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M, focal_px
 from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
@@ -387,6 +388,12 @@ def true_depth() -> Tensor:
     return plane * (1 - 0.08 * torch.exp(-((x - 0.1) ** 2) / 0.02 - (y + 0.05) ** 2 / 0.05))
 
 
+def turned_focal_px(crop: Crop) -> float:
+    """Of a camera turned to the crop, to which faces are as large: f / cos^1.5 of the angle, with f = 70."""
+    across, down = crop.left + crop.size / 2 - WIDTH / 2, crop.top + crop.size / 2 - HEIGHT / 2
+    return 70 * (1 + (across / 70) ** 2 + (down / 70) ** 2) ** 0.75
+
+
 @pytest.mark.parametrize("crop", [MIDDLE, EDGE])
 def test_the_relief_of_a_known_depth_gives_that_depth_back(crop):
     camera, depth = Camera.from_focal(70, HEIGHT, WIDTH), true_depth()
@@ -400,7 +407,7 @@ def test_the_relief_of_a_known_depth_gives_that_depth_back(crop):
     values[window] = relief[:, : bottom - crop.top, : right - crop.left]
 
     found = prediction(values, "relief", crop)
-    true_width = z0.item() * crop.size / 70  # of the crop, at the head's distance
+    true_width = z0.item() * crop.size / turned_focal_px(crop)  # of the crop, at the head's distance
     assert_close(found.depth(crop_width_m=true_width)[window], depth[window])
     proportion = found.depth()[window] / depth[window]  # at another width the same shape, scaled
     assert_close(proportion, torch.full_like(proportion, CROP_WIDTH_M / true_width))
@@ -409,13 +416,14 @@ def test_the_relief_of_a_known_depth_gives_that_depth_back(crop):
 
 @pytest.mark.parametrize("crop", [MIDDLE, EDGE])
 def test_the_relief_of_a_tilted_plane_gives_a_plane_of_that_tilt(crop):
-    # In the frame of the crop's axis a: z_a = z0 (1 - r size / f). A plane n . X = d at distance z0 on the axis.
+    # In the frame of the crop's axis a: z_a = z0 (1 - r size / f), f that of a camera turned there. A plane
+    # n . X = d at distance z0 on the axis.
     camera = Camera.from_focal(70, HEIGHT, WIDTH)
     normal = torch.nn.functional.normalize(torch.tensor([0.4, -0.3, -0.8]), dim=0)
     depth = -1 / torch.einsum("i,ihw->hw", normal, camera.rays(HEIGHT, WIDTH))[None]
     along_axis = depth * axis_factor(camera, HEIGHT, WIDTH, crop)
     z0 = 1.1
-    found = prediction((z0 - along_axis) * 70 / (z0 * crop.size), "relief", crop)
+    found = prediction((z0 - along_axis) * turned_focal_px(crop) / (z0 * crop.size), "relief", crop)
     normals = normals_from_depth(found.depth(), camera, found.mask)
     seen = (normals != 0).any(dim=0)
     assert seen.sum() > 1000
@@ -503,7 +511,7 @@ def test_z_scale_stretches_the_depth_along_the_axis_about_z0(kind, ends):
     if kind == "relief" and ends:
         return
     found = prediction(-0.1 * true_depth(), kind, EDGE)
-    middle = 0.4 if ends else CROP_WIDTH_M * 70 / EDGE.size
+    middle = 0.4 if ends else CROP_WIDTH_M * turned_focal_px(EDGE) / EDGE.size
     factor = axis_factor(found.camera, HEIGHT, WIDTH, EDGE)
     offset, doubled = ((factor * found.depth(z_scale=scale, **ends) - middle)[found.mask] for scale in (1.0, 2.0))
     assert offset.max() - offset.min() > 0.005
@@ -593,12 +601,50 @@ def test_the_outline_of_the_mesh_is_smooth_and_its_inside_stays():
     assert (stepped.faces == smooth.faces).all()
 
 
+class Ruined(RedIsNear):
+    def predict_normalised(self, image: Tensor) -> Tensor:
+        return torch.full_like(image[:, :2], torch.nan)
+
+
+def test_a_ruined_network_is_not_called_a_picture_without_a_head():
+    with pytest.raises(InputError, match=r"^the network said NaN or infinity; were its weights ruined"):
+        predict(Ruined(), photo_of(64, 64), crop="none")
+
+
+@pytest.mark.parametrize("kind", ["affine_inverse", "affine_relief"])
+def test_a_face_nearer_than_faces_are_deep_is_refused(kind):
+    found = prediction(true_depth(), kind, MIDDLE)
+    with pytest.raises(InputError, match=r"me: the face would be .* mm away, nearer than faces are deep"):
+        found.depth(crop_width_m=0.01)
+
+
+def test_crops_of_any_array_and_batches_of_none(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 50  # a focal length: the crop is asked whether it frames a face
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.jpg", exif=exif)
+    assert predict(RedIsNear(), tmp_path / "a.jpg", crop=np.array([10, 10, 40])).crop == Crop(10, 10, 40)
+    with pytest.raises(InputError, match="batch_size: expected at least 1, got 0"):
+        predict(RedIsNear(), [photo_of(64, 64)], batch_size=0)
+
+
 @pytest.mark.parametrize("kind", ["relief", "affine_inverse", "affine_relief"])
 def test_a_network_that_says_nan_is_told_of(kind):
     values = 0.1 * true_depth()
     values[0, 30, 40] = torch.nan
     with pytest.raises(InputError, match="me: the network said NaN or infinity"):
         prediction(values, kind, MIDDLE).mesh()
+
+
+def test_an_interrupted_save_leaves_no_facts_of_an_older_one(tmp_path, monkeypatch):
+    prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, z_scale=np.float32(1))
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mesh, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prediction(0.1 * true_depth(), "relief", MIDDLE, focal_px=90).save(tmp_path, overwrite=True)
+    assert not (tmp_path / "me_depth.json").exists()  # it would give the new depth the old camera
 
 
 def test_a_page_that_cannot_be_made_leaves_no_other_files(tmp_path):

@@ -178,6 +178,12 @@ def test_jumps_are_those_that_the_mesh_is_cut_at():
         assert drawn._jumps(View(near=1, far=1.2, max_angle_deg=angle + 0.1)).sum() == jumps
 
 
+def test_a_sample_like_a_strip_is_explored():
+    depth = torch.ones(1, 3, 4000)
+    strip = Sample(torch.zeros(3, 3, 4000), depth, depth > 0, depth > 0, depth > 0, Camera.from_fov(20, 3, 4000), "a")
+    assert "Nothing to explore" not in str(explore(strip).children)
+
+
 def test_a_sample_is_explored_in_its_own_unit(truth):
     view = explore(truth)
     low, high = truth.depth[truth.mask].min(), truth.depth[truth.mask].max()
@@ -264,10 +270,10 @@ def test_where_there_is_no_mesh_the_page_says_why(monkeypatch, prediction, truth
     assert "the network sees no head" in shown_page(monkeypatch, blind, prediction)
     nowhere = truth._replace(depth=torch.full_like(truth.depth, torch.nan))
     assert "expected finite values above 0" in shown_page(monkeypatch, nowhere)
-    relative = truth._replace(depth=truth.depth - truth.depth[truth.mask].min())
-    assert "got 1 pixels without; pictures of depth, from 0 nearest to 1, are no z-depth" in shown_page(
-        monkeypatch, relative
-    )
+    for nearest in (0.0, 0.001):  # a resized picture of depth may hold no 0
+        least, greatest = truth.depth[truth.mask].aminmax()
+        relative = truth._replace(depth=((truth.depth - least) / (greatest - least)).clamp(nearest, 1))
+        assert "that has no scale to make a mesh of" in shown_page(monkeypatch, relative)
     empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 2), np.float32))
     assert "the mesh has no triangle" in shown_page(monkeypatch, empty)
 

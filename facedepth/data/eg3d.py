@@ -121,8 +121,8 @@ class EG3DFaces(Dataset):
         head, face = mask, mask
         if stem in self._masks:
             stored = _square(lambda path: torch.cat(read_eg3d_mask(path)), self._masks[stem])
-            head, face = (mask & resize_mask(one[None], size, size) for one in stored)
-            if not head.any():
+            head, face = (resize_mask(one[None], size, size) for one in stored)
+            if not (head & mask).any():
                 raise InputError(
                     f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
                 )

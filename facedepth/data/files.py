@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 import zipfile
 from pathlib import Path
@@ -25,9 +26,10 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            if path.stem in files:
-                raise InputError(f"{folder}: {files[path.stem].name} and {path.name} have the same stem; remove one")
-            files[path.stem] = path
+            stem = unicodedata.normalize("NFC", path.stem)  # as Macs and others write the same letters differently
+            if stem in files:
+                raise InputError(f"{folder}: {files[stem].name} and {path.name} have the same stem; remove one")
+            files[stem] = path
     return files
 
 

@@ -43,12 +43,14 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
 
     Raises:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files for other folders
-            than the target; the disk is full.
+            than the target; the target lies in the source; the disk is full.
     """
     if not str(source).strip():
         raise InputError("source: expected a folder or an archive, got nothing")
     source, target = Path(source), Path(target)
     if source.is_dir():
+        if target.resolve().is_relative_to(source.resolve()):
+            raise InputError(f"{target}: lies in {source}, which would be copied into itself; name another target")
         folder = target / f"{source.resolve().name}-{_letters(source.resolve())}"
         _copy_folder(source, folder)
         return folder
@@ -78,7 +80,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
         safely = {"filter": "data"} if tarfile.is_tarfile(archive) and hasattr(tarfile, "data_filter") else {}
-        shutil.unpack_archive(archive, partial, **safely)
+        shutil.unpack_archive(archive, partial, format=_format(archive), **safely)
         if not partial.is_dir():  # nor does it make a folder for nothing
             raise EOFError("nothing is in it")
     except _UNREADABLE as error:
@@ -90,6 +92,12 @@ def _unpack(archive: Path, folder: Path) -> None:
             "copy cut short or damaged? Copy it again"
         ) from None
     os.replace(partial, folder)
+
+
+def _format(archive: Path) -> str | None:
+    """As shutil calls it, whatever case the name is in; None where the name is no archive's."""
+    known = ((kind, ending) for kind, endings, _ in shutil.get_unpack_formats() for ending in endings)
+    return next((kind for kind, ending in known if archive.name.lower().endswith(ending)), None)
 
 
 def _copy_folder(source: Path, target: Path) -> None:

@@ -13,12 +13,23 @@ from torch.utils.data import Dataset
 
 from ..camera import Camera
 from ..checks import InputError, check_size
-from ..io import DEPTH_SUFFIXES, IMAGE_SUFFIXES, METRES, read_depth, read_image, read_mask, read_values, refuse_tiny
+from ..io import (
+    DEPTH_SUFFIXES,
+    IMAGE_SUFFIXES,
+    METRES,
+    is_turned,
+    read_depth,
+    read_image,
+    read_mask,
+    read_values,
+    refuse_tiny,
+)
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
 
-_PLAUSIBLE_M = 0.02, 100.0  # how far faces are, and what is measured otherwise with the same unit
+_PLAUSIBLE_M = 0.02, 20.0  # how far faces are, and what is measured otherwise with the same unit
+_NOTHING_M = 60.0  # what is as far is nothing: renderers and sensors write 65.535, 65504 or 1e10 where they see none
 _RELATIVE_UNITS = ("near_bright", "far_bright")
 
 
@@ -29,9 +40,11 @@ class PairedFolder(Dataset):
         images: folder of .png, .jpg, .webp, .bmp or .tif pictures.
         depths: folder of .npy, .npz, .tif, 8- or 16-bit .png depth maps, of the images' size or of the same shape.
         masks: folder of pictures, bright where the head is; None: everything with valid depth.
-        camera: a ``Camera`` in pixels of the stored images, or their horizontal field of view in degrees.
+        camera: a ``Camera`` in pixels of the images as they are read, upright, or their horizontal field of view in
+            degrees.
         unit: what the depth files hold: z-depth in "m", "cm", "mm" or a number of metres a stored unit; or pictures
-            without a scale, "near_bright" or "far_bright". These make ``depth_kind`` "affine": depth is stretched to
+            without a scale, "near_bright" or "far_bright". What is 60 m away or farther is no valid depth, as 0, NaN
+            and infinity are none, unless all of it is. The pictures make ``depth_kind`` "affine": depth is stretched to
             0 nearest ... 1 farthest, and 0 in the file is a value, not a hole.
         size: pixels a side of the samples, cut from the middle; None: as the images are (batches need equal sizes).
         identity: stem -> who it is, so that ``split`` keeps one person's pictures together; None: each its own.
@@ -68,9 +81,12 @@ class PairedFolder(Dataset):
             raise InputError(f"camera: expected a Camera or a horizontal field of view in degrees, got {camera}")
         if size is not None:
             check_size(size)
-        self.camera, self.unit, self.size = camera, unit, size
+        # Whole numbers would stay whole when the camera is resized.
+        self.camera = Camera(*(part.float() for part in camera)) if isinstance(camera, Camera) else camera
+        self.unit, self.size = unit, size
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
         warn_about_drive(Path(images), Path(depths))
+        self._told_turned = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
         if masks is not None:
@@ -105,6 +121,7 @@ class PairedFolder(Dataset):
         camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
         _check_same_shape(self._depths[stem], depth, height, width)
+        self._tell_if_turned(stem)
         if self.size is not None:
             refuse_tiny(image, self._images[stem])
             scale = self.size / min(height, width)
@@ -117,8 +134,8 @@ class PairedFolder(Dataset):
         if self._masks:
             stored = read_mask(self._masks[stem])
             _check_same_shape(self._masks[stem], stored, stored_height, stored_width)
-            head = mask & resize_mask(stored, height, width)
-            if not head.any():
+            head = resize_mask(stored, height, width)  # depth may have holes there, a head has none
+            if not (head & mask).any():
                 raise InputError(
                     f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
                 )
@@ -127,7 +144,9 @@ class PairedFolder(Dataset):
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
         if self.depth_kind == "metric":
             depth = read_depth(path, self.unit)
-            return depth, depth > 0
+            near = (depth > 0) & (depth < _NOTHING_M)
+            valid = near if near.any() else depth > 0  # of another unit, which was told when the folder was opened
+            return torch.where(valid, depth, 0.0), valid
         values = torch.from_numpy(read_values(path))[None]
         mask = values.isfinite()
         least, greatest = (values[mask].aminmax() if mask.any() else (0, 0))
@@ -136,6 +155,14 @@ class PairedFolder(Dataset):
         farness = (values - least) / (greatest - least)
         return torch.where(mask, 1 - farness if self.unit == "near_bright" else farness, 0.0), mask
 
+    def _tell_if_turned(self, stem: str) -> None:
+        if not self._told_turned and is_turned(self._images[stem]):
+            self._told_turned = True
+            warnings.warn(
+                f"{self._images[stem]}: pictures are turned as their EXIF says, depth and camera are not: they must be "
+                "those of the upright picture", stacklevel=2,
+            )
+
     def _camera(self, stem: str, height: int, width: int) -> Camera:
         if not isinstance(self.camera, Camera):
             return Camera.from_fov(self.camera, height, width)
@@ -143,7 +170,7 @@ class PairedFolder(Dataset):
         if not (1 < centre_x < width and 1 < centre_y < height):
             raise InputError(
                 f"{self._images[stem]}: the camera's centre ({centre_x:.4g}, {centre_y:.4g}) lies outside of the "
-                f"{width} x {height} picture; camera must be in pixels of the stored images"
+                f"{width} x {height} picture; camera must be in pixels of the upright images"
             )
         return self.camera
 
@@ -172,7 +199,7 @@ def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> No
         return max(abs(own_width - width * own_height / height), abs(own_height - height * own_width / width)) < 1
 
     if not fits(width, height):
-        turned = "; pictures are turned as their EXIF says, depth and masks are not: turn it by a right angle"
+        turned = "; pictures are turned as their EXIF says, depth is not: turn it by a right angle"
         raise InputError(
             f"{path}: size mismatch, {own_width} x {own_height} has not the shape of the {width} x {height} image"
             + turned * fits(height, width)

@@ -58,5 +58,5 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
 
 def _place(identity: str, seed: int) -> float:
     """Where the identity lies between 0 and 1, evenly and for good (Python's own hash changes from run to run)."""
-    digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{identity}".encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

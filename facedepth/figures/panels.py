@@ -67,7 +67,8 @@ def _draw_panel(
     for index, (row_axes, row) in enumerate(zip(axes, rows, strict=True)):
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)
-            axis.set_title(title, fontsize=9, parse_math=False)  # names may have a $ in them
+            title = title.encode(errors="backslashreplace").decode()  # names may be of any bytes, and have a $ in them
+            axis.set_title(title, fontsize=9, parse_math=False)
         if index < len(row_titles):
             row_axes[0].text(
                 -0.04, 0.5, row_titles[index], rotation=90, va="center", ha="right", fontsize=9, parse_math=False,

@@ -26,13 +26,14 @@ MAX_TRIANGLES = 600_000
 __all__ = ["MAX_TRIANGLES", "UNCUT_DEG", "mesh_page", "save_mesh_page"]
 
 
-def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = ()) -> str:
+def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = False) -> str:
     """One or two meshes, turning together, as HTML with everything in it.
 
     Args:
         meshes: made with ``max_angle_deg=UNCUT_DEG``, the page's own slider can cut them at depth jumps. In the place
             of a mesh, a text says why there is none.
         titles: one for each.
+        metres: the meshes are in metres; else their unit is not known, and the page names none.
 
     Raises:
         InputError: not one or two meshes, not as many titles, an empty mesh, vertices that are not finite.
@@ -43,7 +44,7 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = ()) -> str:
             f"mesh_page: expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}"
         )
     packed = [
-        {"title": title, "message": mesh} if isinstance(mesh, str) else pack_mesh(mesh, title)
+        {"title": title, "message": mesh} if isinstance(mesh, str) else pack_mesh(mesh, title) | {"metres": metres}
         for mesh, title in zip(meshes, titles, strict=True)
     ]
     # "<" cannot end the element that carries it so; in JSON's texts it is the same character.
@@ -62,7 +63,9 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = ()) -> str:
     return "".join(filled)
 
 
-def save_mesh_page(path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), overwrite: bool = False) -> Path:
+def save_mesh_page(
+    path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), metres: bool = False, overwrite: bool = False
+) -> Path:
     """Write ``mesh_page`` to a file.
 
     Raises:
@@ -70,7 +73,7 @@ def save_mesh_page(path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), 
     """
     path = Path(path)
     refuse_existing([path], overwrite)
-    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes))
+    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres)
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be of any bytes
     return path

@@ -33,17 +33,19 @@ function readColumns(bytes, start, columns, count, width) {
 
 async function decodeMesh(packed) {
   const bytes = await inflate(packed.data);
-  const columns = readColumns(bytes, 0, 5, packed.vertices, 2);
+  const width = packed.steps > 65535 ? 4 : 2, uvStart = 3 * width * packed.vertices;
+  const grid = readColumns(bytes, 0, 3, packed.vertices, width);
+  const uvGrid = readColumns(bytes, uvStart, 2, packed.vertices, 2);
   const positions = new Float32Array(3 * packed.vertices);
   const uvs = new Float32Array(2 * packed.vertices);
   for (let axis = 0; axis < 3; axis++) {
-    const step = packed.extent[axis] / 65535;
-    for (let i = 0; i < packed.vertices; i++) positions[3 * i + axis] = packed.low[axis] + step * columns[axis][i];
+    const step = packed.extent[axis] / packed.steps;
+    for (let i = 0; i < packed.vertices; i++) positions[3 * i + axis] = packed.low[axis] + step * grid[axis][i];
   }
   for (let axis = 0; axis < 2; axis++) {
-    for (let i = 0; i < packed.vertices; i++) uvs[2 * i + axis] = columns[3 + axis][i] / 65535;
+    for (let i = 0; i < packed.vertices; i++) uvs[2 * i + axis] = uvGrid[axis][i] / 65535;
   }
-  const corners = readColumns(bytes, 10 * packed.vertices, 3, packed.triangles, 4);
+  const corners = readColumns(bytes, uvStart + 4 * packed.vertices, 3, packed.triangles, 4);
   const indices = new Uint32Array(3 * packed.triangles);
   for (let i = 0; i < packed.triangles; i++) {
     const first = corners[0][i];

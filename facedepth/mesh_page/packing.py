@@ -15,13 +15,16 @@ from PIL import Image
 from ..mesh import Mesh
 
 _STEPS = 65535  # positions and uv are 16-bit integers
+_FINE_STEPS = 2**24 - 1  # positions, where a face is small before what lies behind it; as fine as the page's floats
+_COARSE = 0.03  # of a short edge's length, a step by which rounding would tilt triangles visibly
 _MAX_TEXTURE_PX = 2048
 
 
 def pack_mesh(mesh: Mesh, title: str) -> dict:
     """What the page needs of a mesh, ready for JSON.
 
-    Positions are rounded to a 65535th of the mesh's extent on each axis, uv to a 65535th of the texture that the mesh
+    Positions are rounded to a 65535th of the mesh's extent on each axis, or finer where its triangles are small beside
+    that, uv to a 65535th of the texture that the mesh
     uses; the rest of the photo is left out.
 
     Raises:
@@ -31,16 +34,18 @@ def pack_mesh(mesh: Mesh, title: str) -> dict:
     low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
     extent = np.maximum(high - low, 1e-12)
     texture, uv = _used_texture(mesh)
-    grid = np.rint((mesh.vertices - low) / extent * _STEPS)
-    columns = [*grid.T, *np.rint(uv.clip(0, 1) * _STEPS).T]
+    edges = np.linalg.norm(mesh.vertices[mesh.faces[:, 0]] - mesh.vertices[mesh.faces[:, 1]], axis=1)
+    steps = _STEPS if extent.max() / _STEPS <= _COARSE * np.quantile(edges, 0.05) else _FINE_STEPS
+    grid, uv_grid = np.rint((mesh.vertices - low) / extent * steps), np.rint(uv.clip(0, 1) * _STEPS)
     # Neighbours after each other: they share vertices that a graphics card, or a browser without one, still holds.
     faces = mesh.faces[np.argsort(mesh.faces.min(axis=1), kind="stable")]
     corners = [faces[:, 0], faces[:, 1] - faces[:, 0], faces[:, 2] - faces[:, 0]]
-    blob = b"".join(_differences(column, "<u2") for column in columns)
+    blob = b"".join(_differences(column, "<u2" if steps == _STEPS else "<u4") for column in grid.T)
+    blob += b"".join(_differences(column, "<u2") for column in uv_grid.T)
     blob += b"".join(_differences(column, "<u4") for column in corners)
     return {
         "title": title, "vertices": len(mesh.vertices), "triangles": len(mesh.faces), "low": low.tolist(),
-        "extent": extent.tolist(),
+        "extent": extent.tolist(), "steps": steps,
         "cuttable": bool((mesh.vertices[:, 2] < 0).all()),  # in front of a camera at the origin
         "texture": None if texture is None else _jpeg(texture),
         "data": base64.b64encode(zlib.compress(blob, 6)).decode(),

@@ -86,7 +86,10 @@ function apply() {
   stageBox.dataset.background = settings.background;
   element("legend").hidden = settings.colouring !== "depth";
   const frames = stage.panes.filter(Boolean).map((pane) => pane.frame);
-  if (frames.length === 1) element("range").textContent = `${Math.round((frames[0].nearZ - frames[0].farZ) * 1000)} mm`;
+  if (frames.length === 1) {
+    const range = frames[0].nearZ - frames[0].farZ, { metres } = packedMeshes.find((packed) => !packed.message);
+    element("range").textContent = metres ? `${Math.round(range * 1000)} mm` : String(Number(range.toPrecision(3)));
+  }
   element("download").disabled = !stage.panes.some((pane) => pane?.triangles);
   element("triangles").textContent = stage.panes.filter(Boolean)
     .map((pane) => `${pane.triangles.toLocaleString("en")} triangles`).join(" · ");
@@ -114,7 +117,8 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-const fileStem = () => document.title.replace(/[^\w-]+/g, "_");
+const asFileName = (text) => text.replace(/[^\p{L}\p{M}\p{N}_-]+/gu, "_");
+const fileStem = () => asFileName(document.title);
 
 function screenshot() {
   stage.draw(); // what was drawn before is gone by now
@@ -131,7 +135,7 @@ function screenshot() {
 async function download() {
   const panes = stage.panes.filter((pane) => pane?.triangles); // glTF draws all corners where it is told of none
   for (const pane of panes) {
-    const name = panes.length > 1 ? `${fileStem()}_${pane.title.replace(/[^\w-]+/g, "_")}` : fileStem();
+    const name = panes.length > 1 ? `${fileStem()}_${asFileName(pane.title)}` : fileStem();
     save(new Blob([await pane.toGlb(settings)], { type: "model/gltf-binary" }), `${name}.glb`);
   }
 }

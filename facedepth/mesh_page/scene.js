@@ -168,9 +168,10 @@ class Stage {
     this.frames = 0;
     this.turning = null; // since when, in milliseconds
     this.onFrame = () => {};
+    this.fitted = null; // the distance that fitted the canvas when the camera was placed
     this.waiting = null; // the view to show once the canvas, in a folded cell or a hidden tab, has a size
     new ResizeObserver(() => {
-      if (this.waiting && canvas.clientWidth && canvas.clientHeight) this.place(this.waiting);
+      if (canvas.clientWidth && canvas.clientHeight) this.waiting ? this.place(this.waiting) : this.refit();
       this.redraw();
     }).observe(canvas);
   }
@@ -242,11 +243,21 @@ class Stage {
     this.waiting = clientWidth && clientHeight ? null : { azimuth, elevation, zoom };
     if (this.waiting) return;
     const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
-    const distance = this.fitDistance() / zoom;
+    this.fitted = this.fitDistance();
+    const distance = this.fitted / zoom;
     this.camera.position.set(Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e))
       .multiplyScalar(distance).add(this.controls.target);
     this.controls.update();
     this.redraw();
+  }
+
+  // The canvas has another shape now: as much of the mesh stays in view.
+  refit() {
+    if (!this.fitted) return;
+    const { position } = this.camera, { target } = this.controls, before = this.fitted;
+    this.fitted = this.fitDistance();
+    position.sub(target).multiplyScalar(this.fitted / before).add(target);
+    this.controls.update();
   }
 
   // What is left of a drag is forgotten; it would go on turning.

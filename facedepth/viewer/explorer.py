@@ -67,8 +67,8 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
     def shrunk(grid: torch.Tensor, mode: str = "nearest-exact") -> torch.Tensor:
         if fraction == 1:
             return grid[seen]
-        grid = F.interpolate(grid[seen][None].float(), scale_factor=fraction, mode=mode, recompute_scale_factor=True)
-        return grid[0]
+        sides = [max(1, int(fraction * side)) for side in grid[seen].shape[-2:]]
+        return F.interpolate(grid[seen][None].float(), sides, mode=mode)[0]
 
     small_valid = shrunk(valid).bool()
     return DepthPicture(

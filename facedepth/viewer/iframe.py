@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from ..checks import InputError
 from ..geometry import depth_to_mesh
 from ..mesh import Mesh
@@ -33,7 +35,8 @@ def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 6
     from IPython.display import HTML, display
 
     titles = list(titles) or [getattr(subject, "name", "mesh") for subject in subjects]
-    page = mesh_page(*(_mesh_or_reason(subject) for subject in subjects), titles=titles)
+    metres = all(isinstance(subject, Prediction) for subject in subjects)  # a sample's unit is its data's own
+    page = mesh_page(*(_mesh_or_reason(subject) for subject in subjects), titles=titles, metres=metres)
     frame = (
         f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(", ".join(titles))}" allowfullscreen '
         f'style="width: 100%; height: {height_px}px; border: 1px solid #8884; border-radius: 8px"></iframe>'
@@ -47,12 +50,27 @@ def _mesh_or_reason(subject: Subject) -> Mesh | str:
         if isinstance(subject, Prediction):
             mesh = subject.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
         elif isinstance(subject, Sample):
+            mask = subject.check().mask & subject.head
+            _refuse_pictures(subject.name, subject.depth[mask])
             mesh = depth_to_mesh(
-                subject.depth, subject.camera, subject.check().mask & subject.head, subject.image,
-                max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES,
+                subject.depth, subject.camera, mask, subject.image, max_angle_deg=UNCUT_DEG,
+                max_triangles=MAX_TRIANGLES,
             )
         else:
             mesh = subject
         return mesh.check()
     except InputError as error:
         return str(error)
+
+
+def _refuse_pictures(name: str, depth: Tensor) -> None:
+    """Depth of ``depth_kind`` "affine" reaches from 0 to 1; a head in metres is not fifty times as far as near.
+
+    Raises:
+        InputError: it is a picture, which has no scale.
+    """
+    if depth.numel() and depth.max() <= 1 and depth.min() < 0.02 * depth.max():
+        raise InputError(
+            f"{name}: its depth goes from {float(depth.min()):.2g} to {float(depth.max()):.2g}, which looks like a "
+            'picture (depth_kind "affine") that has no scale to make a mesh of; show a prediction, or exact depth'
+        )
