@@ -43,9 +43,9 @@ class PairedFolder(Dataset):
         camera: a ``Camera`` in pixels of the images as they are read, upright, or their horizontal field of view in
             degrees.
         unit: what the depth files hold: z-depth in "m", "cm", "mm" or a number of metres a stored unit; or pictures
-            without a scale, "near_bright" or "far_bright". What is 60 m away or farther is no valid depth, as 0, NaN
-            and infinity are none, unless all of it is. The pictures make ``depth_kind`` "affine": depth is stretched to
-            0 nearest ... 1 farthest, and 0 in the file is a value, not a hole.
+            without a scale, "near_bright" or "far_bright". These make ``depth_kind`` "affine": depth is stretched to
+            0 nearest ... 1 farthest, and 0 in the file is a value, not a hole. What has a unit and is 60 m away or
+            farther is no valid depth, as 0, NaN and infinity are none, unless all of it is.
         size: pixels a side of the samples, cut from the middle; None: as the images are (batches need equal sizes).
         identity: stem -> who it is, so that ``split`` keeps one person's pictures together; None: each its own.
         skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
