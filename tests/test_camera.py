@@ -133,3 +133,8 @@ def test_wrong_shapes_are_named(camera):
         camera.project(torch.zeros(1, 4, 6))
     with pytest.raises(InputError, match=r"K: expected shape \(\.\.\., 3, 3\), got \(4, 4\)"):
         Camera(torch.eye(4), torch.eye(4)).rays(4, 6)
+
+
+def test_a_camera_of_whole_numbers_is_resized_as_any_other():
+    whole = Camera(torch.tensor([[35, 0, 16], [0, 35, 12], [0, 0, 1]]), torch.eye(4))
+    assert_close(whole.resize(0.5).K, torch.tensor([[17.5, 0, 8], [0, 17.5, 6], [0, 0, 1]]))
