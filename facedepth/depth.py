@@ -41,9 +41,7 @@ def axis_factor(camera: Camera, height: int, width: int, crop: Crop | None = Non
         camera, height, width: of the picture.
         crop: the network's square in this picture; None where the picture is the crop.
     """
-    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
-    K = camera.K
-    ray = _ray_through(camera, left + crop_width / 2, top + crop_height / 2)
+    K, ray = camera.K, _central_ray(camera, height, width, crop)
     axis = ray / ray.norm(dim=-1, keepdim=True)
     # a . K^-1 (u, v, 1) is linear in u and v: no (3, H, W) rays are needed, which matters for large photos.
     along_u, along_v, constant = torch.linalg.solve(K.mT, axis[..., None])[..., 0].unbind(dim=-1)
@@ -58,15 +56,16 @@ def crop_focal_px(camera: Camera, height: int, width: int, crop: Crop | None = N
     At an angle t from the camera's axis its lens draws what faces it larger, 1 / cos^2 t along the radius and 1 / cos t
     across it: f / cos^1.5 t in the mean of both, the camera's own f in the middle.
     """
-    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
-    ray = _ray_through(camera, left + crop_width / 2, top + crop_height / 2)
+    ray = _central_ray(camera, height, width, crop)  # 1 / cos t long
     return (camera.K[..., 0, 0] * ray.norm(dim=-1) ** 1.5)[..., None, None, None]
 
 
-def _ray_through(camera: Camera, x: float, y: float) -> Tensor:
-    """(..., 3) K^-1 (x, y, 1)."""
+def _central_ray(camera: Camera, height: int, width: int, crop: Crop | None) -> Tensor:
+    """(..., 3) K^-1 (u, v, 1) of the crop's centre."""
+    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
     K = camera.K
-    return torch.linalg.solve(K, K.new_tensor([x, y, 1]).expand(*K.shape[:-2], 3)[..., None])[..., 0]
+    centre = K.new_tensor([left + crop_width / 2, top + crop_height / 2, 1]).expand(*K.shape[:-2], 3)
+    return torch.linalg.solve(K, centre[..., None])[..., 0]
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def find_faces(pixels: np.ndarray) -> list[FaceBox]:
         height, width = (max(_STRIDE, round(length * scale)) for length in pixels.shape[:2])
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         seen = _look(network, cv2.resize(pixels, (width, height), interpolation=interpolation))
-        boxes = [FaceBox(*(value / scale for value in box[:4]), box.score, box.tilt_deg) for box in seen]
+        boxes = [FaceBox(*(value / scale for value in box[:4]), *box[4:]) for box in seen]
         sure = [box for box in boxes if box.score >= _SURE_SCORE]
         if sure:
             return sorted(sure, key=lambda box: box.width * box.height, reverse=True)

@@ -36,7 +36,15 @@ def read_image(path: str | Path) -> Tensor:
     Raises:
         InputError: the file is missing, no picture, cut short, or of numbers out of range.
     """
-    return _decoded(path, _open_picture(path))
+    return read_image_and_turn(path)[0]
+
+
+def read_image_and_turn(path: str | Path) -> tuple[Tensor, bool]:
+    """As ``read_image``, and whether EXIF had it turned or mirrored."""
+    picture, turned, orientation_tag = _open_picture(path), False, 0x0112
+    with contextlib.suppress(*DAMAGED_EXIF):
+        turned = picture.getexif().get(orientation_tag) in range(2, 9)
+    return _decoded(path, picture), turned
 
 
 def refuse_tiny(image: Tensor, name: str | Path) -> Tensor:
@@ -57,8 +65,7 @@ def image_from_pil(picture: Image.Image) -> Tensor:
     Raises:
         InputError: grey numbers of 32 bits that are not from 0 to 65535, or floats that are not from 0 to 1.
     """
-    with contextlib.suppress(*DAMAGED_EXIF):
-        picture = ImageOps.exif_transpose(picture)
+    picture = _upright(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):  # grey: floats, or 16 bits that may come in 32
         numbers, most = np.array(picture, dtype=np.float32), 1 if picture.mode == "F" else 65535
         if not ((numbers >= 0) & (numbers <= most)).all():
@@ -95,16 +102,6 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
             return None
     same_shape = short <= 0 or abs(short / long - shortest / longest) < 0.02
     return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf and same_shape else None
-
-
-def is_turned(path: str | Path) -> bool:
-    """Whether a picture's EXIF has it turned or mirrored when it is read."""
-    orientation_tag, upright = 0x0112, 1
-    with _open_picture(path, decoded=False) as picture:
-        try:
-            return picture.getexif().get(orientation_tag, upright) in range(2, 9)
-        except DAMAGED_EXIF:
-            return False
 
 
 def read_array(path: str | Path) -> np.ndarray:
@@ -189,9 +186,7 @@ def read_brightness(path: str | Path) -> Tensor:
     """
     picture = _open_picture(path)
     if picture.has_transparency_data:
-        with contextlib.suppress(*DAMAGED_EXIF):
-            picture = ImageOps.exif_transpose(picture)
-        opacity = np.array(picture.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        opacity = np.array(_upright(picture).convert("RGBA").getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():
             return torch.from_numpy(opacity)[None]
     return _decoded(path, picture).mean(dim=0, keepdim=True)
@@ -269,6 +264,12 @@ def existing_file(path: str | Path) -> Path:
     return path
 
 
+def _upright(picture: Image.Image) -> Image.Image:
+    with contextlib.suppress(*DAMAGED_EXIF):
+        return ImageOps.exif_transpose(picture)
+    return picture
+
+
 def _decoded(path: str | Path, picture: Image.Image) -> Tensor:
     try:
         return image_from_pil(picture)
@@ -287,12 +288,11 @@ def _stored_numbers(path: Path) -> np.ndarray:
     return np.array(picture)
 
 
-def _open_picture(path: str | Path, *, decoded: bool = True) -> Image.Image:
+def _open_picture(path: str | Path) -> Image.Image:
     path = existing_file(path)
     try:
         picture = Image.open(path)
-        if decoded:
-            picture.load()
+        picture.load()
     except UnidentifiedImageError:
         with open(path, "rb") as file:
             start = file.read(12)

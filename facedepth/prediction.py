@@ -80,13 +80,13 @@ class Prediction:
                 the other; z_scale or crop_width_m is not above 0; the network said NaN; or the head would reach the
                 camera.
         """
+        if not self.values.isfinite().all():  # first: its mask would be empty
+            raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
         if not self.mask.any():
             raise InputError(f"{self.name}: the network sees no head in this picture; is the face upright and in view?")
         for name, number in (("z_scale", z_scale), ("crop_width_m", crop_width_m)):
             if not number > 0:
                 raise InputError(f"{name}: expected above 0, got {number:g}")
-        if not self.values[self.mask].isfinite().all():
-            raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
         lens = self.camera, *self.mask.shape[-2:], self.crop
         z0, factor = crop_width_m * crop_focal_px(*lens).item() / self.crop.size, axis_factor(*lens)
         ends = near_m is not None or far_m is not None
@@ -276,8 +276,6 @@ def _predict_batch(
         answers = (answers + _ask(model, pictures.flip(-1)).flip(-1)) / 2
 
     framed = isinstance(crop, str) and crop == "face"
-    if not answers.isfinite().all():
-        raise InputError("the network said NaN or infinity; were its weights ruined in training?")
     predictions = []
     for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
         height, width = image.shape[-2:]

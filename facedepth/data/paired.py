@@ -17,9 +17,8 @@ from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
     METRES,
-    is_turned,
     read_depth,
-    read_image,
+    read_image_and_turn,
     read_mask,
     read_values,
     refuse_tiny,
@@ -116,12 +115,17 @@ class PairedFolder(Dataset):
     def _read(self, stem: str) -> Sample:
         """A sample whose shorter side has ``size`` pixels. Each map is resized once, from its own resolution: by way of
         the picture's, a phone's twelve megapixels would take seconds."""
-        image = read_image(self._images[stem])
+        image, turned = read_image_and_turn(self._images[stem])
         stored_height, stored_width = height, width = image.shape[-2:]
         camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
         _check_same_shape(self._depths[stem], depth, height, width)
-        self._tell_if_turned(stem)
+        if turned and not self._told_turned:
+            self._told_turned = True
+            warnings.warn(
+                f"{self._images[stem]}: pictures are turned as their EXIF says, depth and camera are not: they must be "
+                "those of the upright picture", stacklevel=3,
+            )
         if self.size is not None:
             refuse_tiny(image, self._images[stem])
             scale = self.size / min(height, width)
@@ -154,14 +158,6 @@ class PairedFolder(Dataset):
             raise InputError(f"{path}: no depth in it, every valid pixel is {float(least):g}")
         farness = (values - least) / (greatest - least)
         return torch.where(mask, 1 - farness if self.unit == "near_bright" else farness, 0.0), mask
-
-    def _tell_if_turned(self, stem: str) -> None:
-        if not self._told_turned and is_turned(self._images[stem]):
-            self._told_turned = True
-            warnings.warn(
-                f"{self._images[stem]}: pictures are turned as their EXIF says, depth and camera are not: they must be "
-                "those of the upright picture", stacklevel=2,
-            )
 
     def _camera(self, stem: str, height: int, width: int) -> Camera:
         if not isinstance(self.camera, Camera):

@@ -24,8 +24,7 @@ def pack_mesh(mesh: Mesh, title: str) -> dict:
     """What the page needs of a mesh, ready for JSON.
 
     Positions are rounded to a 65535th of the mesh's extent on each axis, or finer where its triangles are small beside
-    that, uv to a 65535th of the texture that the mesh
-    uses; the rest of the photo is left out.
+    that, uv to a 65535th of the texture that the mesh uses; the rest of the photo is left out.
 
     Raises:
         InputError: no triangle, or a vertex that is not finite.
