@@ -49,6 +49,11 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
     return sizes
 
 
+def at_least_32_bits(values: Tensor) -> Tensor:
+    """Sums over a picture and products of slopes leave the range or the precision of 16 bits."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def choose_device(name: str | torch.device) -> torch.device:
     """The device of that name; "auto" is the CUDA card where there is one, else the CPU.
 

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from .camera import Camera, Crop
-from .checks import InputError, check_shapes
+from .checks import InputError, at_least_32_bits, check_shapes
 
 KINDS = ("relief", "affine_relief", "affine_inverse")
 """What a network says; in each kind larger is nearer."""
+
+_ROUNDING = 16
+"""Values that vary by less than this many units of the last place of their size do not vary: it is rounding."""
 
 
 def z_to_distance(z: Tensor, camera: Camera) -> Tensor:
@@ -129,6 +132,7 @@ def fit_scale_shift(
     the target from being turned around: they get scale 0 too.
     """
     check_shapes(values=(values, "... 1 H W"), target=(target, "... 1 H W"), mask=(mask, "... 1 H W"))
+    values, target = at_least_32_bits(values), at_least_32_bits(target)
     count = mask.sum(dim=(-3, -2, -1), keepdim=True).clamp(min=1)
 
     def mean(x: Tensor) -> Tensor:
@@ -138,7 +142,7 @@ def fit_scale_shift(
     deviation = values - mean_values
     variance = mean(deviation.square())
     covariance = mean(deviation * (target - mean_target))
-    varies = variance.sqrt() > 16 * torch.finfo(values.dtype).eps * mean_values.abs()  # more than the mean's rounding
+    varies = variance.sqrt() > _ROUNDING * torch.finfo(values.dtype).eps * mean_values.abs()
     scale = torch.where(varies, covariance / torch.where(varies, variance, 1.0), 0.0).clamp(min=least_scale)
     return scale, mean_target - scale * mean_values
 
@@ -152,6 +156,6 @@ def fit_range(values: Tensor, mask: Tensor, low: float, high: float) -> Tensor:
     least = torch.where(mask, values, torch.inf).amin(dim=(-3, -2, -1), keepdim=True)
     greatest = torch.where(mask, values, -torch.inf).amax(dim=(-3, -2, -1), keepdim=True)
     extent = greatest - least
-    flat = extent <= 0
+    flat = ~(extent > _ROUNDING * torch.finfo(values.dtype).eps * torch.maximum(least.abs(), greatest.abs()))
     fraction = torch.where(flat, 0.5, (values - least) / torch.where(flat, 1.0, extent))
     return low + (high - low) * fraction

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .camera import Camera
-from .checks import InputError, check_shapes
+from .checks import InputError, at_least_32_bits, check_shapes
 from .io import image_to_uint8
 from .mesh import Mesh, PointCloud
 from .outline import smooth_outline
@@ -35,7 +35,7 @@ def normals_from_depth(depth: Tensor, camera: Camera, mask: Tensor | None = None
     sizes = check_shapes(depth=(depth, "... 1 H W"))
     if min(sizes["H"], sizes["W"]) < 2:
         raise InputError(f"depth: normals need two pixels a side or more, got {sizes['W']} x {sizes['H']}")
-    points = camera.unproject(depth)
+    points = camera.unproject(at_least_32_bits(depth))  # products of slopes are nothing in 16 bits
     (along_y, along_x) = torch.gradient(points, dim=(-2, -1))
     across = torch.cross(along_y, along_x, dim=-3)
     # Not F.normalize: torch's norm over an axis of three is so slow on a CPU that it took most of the loss's time.
@@ -143,6 +143,7 @@ def depth_to_mesh(
         )
     if max_triangles < 1:
         raise InputError(f"max_triangles: expected at least 1, got {max_triangles}")
+    depth = depth.float()
     height, width = depth.shape[-2:]
     steepest = math.tan(math.radians(max_angle_deg))
     max_steps = steepest / float(camera.K[0, 0]), steepest / float(camera.K[1, 1])

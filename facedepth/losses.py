@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .camera import Camera
-from .checks import check_shapes
+from .checks import at_least_32_bits, check_shapes
 from .depth import masked_median
 from .geometry import normals_from_depth, normals_valid
 
@@ -102,5 +102,6 @@ def _weight(weight: Tensor | None, pred: Tensor) -> Tensor:
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
     """(B,) weighted mean of ``values``, which are finite, 0 where the weights sum to 0."""
+    values, weights = at_least_32_bits(values), at_least_32_bits(weights)
     total = weights.flatten(1).sum(dim=1)
     return (values * weights).flatten(1).sum(dim=1) / torch.where(total > 0, total, 1)

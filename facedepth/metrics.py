@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .camera import Camera
-from .checks import InputError, check_shapes
+from .checks import InputError, at_least_32_bits, check_shapes
 from .depth import fit_range
 from .geometry import normals_from_depth, normals_valid
 
@@ -143,4 +143,4 @@ def picture_l1(pred_picture: Tensor, true_picture: Tensor, region: Tensor) -> Te
 def _mean(values: Tensor, region: Tensor) -> Tensor:
     """(B,) mean of ``values`` over ``region``, NaN where it holds no pixel."""
     check_shapes(values=(values, "B 1 H W"), region=(region, "B 1 H W"))
-    return torch.where(region, values, 0.0).flatten(1).sum(dim=1) / region.flatten(1).sum(dim=1)
+    return torch.where(region, at_least_32_bits(values), 0.0).flatten(1).sum(dim=1) / region.flatten(1).sum(dim=1)

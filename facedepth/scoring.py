@@ -18,6 +18,8 @@ FARTHEST = 2.0
 """Fitted inverse depth may come out at infinity or beyond. It counts as this many times the picture's farthest true
 depth, as evaluations of such networks cap it: very wrong, and what lies farther never scores better."""
 
+_LEAST_FITTED_PX = 3
+
 MAIN_SCORE = {"metric": "rmse", "affine": "picture_l1"}
 """By a data set's depth_kind: the score that its pictures are ranked by. Less is better."""
 
@@ -44,9 +46,12 @@ def score_batch(
         batch: a batch of samples of the given ``depth_kind``.
 
     Returns:
-        What was scored, (B, 1, H, W): z-depth, or for affine data the picture in [-1, 1]; and (B,) scores by name.
+        What was scored, (B, 1, H, W): z-depth, or for affine data the picture in [-1, 1]; and (B,) scores by name, NaN
+        for a picture whose region is empty, or too small to fit scale and shift to.
     """
     area = getattr(batch, region) & batch.mask
+    if align == "scale_shift":  # two numbers are fitted: fewer pixels than three would be met whatever was said
+        area = area & (area.sum(dim=(-3, -2, -1), keepdim=True) >= _LEAST_FITTED_PX)
     if depth_kind == "affine":
         aligned = _align_picture(values, kind, 1 - 2 * batch.depth, area, align)
         return aligned, {"picture_l1": picture_l1(aligned, 1 - 2 * batch.depth, area)}

@@ -239,3 +239,15 @@ def test_fit_range_takes_its_ends_from_the_mask_and_draws_the_line_on():
 def test_fit_range_puts_what_does_not_vary_in_the_middle():
     assert_close(fit_range(torch.full((1, 2, 2), 3.0), FULL, 0.0, 1.0), torch.full((1, 2, 2), 0.5))
     assert_close(fit_range(torch.rand(1, 2, 2), ~FULL, 0.0, 1.0), torch.full((1, 2, 2), 0.5))
+
+
+def test_rounding_is_no_range():
+    noise = 0.3 + 1e-7 * randn(1, 8, 8)
+    assert_close(fit_range(noise, torch.ones(1, 8, 8, dtype=torch.bool), -1.0, 1.0), torch.zeros(1, 8, 8))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scale_and_shift_of_16_bits(dtype):
+    values = (1 + torch.rand(1, 512, 512, generator=torch.Generator().manual_seed(0))).to(dtype)
+    scale, shift = fit_scale_shift(values, 2 * values.float() + 1, torch.ones(1, 512, 512, dtype=torch.bool))
+    assert_close((scale.item(), shift.item()), (2.0, 1.0), rtol=1e-3, atol=1e-3)

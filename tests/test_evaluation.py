@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 
 import pytest
 import torch
@@ -228,6 +229,13 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
     assert report.scores[1]["abs_rel"] != report.scores[1]["abs_rel"]  # NaN
     assert [*report.best, *report.worst] == [0]
     assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
+
+
+def test_a_face_of_two_pixels_has_no_score_after_the_fit_of_two_numbers(faces):
+    two = faces[1].face & (faces[1].face.flatten().cumsum(0) <= 2).view_as(faces[1].face)
+    samples = Listed([faces[0], faces[1]._replace(face=two)], "metric")
+    assert math.isnan(evaluate(oracle(samples, "relief", noise=0.1), samples).scores[1]["rmse"])
+    assert evaluate(oracle(samples, "relief", noise=0.1), samples, align="none").scores[1]["rmse"] > 0
 
 
 def test_an_answer_that_is_no_number_is_refused_by_name(faces):

@@ -8,6 +8,7 @@ from maps import CAMERA, SIZE, full, image
 from torch import Tensor
 from torch.testing import assert_close
 
+from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.geometry import normals_valid
 from facedepth.losses import (
@@ -100,6 +101,17 @@ def test_gradients_are_those_of_finite_differences(loss):
     pred, target, mask = random_maps(batch=1)
     pred, target = pred.double().requires_grad_(), target.double()
     assert torch.autograd.gradcheck(lambda values: loss(values, target, mask), pred, eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_bits_cost_what_32_do(loss, dtype):
+    """Of a picture so large that its sums leave the range of 16 bits."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 320)] * 2, indexing="ij")
+    pred, target = ((1 + share * x.square() + y.square() / 4)[None, None].to(dtype) for share in (0.3, 0.6))
+    camera = Camera.from_fov(20, 320, 320)
+    measure = (lambda *maps: normal_loss(*maps[:2], camera, maps[2])) if loss is MASKED_LOSSES["normal_loss"] else loss
+    expected = measure(pred.float(), target.float(), full(pred))
+    assert_close(measure(pred, target, full(pred)).float(), expected, rtol=0.02, atol=0)
 
 
 def test_wrong_shapes_are_named(loss):

@@ -186,6 +186,13 @@ def test_depth_nowhere_has_no_normal_that_is_right():
     assert (scores["normals_30_pct"] == 0).all()
 
 
+def test_scores_of_16_bits_are_numbers():
+    true = torch.full((1, 1, 320, 320), 1.5).half()
+    scores = depth_scores(true, true, full(true), Camera.from_fov(20, 320, 320))
+    assert (scores["delta_1.05"].item(), scores["rmse"].item()) == (1, 0)
+    assert scores["mad_deg"].item() == pytest.approx(0, abs=1e-3)
+
+
 def test_without_a_region_there_is_no_score():
     pred, true, region = random_faces()
     expected = depth_scores(pred, true, region, CAMERA)
