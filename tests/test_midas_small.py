@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
+from facedepth.losses import scale_shift_invariant_l1
 from facedepth.models import MODELS, create_model, load_encoder
 
 CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
@@ -182,3 +183,18 @@ def test_mixed_precision_spares_the_encoder_on_a_cpu_and_the_answer_everywhere()
     assert mixed.dtype == torch.float32
     assert_close(mixed, exact, rtol=0.05, atol=0.05)
     assert not torch.equal(mixed, exact)
+
+
+@pytest.mark.parametrize("dead", [0.0, 1.0])
+def test_a_network_that_says_nothing_but_0_learns_to_speak(dead):
+    """Cut off at 0 everywhere, as half of the networks that start from random weights are, more or less."""
+    model = create_model("midas_small", input_size=32).train()
+    values = torch.nn.Parameter(-dead * torch.rand(1, 1, 32, 32))
+    model.predict_normalised = lambda image: values
+    output = model(torch.rand(1, 3, 32, 32))
+    assert (output == 0).all()
+    target = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(target, dtype=torch.bool)
+    scale_shift_invariant_l1(output, target, mask).sum().backward()
+    assert (values.grad < 0).any()  # up, where the target is near
+    assert (values.grad <= 0).all()  # and never further down

@@ -52,7 +52,7 @@ def save_model(
     }
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     if half:
-        state = {key: _halved(tensor) for key, tensor in state.items()}
+        state = {key: tensor if key in ("mean", "std") else _halved(tensor) for key, tensor in state.items()}
     with atomic_path(path) as temporary:
         temporary.touch()
         rights = temporary.stat().st_mode  # save_file's own would let nobody else read it

@@ -59,11 +59,32 @@ class DepthNetwork(nn.Module, ABC):
     def forward(self, image: Tensor) -> Tensor:
         check_shapes(image=(image, "B 3 H W"))
         output = self.predict_normalised((image - self.mean) / self.std)
-        return torch.cat([F.relu(output[:, :1]), output[:, 1:]], dim=1) if self.non_negative else output
+        if not self.non_negative:
+            return output
+        cut = _RevivableReLU.apply if self.training else F.relu
+        return torch.cat([cut(output[:, :1]), output[:, 1:]], dim=1)
 
     @abstractmethod
     def predict_normalised(self, image: Tensor) -> Tensor:
         """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off; not yet cut off at 0."""
+
+
+class _RevivableReLU(torch.autograd.Function):
+    """ReLU, but what it cut off learns to come back where the loss wants more of it.
+
+    A network all of whose values are cut off would get no gradient any more, as half of those that start from random
+    weights do: the losses of inverse depth, which fit the shift, do not pull them up.
+    """
+
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        ctx.save_for_backward(values)
+        return F.relu(values)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (values,) = ctx.saved_tensors
+        return torch.where((values > 0) | (gradient < 0), gradient, 0.0)
 
 
 class OutputConv2d(nn.Conv2d):
