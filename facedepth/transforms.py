@@ -33,7 +33,8 @@ def resize_image(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
-    """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that its centre falls into."""
+    """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that its centre falls into, the one
+    before and the one after in turn where it lies between two."""
     check_shapes(mask=(mask, "1 h w"))
     rows, columns = (
         _nearest(old, new, mask.device) for old, new in zip(mask.shape[-2:], (height, width), strict=True)
@@ -73,7 +74,13 @@ def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[
 
 
 def _nearest(old: int, new: int, device: torch.device) -> Tensor:
-    return ((torch.arange(new, device=device) + 0.5) * old / new).long().clamp(max=old - 1)
+    """For every new pixel the old one that its centre falls into. Where that lies between two old pixels, as at half
+    the size, it is in turn the one before and the one after: always the same would shift masks against the image."""
+    place = torch.arange(new, device=device)
+    centre = (place + 0.5) * old / new
+    nearest = centre.long().clamp(max=old - 1)
+    before = (centre == nearest) & (place % 2 == 0) & (nearest > 0)
+    return nearest - before.long()
 
 
 def _cells(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -150,8 +150,26 @@ def test_blends_by_hand():
     holed = whole.clone()
     holed[0, 0, 0] = False
     value, mask = resize_depth(torch.where(holed, depth, 0.0), holed, 1, 1)
-    assert_close(value, torch.tensor([[[1.05]]]))  # the pixel the centre falls into
+    assert not mask.any()  # the centre lies between all four: of the first new pixel it is the first that counts
+    holed = whole.clone()
+    holed[0, 1, 1] = False
+    value, mask = resize_depth(torch.where(holed, depth, 0.0), holed, 1, 1)
+    assert_close(value, torch.tensor([[[1.0]]]))
     assert mask.all()
+
+
+@pytest.mark.parametrize(("old", "new"), [(256, 128), (512, 128), (384, 128), (500, 128), (128, 256)])
+def test_resized_masks_do_not_move_and_do_not_grow(old, new):
+    def disc(size: int) -> torch.Tensor:
+        y, x = (grid * old / size for grid in torch.meshgrid(*[torch.arange(size) + 0.5] * 2, indexing="ij"))
+        return ((x - 0.47 * old).square() + (y - 0.52 * old).square() < (0.31 * old) ** 2)[None]
+
+    resized = resize_mask(disc(old), new, new)
+    assert_close(resized.flip(-1), resize_mask(disc(old).flip(-1), new, new))
+    assert_close(resized.flip(-2), resize_mask(disc(old).flip(-2), new, new))
+    shift = resized.nonzero().double().mean(dim=0) - disc(new).nonzero().double().mean(dim=0)
+    assert float(shift.abs().max()) < 0.06
+    assert float(resized.sum() / disc(new).sum()) == pytest.approx(1, abs=0.005)
 
 
 def test_depth_of_one_row_can_be_resized():
