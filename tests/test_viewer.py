@@ -17,12 +17,14 @@ from pretend_card import CARD, PretendCard
 from facedepth.batches import to_device
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError
+from facedepth.depth import axis_factor
 from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
 from facedepth.prediction import Prediction
 from facedepth.sample import Sample
 from facedepth.viewer import PhotoUpload, explore, show_mesh
 from facedepth.viewer.depth_picture import DepthPicture, View
+from facedepth.viewer.explorer import _depth_picture
 
 
 @pytest.fixture
@@ -122,6 +124,28 @@ def test_the_error_is_taken_after_the_fit(prediction, truth):
         prediction.image, prediction.depth(), prediction.mask, prediction.camera, truth=inverse, kind="affine_inverse"
     )
     assert float(of_inverse._error(0.0)[prediction.mask].max()) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
+def test_a_perfect_prediction_off_the_photo_s_middle_has_no_error(kind):
+    """What is fitted lies along the crop's central ray, 27 degrees off the camera's axis here."""
+    crop, camera = Crop(300, 100, 100), Camera.from_fov(70, 300, 400)
+    y, x = torch.meshgrid(torch.arange(300.0), torch.arange(400.0), indexing="ij")
+    bump = torch.exp(-(((x - 345) / 30) ** 2 + ((y - 155) / 40) ** 2))[None]
+    mask = (((x - 350) / 45) ** 2 + ((y - 150) / 45) ** 2 < 1)[None]
+    along_axis = 0.6 - 0.08 * bump
+    values = {"relief": bump, "affine_relief": -along_axis, "affine_inverse": 1 / along_axis}[kind]
+    depth = torch.where(mask, along_axis / axis_factor(camera, 300, 400, crop), 0.0)
+    image = torch.zeros(3, 300, 400)
+    perfect = Prediction(image, values, mask, camera, kind, crop, 100, "perfect")
+    drawn = _depth_picture(perfect, Sample(image, depth, mask, mask, mask, camera, "perfect"))
+    assert float(drawn._error(0.0)[drawn._compared()].max()) < 2e-4
+
+
+def test_the_nearest_pixel_of_a_depth_picture_is_explored_too(truth):
+    least, greatest = truth.depth[truth.mask].aminmax()
+    relative = truth._replace(depth=(truth.depth - least) / (greatest - least))
+    assert _depth_picture(relative, None).nearest == 0
 
 
 def test_near_and_far_swapped_is_not_put_right(prediction, truth):

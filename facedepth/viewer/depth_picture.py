@@ -57,7 +57,9 @@ class DepthPicture:
     Args:
         image, depth, mask, camera: (3, H, W), (1, H, W), (1, H, W), as small as they are to be drawn.
         truth: (1, H, W) true depth, 0 where unknown; the depth is fitted to it in scale and shift before it is
-            compared, in 1/z for ``kind`` "affine_inverse".
+            compared, as scores are: along the crop's central ray, in 1/z for ``kind`` "affine_inverse".
+        axis_factor: (1, H, W) from z-depth to depth along that ray, see ``depth.axis_factor``; 1 for a crop in the
+            middle.
         kind: of the prediction.
         per_unit, unit: the subject's numbers are multiplied by the one and followed by the other when shown. What is
             fitted to the truth is in the truth's own unit.
@@ -68,9 +70,9 @@ class DepthPicture:
 
     def __init__(
         self, image: Tensor, depth: Tensor, mask: Tensor, camera: Camera, *, truth: Tensor | None = None,
-        kind: str = "relief", per_unit: float = 1.0, unit: str = "",
+        axis_factor: Tensor | float = 1.0, kind: str = "relief", per_unit: float = 1.0, unit: str = "",
     ) -> None:
-        self.depth, self.mask, self.camera = depth, mask, camera
+        self.depth, self.mask, self.camera, self.axis_factor = depth, mask, camera, axis_factor
         self.truth, self.kind, self.per_unit, self.unit = truth, kind, per_unit, unit
         self.photo = image_to_uint8(image)
         height, width = self.photo.shape[:2]
@@ -208,9 +210,9 @@ class DepthPicture:
 
         def make() -> Tensor:
             space = invert_depth if self.kind == "affine_inverse" else torch.clone
-            values = space(self._smoothed(smooth_px))
-            scale, shift = fit_scale_shift(values, space(self.truth), self._compared(), least_scale=0)
-            return space(scale * values + shift)
+            values, true_values = (space(z * self.axis_factor) for z in (self._smoothed(smooth_px), self.truth))
+            scale, shift = fit_scale_shift(values, true_values, self._compared(), least_scale=0)
+            return space(scale * values + shift) / self.axis_factor
 
         return self._keep("aligned", smooth_px, make)
 

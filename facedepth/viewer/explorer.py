@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from ..batches import to_device
-from ..camera import Crop
 from ..checks import InputError
+from ..depth import axis_factor
+from ..framing import whole_crop
 from ..prediction import Prediction
 from ..sample import Sample
 from .depth_picture import COLOUR_MAPS, DepthPicture, View
@@ -56,10 +57,10 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
     if isinstance(subject, Prediction):
         depth, window, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
     else:
-        depth, window, kind, scale, unit = subject.check().depth, Crop(0, 0, max(height, width)), "relief", 1.0, ""
-    valid = subject.mask & torch.isfinite(depth) & (depth > 0)
+        depth, window, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
+    valid = subject.mask & torch.isfinite(depth)
     if not valid.any():
-        raise InputError(f"{subject.name}: no pixel has a depth that is finite and above 0")
+        raise InputError(f"{subject.name}: no pixel has a depth that is finite")
     left, top = max(window.left, 0), max(window.top, 0)
     seen = (..., slice(top, window.top + window.size), slice(left, window.left + window.size))
     fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
@@ -75,6 +76,7 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         shrunk(subject.image, "area"), shrunk(torch.where(valid, depth, 0.0)), small_valid,
         subject.camera.crop(left, top).resize(fraction),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
+        axis_factor=shrunk(axis_factor(subject.camera, height, width, window), "bilinear"),
         kind=kind, per_unit=scale, unit=unit,
     )
 
