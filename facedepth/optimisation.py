@@ -31,7 +31,7 @@ def make_schedule(
 
     "cosine" steps with the optimiser: a linear warm-up of ``warmup`` steps (at most a tenth of all ``steps``), then
     half a cosine down to 0. "plateau" steps once an epoch with the validation loss: a tenth of the learning rate
-    whenever it has not fallen for 3 epochs.
+    whenever it has not fallen for more than 3 epochs.
     """
     if name == "plateau":
         return ReduceLROnPlateau(optimiser, patience=3)

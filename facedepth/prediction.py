@@ -70,7 +70,8 @@ class Prediction:
         sets the scale. The affine kinds know neither scale nor shift: by default the face in the middle of the crop is
         made as deep as faces are (``FACE_DEPTH_M``), at the distance z0 that ``crop_width_m`` means, whatever lies
         behind it; what would come out nearer than z0 / 2 or farther than 2 z0, background as a rule, is put there.
-        With ``near_m`` and ``far_m`` the nearest and the farthest value in the mask are put at these instead.
+        With ``near_m`` and ``far_m`` the nearest and the farthest value in the mask are put at these instead, along the
+        crop's central ray.
 
         ``z_scale`` exaggerates the depth (above 1) or flattens it, along the crop's axis and about z0, or about the
         middle of ``near_m`` and ``far_m``.

@@ -228,8 +228,9 @@ class _Run:
             self.schedule.step()
         self.average.update_parameters(self.model)
         self.step_in_epoch += 1
+        share = len(batch.name) / self.config.batch_size  # an epoch's last batch may be smaller
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.sums[name] = self.sums.get(name, 0.0) + share * value
         return values
 
     def _require_finite(self, what: str, value: float) -> None:
@@ -259,7 +260,8 @@ class _Run:
         if not self.folder.state_path.exists():  # killed below, the run would leave weights that it cannot go on from
             self._save_state()
         row = {"epoch": self.epoch + 1, "step": self.step}
-        row |= {name: total / self.steps_per_epoch for name, total in self.sums.items()} | scores
+        batches = self.order.length / self.config.batch_size
+        row |= {name: total / batches for name, total in self.sums.items()} | scores
         row |= {"learning_rate": self.optimiser.param_groups[-1]["lr"], "images_per_s": images_per_s}
         improved = all(row["val_loss"] < earlier["val_loss"] for earlier in self.history)
         self.history.append(row)

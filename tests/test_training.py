@@ -302,6 +302,17 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
     assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_its_pictures(tmp_path, tiny_model, affine_faces):
+    """Three pictures in batches of two: the one alone in its batch counts as much as the others, as in val_loss."""
+    model, faces = tiny_model(), Part(affine_faces, [0, 1, 2])
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eval().train = lambda _, layer=layer: layer  # the same answer in training and validation
+    settings = {"epochs": 3, "repeats": 1, "augment": 0.0, "learning_rate": 1e-12}
+    history = fit(model, faces, faces, config(tmp_path / "run", **settings))
+    assert [row["loss"] for row in history] == pytest.approx([row["val_loss"] for row in history], rel=1e-5)
+
+
 def test_stopped_during_validation(tmp_path, tiny_model, train, val):
     class Interrupting(Transformed):
         depth_kind, identities = val.depth_kind, val.identities
@@ -610,7 +621,7 @@ def test_warm_up_is_at_most_a_tenth():
     assert optimiser.param_groups[0]["lr"] == pytest.approx(1.0)
 
 
-def test_plateau_falls_after_three_idle_epochs():
+def test_plateau_falls_after_more_than_three_idle_epochs():
     optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = make_schedule(optimiser, "plateau", steps=0, warmup=0)
     rates = []
