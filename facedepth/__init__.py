@@ -25,9 +25,8 @@ from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_tr
 
 __all__ = [
     "Camera", "Crop", "EG3DFaces", "InputError", "LiveTraining", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload",
-    "PointCloud", "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped", "add_head_mask",
-    "compare",
-    "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate", "list_models", "load_encoder",
-    "load_model", "predict", "rerender", "save_model", "score_table", "show", "show_mesh", "show_samples",
-    "show_training", "split", "turntable",
+    "PointCloud", "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped",
+    "add_head_mask", "compare", "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate",
+    "list_models", "load_encoder", "load_model", "predict", "rerender", "save_model", "score_table", "show",
+    "show_mesh", "show_samples", "show_training", "split", "turntable",
 ]

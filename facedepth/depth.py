@@ -122,6 +122,17 @@ def invert_depth(depth: Tensor) -> Tensor:
     return torch.where(valid, 1 / torch.where(valid, depth, 1.0), 0.0)
 
 
+def nearness(along_axis: Tensor, kind: str) -> Tensor:
+    """Axis depth as a kind without scale says it, larger is nearer: 1 / z_a (0 where there is none) for
+    "affine_inverse", -z_a for the others."""
+    return invert_depth(along_axis) if kind == "affine_inverse" else -along_axis
+
+
+def affine_to_picture(depth: Tensor) -> Tensor:
+    """Affine depth, 0 nearest to 1 farthest, as the original's networks learn it: 1 nearest to -1 farthest."""
+    return 1 - 2 * depth
+
+
 def fit_scale_shift(
     values: Tensor, target: Tensor, mask: Tensor, *, least_scale: float = -torch.inf
 ) -> tuple[Tensor, Tensor]:

@@ -145,8 +145,7 @@ def depth_to_mesh(
         raise InputError(f"max_triangles: expected at least 1, got {max_triangles}")
     depth = depth.float()
     height, width = depth.shape[-2:]
-    steepest = math.tan(math.radians(max_angle_deg))
-    max_steps = steepest / float(camera.K[0, 0]), steepest / float(camera.K[1, 1])
+    max_steps = steepest_steps(camera, max_angle_deg)
     stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
     while True:
         z, valid = (grid[0, ::stride, ::stride].cpu().numpy() for grid in (depth, mask))
@@ -171,6 +170,24 @@ def depth_to_mesh(
     return smooth_outline(mesh, row, column, sigma=outline_px / stride)
 
 
+def steepest_steps(camera: Camera, max_angle_deg: float) -> tuple[float, float]:
+    """|dz| / z from one pixel to the next, across and down, of a grid edge at that angle to the image plane."""
+    slope = math.tan(math.radians(max_angle_deg))
+    return slope / float(camera.K[0, 0]), slope / float(camera.K[1, 1])
+
+
+def grid_edges(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The edges of a pixel grid across, (h, w - 1), and down, (h - 1, w): whether both ends are valid, and whether the
+    edge is steeper than ``max_steps``, which means that depth jumps there."""
+    edges = []
+    for max_step, first, second in (
+        (max_steps[0], np.s_[:, :-1], np.s_[:, 1:]), (max_steps[1], np.s_[:-1], np.s_[1:])
+    ):
+        steep = np.abs(z[first] - z[second]) > max_step * 0.5 * (z[first] + z[second])
+        edges.append((valid[first] & valid[second], steep))
+    return edges
+
+
 def _surroundings(u: np.ndarray, v: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the part of a picture that a mesh uses, and a pixel more for who interpolates."""
     if not len(u):
@@ -193,21 +210,10 @@ def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> n
     return np.stack([u, v, np.ones_like(u)], axis=1) @ inverse.T * z[:, None]
 
 
-def _triangulate(
-    z: np.ndarray, valid: np.ndarray, max_relative_steps: Sequence[float], greatest_hole: int
-) -> np.ndarray:
-    """(F, 3) indices into the (h, w) grid. ``max_relative_steps``: greatest |dz| / z from one pixel to the next,
-    across and down; ``greatest_hole``: how many squares a hole may have to be closed again."""
+def _triangulate(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float], greatest_hole: int) -> np.ndarray:
+    """(F, 3) indices into the (h, w) grid; ``greatest_hole``: how many squares a hole may have to be closed again."""
     flat = np.where(valid, z, 1).astype(np.float32)
-
-    def joined(first: tuple, second: tuple, greatest: float) -> np.ndarray:
-        step = np.abs(flat[first] - flat[second]) <= greatest * 0.5 * (flat[first] + flat[second])
-        return step & valid[first] & valid[second]
-
-    upper, lower = np.s_[:-1, :], np.s_[1:, :]
-    left, right = np.s_[:, :-1], np.s_[:, 1:]
-    across = joined(left, right, max_relative_steps[0])  # (h, w-1)
-    down = joined(upper, lower, max_relative_steps[1])  # (h-1, w)
+    across, down = (both & ~steep for both, steep in grid_edges(flat, valid, max_steps))
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
     if greatest_hole and min(z.shape) > 1:  # OpenCV dies of pictures without a pixel
         holes = _small_holes(top & bottom & at_left & at_right, valid, greatest_hole)

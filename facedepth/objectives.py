@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .checks import InputError
-from .depth import KINDS, axis_factor, depth_to_relief, invert_depth, relief_to_depth
+from .depth import KINDS, affine_to_picture, axis_factor, depth_to_relief, nearness, relief_to_depth
 from .losses import gradient_matching, mask_bce, masked_l1, normal_loss, normalise_scale_shift, scale_shift_invariant_l1
 from .sample import Sample
 
@@ -84,7 +84,7 @@ class Objective:
         """
         values = output[:, :1]
         if self.plain:
-            parts = {"l1": masked_l1(values, 1 - 2 * batch.depth, batch.mask)}
+            parts = {"l1": masked_l1(values, affine_to_picture(batch.depth), batch.mask)}
             weights = {"l1": 1.0}
         elif self.target_kind == "relief":
             parts = self._relief_parts(values, batch)
@@ -120,6 +120,5 @@ class Objective:
 
     def _affine_target(self, batch: Sample) -> Tensor:
         if self.depth_kind == "affine":
-            return 1 - 2 * batch.depth
-        along_axis = batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:])
-        return invert_depth(along_axis) if self.target_kind == "affine_inverse" else -along_axis
+            return affine_to_picture(batch.depth)
+        return nearness(batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:]), self.target_kind)

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from .checks import InputError
-from .depth import axis_factor, fit_scale_shift, invert_depth, masked_median, relief_to_depth
+from .depth import (
+    affine_to_picture,
+    axis_factor,
+    fit_scale_shift,
+    invert_depth,
+    masked_median,
+    nearness,
+    relief_to_depth,
+)
 from .framing import whole_crop
 from .metrics import depth_scores, picture_l1, to_picture
 from .sample import Sample
@@ -53,8 +61,9 @@ def score_batch(
     if align == "scale_shift":  # two numbers are fitted: fewer pixels than three would be met whatever was said
         area = area & (area.sum(dim=(-3, -2, -1), keepdim=True) >= _LEAST_FITTED_PX)
     if depth_kind == "affine":
-        aligned = _align_picture(values, kind, 1 - 2 * batch.depth, area, align)
-        return aligned, {"picture_l1": picture_l1(aligned, 1 - 2 * batch.depth, area)}
+        true_picture = affine_to_picture(batch.depth)
+        aligned = _align_picture(values, kind, true_picture, area, align)
+        return aligned, {"picture_l1": picture_l1(aligned, true_picture, area)}
     aligned = align_depth(values, kind, batch, area, align)
     scores = depth_scores(aligned, batch.depth, area, batch.camera)
     if kind == "affine_relief":
@@ -82,8 +91,7 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
             raise InputError(f"align: a model of kind {kind!r} knows no scale; evaluate it with align='scale_shift'")
         return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera, crop)
     # The target, too, is larger where nearer: a network that has near and far swapped must not be put right here.
-    nearness = invert_depth(true_axis) if kind == "affine_inverse" else -true_axis
-    scale, shift = fit_scale_shift(values, nearness, area, least_scale=0)
+    scale, shift = fit_scale_shift(values, nearness(true_axis, kind), area, least_scale=0)
     fitted = scale * values + shift
     if kind == "affine_inverse":
         farthest = torch.where(batch.mask, true_axis, 0.0).amax(dim=(-3, -2, -1), keepdim=True)

@@ -18,7 +18,7 @@ from ..camera import Camera
 from ..checks import InputError
 from ..depth import fit_scale_shift, invert_depth
 from ..figures import colour_error, colour_normals
-from ..geometry import normals_from_depth, smooth_depth
+from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
 
 COLOUR_MAPS = {
@@ -146,14 +146,14 @@ class DepthPicture:
 
         def make() -> np.ndarray:
             z, valid = self._smoothed(view.smooth_px)[0].numpy(), self.mask[0].numpy()
-            steepest = math.tan(math.radians(view.max_angle_deg))
+            across, down = (
+                both & steep for both, steep in grid_edges(z, valid, steepest_steps(self.camera, view.max_angle_deg))
+            )
             jump = np.zeros(z.shape, bool)
-            for axis, (first, second) in enumerate(((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]))):
-                greatest = steepest / float(self.camera.K[axis, axis])
-                steep = np.abs(z[first] - z[second]) > greatest * 0.5 * (z[first] + z[second])
-                steep &= valid[first] & valid[second]
-                jump[first] |= steep
-                jump[second] |= steep
+            jump[:, :-1] |= across
+            jump[:, 1:] |= across
+            jump[:-1] |= down
+            jump[1:] |= down
             return jump
 
         return self._keep("jumps", (view.smooth_px, view.max_angle_deg), make)
