@@ -95,7 +95,8 @@ def test_fetched_once_with_progress_and_recorded(server, cache, capfd):
     assert (cache / "weights.pt.sha256").read_text() == f"{DIGEST}  weights.pt\n"
     assert fetch(server.url()) == path
     assert server.served == len(CONTENT)
-    assert sorted(file.name for file in cache.iterdir()) == ["weights.pt", "weights.pt.lock", "weights.pt.sha256"]
+    left = {file.name for file in cache.iterdir()} - {"weights.pt.lock"}  # which not every filelock leaves
+    assert left == {"weights.pt", "weights.pt.sha256"}
 
 
 def test_cut_in_the_middle_it_goes_on(server):
@@ -271,7 +272,7 @@ def test_several_threads_fetch_it_once(server, cache, capfd):
         thread.join()
     assert (cache / "weights.pt").read_bytes() == CONTENT
     assert server.served == len(CONTENT)
-    assert "waiting" in capfd.readouterr().err
+    assert "weights.pt: another process is downloading it; waiting" in capfd.readouterr().err
 
 
 def test_the_place(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Published weights: fetched once, whole or not at all, and known again ever after."""
+"""Published weights: fetched once, whole or not at all, and checked by their SHA-256 from then on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..checks import InputError
@@ -34,16 +35,16 @@ class _Cut(ConnectionError):
 
 def cache_folder() -> Path:
     """Where published weights are kept: ``FACEDEPTH_CACHE``, else the folder that torch.hub uses."""
-    told = os.environ.get("FACEDEPTH_CACHE")
-    return Path(told).expanduser() if told else Path(torch.hub.get_dir()) / "checkpoints"
+    chosen = os.environ.get("FACEDEPTH_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch(url: str) -> Path:
     """The file at that address, from ``cache_folder()`` if it is there, else fetched into it.
 
-    A cut download goes on where it stopped, in this call or the next. The file's SHA-256 has to be the one whose
-    start the address says ("...-2f21e586.pt"), and the one that ``remember`` wrote beside the file. Several processes
-    may call this at once: one fetches, the others wait.
+    An interrupted download resumes, in this call or the next. The file's SHA-256 must start as the address says, if it
+    does ("...-2f21e586.pt"), and be the one that ``remember`` wrote beside the file, if it did. Several processes may
+    call this at once: one fetches, the others wait.
 
     Raises:
         InputError: the address cannot be reached, or the file is not the one expected.
@@ -51,7 +52,7 @@ def fetch(url: str) -> Path:
     path = cache_folder() / url.rsplit("/", 1)[-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path) if not path.is_file() else contextlib.nullcontext():
-        if path.is_file():  # it was there, or has come while we waited
+        if path.is_file():  # it was there, or arrived while we waited
             _check_known(path, _sha256(path), url)
             return path
         part = path.with_name(path.name + ".part")
@@ -59,7 +60,7 @@ def fetch(url: str) -> Path:
         try:
             _check_known(path, _sha256(part), url)
         except InputError:
-            part.unlink()  # nothing to go on from
+            part.unlink()  # nothing to resume from
             _tag_of(part).unlink(missing_ok=True)
             raise
         os.replace(part, path)
@@ -71,26 +72,27 @@ def remember(path: Path) -> None:
     """Write down the SHA-256 of a fetched file that could be read (``<name>.sha256``), the first time."""
     record = _record_of(path)
     if not record.is_file():
-        with contextlib.suppress(OSError), atomic_path(record) as temporary:  # a folder may be there to read alone
+        with contextlib.suppress(OSError), atomic_path(record) as temporary:  # the folder may be read-only
             temporary.write_text(f"{_sha256(path)}  {path.name}\n")  # as `sha256sum --check` reads it
 
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock of that file; it is released even if the process is killed."""
-    import fcntl  # late: Windows has none, and all but fetching works there
-
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{path.name}: another process has it in hand; waiting", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{path.name}: another process is downloading it; waiting", file=sys.stderr)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _check_known(path: Path, found: str, url: str) -> None:
-    """Compare with what the address and the record say.
+    """Compare a file's SHA-256 with what the address and the record say.
 
     Raises:
         InputError: it is another file.
@@ -116,21 +118,21 @@ def _receive_all(url: str, part: Path, path: Path) -> None:
         try:
             return _receive(url, part)
         except HTTPError as error:
-            if error.code != 416:  # 416: there is nothing after what we have
+            if error.code != 416:  # 416: nothing comes after what we have
                 raise _unreachable(url, path, str(error)) from None
             if _tag_of(part).is_file() and error.headers.get("Content-Range") == f"bytes */{before}":
-                return  # it was whole already, and the call ended before it had its name
-            part.unlink(missing_ok=True)  # no part of this file
+                return  # it was whole already, but the call ended before renaming it
+            part.unlink(missing_ok=True)  # not a part of this file
         except _NETWORK_ERRORS as error:
             if attempt == _ATTEMPTS or _size(part) == before:
                 raise _unreachable(url, path, str(getattr(error, "reason", error)) or type(error).__name__) from None
             time.sleep(_PAUSE_SECONDS)
-    raise _unreachable(url, path, "it has no end")
+    raise _unreachable(url, path, f"incomplete after {_ATTEMPTS} attempts")
 
 
 def _receive(url: str, part: Path) -> None:
     """Fetch what is not in ``part`` yet, in one connection."""
-    # The tag says which state of the file the part is of: another state's rest would not fit.
+    # The tag says which version of the file the part belongs to: the rest of another would not fit.
     tag = _tag_of(part)
     headers = {"User-Agent": "facedepth"}
     if _size(part):
@@ -169,7 +171,7 @@ def _record_of(path: Path) -> Path:
 
 
 def _total(response: HTTPResponse, start: int) -> int | None:
-    """Size of the whole file in bytes, where the server says."""
+    """Size of the whole file in bytes, if the server says."""
     length = response.headers.get("Content-Length")
     return None if length is None else start + int(length)
 
