@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .checks import InputError
 from .depth import KINDS
 from .models import BEST
+from .training import TrainingStopped
 from .verbs import (
     DATA_HELP,
     run_demo,
@@ -29,14 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not a notebook's
-            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
-        hint = "; settings of the training go by --set, as --set epochs=2" if options.verb == "train" else ""
+        hint = "; pass training settings with --set, for example --set epochs=2" if options.verb == "train" else ""
         options.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
-    from .training import TrainingStopped
-
-    warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # without our code
+    warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # no code line
     try:
         options.run(options)
     except (InputError, TrainingStopped, OSError) as error:
@@ -78,7 +77,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="IMAGE|FOLDER|LIST.txt",
-                        help="pictures, folders of them, or lists: a path a line, relative to the list")
+                        help="pictures, folders of them, or lists: one path per line, relative to the list")
     parser.add_argument("-o", "--out", required=True, help="folder to write to")
     _add_model(parser)
     _add_view(parser)
@@ -95,29 +94,29 @@ def _add_turntable(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_view(parser)
     parser.add_argument("--size", type=int, default=480, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--clay", action="store_true", help="without the photo on it, to see the shape alone")
+    parser.add_argument("--clay", action="store_true", help="without the photo on it, to show the shape alone")
     parser.add_argument("--overwrite", action="store_true", help="replace a film that is already there")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--model", required=True,
-                       help="a model's name, which starts from random weights (with --finetune from its shipped or "
-                       "published ones, where there are some), or a checkpoint to go on from")
+                       help="a model's name, to start from random weights (with --finetune from its shipped or "
+                       "published ones, if there are any), or a checkpoint to continue from")
     parser.add_argument("--encoder", metavar="FILE", help="ImageNet weights to start a new model's encoder from")
     _add_kind(parser)
     parser.add_argument("-o", "--out", required=True, help="the run's folder")
     parser.add_argument("--finetune", action="store_true",
-                       help="start from the settings of TrainConfig.finetune(), and a model's name from its weights: "
-                       "fetched once, see `facedepth models`")
+                       help="use the settings of TrainConfig.finetune(), and start a named model from its weights "
+                       "(fetched once, see `facedepth models`)")
     parser.add_argument("--head-mask", action="store_true",
-                       help="teach a model that says nothing but depth, as MiDaS, the outline of the head too")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+                       help="also teach a depth-only model, such as MiDaS, the head's outline")
+    parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--val", type=float, default=0.1,
-                        help="share of the identities kept to validate on (default: %(default)s)")
+                        help="share of the identities kept for validation (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE",
-                       help="an option of the model, where --model is a name")
+                       help="an option of the model, if --model is a name")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -125,11 +124,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
     parser.add_argument("--val", type=float,
-                          help="only the share that `train --val` kept to validate on, for instance 0.1")
+                          help="only the share that `train --val` kept for validation, for instance 0.1")
     parser.add_argument("--seed", type=int, default=0, help="of that split (default: %(default)s)")
     parser.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
     parser.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
-                          help="fit scale and shift to the truth first, or not (default: %(default)s)")
+                          help="fit scale and shift to the truth before scoring, or not (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     _add_device(parser)
 
@@ -144,11 +143,11 @@ def _add_rerender(parser: argparse.ArgumentParser) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("count", metavar="N", type=int, help="how many faces")
-    parser.add_argument("-o", "--out", required=True, help="folder to write to; an interrupted call goes on there")
+    parser.add_argument("-o", "--out", required=True, help="folder to write to; an interrupted call resumes there")
     parser.add_argument("--size", type=int, default=512, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other people (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other people (default: %(default)s)")
     parser.add_argument("--views", type=int, default=1, help="pictures of each person (default: %(default)s)")
-    parser.add_argument("--shard", default="0/1", metavar="I/COUNT", help="every COUNT-th face, from the I-th on")
+    parser.add_argument("--shard", default="0/1", metavar="I/COUNT", help="every COUNT-th face, starting at the I-th")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument("--backgrounds", metavar="FOLDER", help="photographs to use as backgrounds")
 
@@ -186,14 +185,14 @@ def _crop(text: str) -> str | tuple[int, int, int]:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=BEST,
-                        help="a model whose weights are shipped or fetched (see `facedepth models`), or a "
+                        help="a model with shipped or fetched weights (see `facedepth models`), or a "
                         ".safetensors, .pt or .pth file (default: %(default)s)")
     _add_kind(parser)
 
 
 def _add_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=_crop, default="face", metavar="face|none|LEFT,TOP,SIZE",
-                        help="find the largest face, take the whole picture, or this square (default: %(default)s)")
+                        help="around the largest face, the whole picture, or this square (default: %(default)s)")
     parser.add_argument("--fov", type=_degrees, help="horizontal field of view of the crop, in degrees")
     _add_device(parser)
 
@@ -204,14 +203,15 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def _add_kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=KINDS,
-                        help="what a .pt or .pth file's output means, where not what its publisher's means: "
+                        help="what a .pt or .pth file's output means, if it differs from the publisher's: "
                         "affine_relief for the original's Midas_DPT_b1_e10ckp9_weights.pt")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="KIND:FOLDER", help=DATA_HELP)
     parser.add_argument("--size", type=int, help="pixels a side of the samples (default: the model's input size)")
-    parser.add_argument("--unit", default="m", help="paired data: m, cm, mm, metres a unit, near_bright or far_bright")
+    parser.add_argument("--unit", default="m",
+                        help="paired data: m, cm, mm, metres per unit, near_bright or far_bright")
     parser.add_argument("--fov", type=_degrees,
                         help="paired data: horizontal field of view of the pictures, in degrees")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable and unmatched files")
@@ -220,7 +220,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 VERBS = (
     Verb(
         "demo", run_demo, _add_demo,
-        "the shipped weights on a photo: depth, meshes, pictures and a page of a face in 3D",
+        "run the shipped weights on a photo: depth, meshes, pictures and a page with the face in 3D",
         "facedepth demo -o outputs/demo",
     ),
     Verb(

@@ -1,4 +1,7 @@
-"""What each verb of the ``facedepth`` command does with its options: one call of the library, and a line of print."""
+"""What each verb of the ``facedepth`` command does with its options: calls of the library, and a line of output.
+
+Bad input raises ``InputError`` or ``OSError``, for ``cli`` to print.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +11,44 @@ import errno
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+
+from . import demo
 from .checks import InputError
-
-if TYPE_CHECKING:
-    from .models import DepthNetwork
+from .data import EG3DFaces, PairedFolder, rerender, split
+from .evaluation import REPORT_FILES, evaluate
+from .films import refuse_film, turntable
+from .io import check_writable, refuse_existing
+from .models import (
+    MODELS,
+    DepthNetwork,
+    add_head_mask,
+    create_model,
+    has_weights,
+    load_encoder,
+    load_model,
+    shipped_weights,
+)
+from .photos import list_images
+from .prediction import check_formats, predict
+from .runs import refuse_started
+from .synthetic import generate
+from .training import TrainConfig, fit
 
 DATA_HELP = (
     "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
-    "(images/, depths/, maybe masks/; see --unit and --fov)"
+    "(images/, depths/, optionally masks/; see --unit and --fov)"
 )
 
 
 def run_demo(options: argparse.Namespace) -> None:
-    """``facedepth demo``."""
-    from . import demo
-
+    """Write the demo's files."""
     demo.run_demo(options.out, overwrite=options.overwrite)
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """``facedepth predict``."""
-    from .io import check_writable, refuse_existing
-    from .models import load_model
-    from .photos import list_images
-    from .prediction import check_formats, predict
-
+    """Predict and save each photo; failures are reported together, after the rest."""
     photos, formats = list_images(*options.photos), [name.strip() for name in options.format.split(",")]
     check_formats(formats)
     check_writable(options.out)
@@ -56,11 +70,7 @@ def run_predict(options: argparse.Namespace) -> None:
 
 
 def run_turntable(options: argparse.Namespace) -> None:
-    """``facedepth turntable``."""
-    from .films import refuse_film, turntable
-    from .models import load_model
-    from .prediction import predict
-
+    """Predict one photo and film the face turning."""
     refuse_film(options.out, options.overwrite)  # before the work
     model = load_model(options.model, kind=options.kind, device=options.device)
     face = predict(model, options.photo, crop=options.crop, horizontal_fov_deg=options.fov)
@@ -69,12 +79,7 @@ def run_turntable(options: argparse.Namespace) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """``facedepth train``."""
-    from .data import split
-    from .models import MODELS, add_head_mask, load_encoder, load_model
-    from .runs import refuse_started
-    from .training import TrainConfig, fit
-
+    """Train or fine-tune a model on the training part of a data set; weights are fetched last, if all else is right."""
     allowed = {setting.name for setting in fields(TrainConfig)} - {"out", "resume", "weights"}
     settings = _assignments("--set", options.set, allowed)
     make_config = TrainConfig.finetune if options.finetune else TrainConfig
@@ -89,8 +94,8 @@ def run_train(options: argparse.Namespace) -> None:
         load_encoder(model, options.encoder)
     if options.head_mask:
         add_head_mask(model)
-    told = config.target_kind or any(option.startswith("kind=") for option in options.option)
-    if options.model in MODELS and data.depth_kind == "affine" and not told:
+    kind_given = config.target_kind or any(option.startswith("kind=") for option in options.option)
+    if options.model in MODELS and data.depth_kind == "affine" and not kind_given:
         config = replace(config, target_kind="affine_relief")  # all that such data can teach
     train, val = split(data, val=options.val, seed=config.seed)
     fit(model, train, val, config)
@@ -98,20 +103,16 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | None:
-    """The network that training starts from; None for a name whose weights it may take gigabytes to fetch: that is for
-    last, when nothing else can be wrong.
+    """The network that training starts from; None for a name whose weights may be gigabytes to fetch: that comes last,
+    when nothing else can be wrong.
 
     Raises:
-        InputError: a file that is no network, or options that do not fit where training starts from.
+        InputError: a file that is not a network, or options that do not fit what training starts from.
     """
-    import torch
-
-    from .models import MODELS, create_model, has_weights, load_model, shipped_weights
-
     named = options.model in MODELS
     model_options = _assignments("--option", options.option, set(MODELS[options.model].defaults()) if named else None)
     new = named and not (options.finetune and has_weights(options.model))
-    model = None if named else load_model(options.model, kind=options.kind)  # what is wrong with a file, first
+    model = None if named else load_model(options.model, kind=options.kind)  # a file's faults come out first
     if model_options and not new:
         raise InputError("--option: only where a model starts from random weights; trained ones bring their options")
     if options.kind and named:
@@ -120,7 +121,7 @@ def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | No
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     if not new:
         return load_model(options.model) if named and shipped_weights(options.model) else model
-    torch.manual_seed(seed)  # of the weights that training starts from
+    torch.manual_seed(seed)  # for the random weights that training starts from
     try:
         return create_model(options.model, **model_options)
     except InputError:
@@ -130,12 +131,7 @@ def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | No
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """``facedepth evaluate``."""
-    from .data import split
-    from .evaluation import REPORT_FILES, evaluate
-    from .io import check_writable, refuse_existing
-    from .models import load_model
-
+    """Score a model on a data set, or on its validation part; print the report and save it."""
     refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
     check_writable(options.out)
     model = load_model(options.model, kind=options.kind, device=options.device)
@@ -148,17 +144,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_rerender(options: argparse.Namespace) -> None:
-    """``facedepth rerender``."""
-    from .data import rerender
-
+    """Write exact depth maps into a folder in EG3D's layout."""
     written = rerender(options.root, size=options.size, grid=options.grid, overwrite=options.overwrite)
     print(f"{len(written)} depth maps written to {Path(options.root) / 'depth'}")
 
 
 def run_generate(options: argparse.Namespace) -> None:
-    """``facedepth generate``."""
-    from .synthetic import generate
-
+    """Write synthetic faces, or one shard of them."""
     part, slash, parts = options.shard.partition("/")
     if not (slash and part.isdigit() and parts.isdigit()):
         raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
@@ -170,20 +162,16 @@ def run_generate(options: argparse.Namespace) -> None:
 
 
 def run_models(options: argparse.Namespace) -> None:
-    """``facedepth models``."""
-    from .models import MODELS
-
+    """Print every model's size, output, licence and source of weights."""
     for name, entry in sorted(MODELS.items()):
-        print(f"{name}: {entry.about} ({entry.millions:.1f} M parameters, says {entry.defaults()['kind']})")
+        print(f"{name}: {entry.about} ({entry.millions:.1f} M parameters, outputs {entry.defaults()['kind']})")
         print(f"  licence: {entry.licence}\n  weights: {entry.weights}")
         if entry.url:
             print(f"  fetched from: {entry.url}")
 
 
 def _data(options: argparse.Namespace, model_size: int):
-    """The data set that --data names."""
-    from .data import EG3DFaces, PairedFolder
-
+    """The data set that --data names, at --size or else at the model's input size, in pixels."""
     kind, _, folder = options.data.partition(":")
     size = model_size if options.size is None else options.size
     if kind in ("eg3d", "eg3d-8bit") and folder:
@@ -192,7 +180,7 @@ def _data(options: argparse.Namespace, model_size: int):
     if kind == "paired" and folder:
         if options.fov is None:
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
-        root = Path(folder).expanduser()  # the shell leaves a ~ behind the colon
+        root = Path(folder).expanduser()  # the shell does not expand a ~ after the colon
         masks = root / "masks" if (root / "masks").is_dir() else None
         unit = _literal(options.unit)
         return PairedFolder(
@@ -203,7 +191,7 @@ def _data(options: argparse.Namespace, model_size: int):
 
 
 def _assignments(option: str, pairs: Sequence[str], allowed: set[str] | None) -> dict:
-    """An option's key=value pairs as a dictionary; values are Python literals where they are, else strings."""
+    """An option's KEY=VALUE pairs as a dictionary; values are Python literals if they parse, else strings."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
