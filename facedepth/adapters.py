@@ -1,4 +1,4 @@
-"""LoRA: small trainable matrices beside the attention of a transformer that itself stays as it is.
+"""LoRA: small trainable matrices beside the attention of a transformer whose own weights stay fixed.
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021; the layers are those of ``peft``.
 """
@@ -16,13 +16,13 @@ _ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"  # timm's transformers
 
 
 def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> None:
-    """Put adapters of that rank beside the attention of the model's encoder, in place. They start as no change at all.
+    """Put adapters of that rank beside the attention of the model's encoder, in place. At first they change nothing.
 
-    From now on they learn, with or without what comes after the encoder; the encoder's own weights stay. The last layer
-    of a network with a head mask learns in any case: an added mask starts with weights that say nothing.
+    From then on only they are trained, and the decoder if ``decoder_learns``; the encoder's own weights stay fixed. The
+    last layer of a network with a head mask is trained in any case: an added mask starts with uninformative weights.
 
     Raises:
-        InputError: the encoder is no transformer; the extra that brings LoRA is missing, or refuses to work here.
+        InputError: the encoder is not a transformer; peft is not installed, or refuses to work here.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -34,10 +34,10 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
         raise InputError(
             f"LoRA: expected a network with a transformer, such as dpt_large, got {model.name!r}; set learns='all'"
         ) from None
-    except ImportError as error:  # peft looks at packages that nothing here needs, and refuses old ones
+    except ImportError as error:  # peft checks packages that nothing here needs, and refuses old ones
         raise InputError(
             f"LoRA: peft refuses a package that is installed here ({error}); uninstall that (pip uninstall torchao), "
-            "or bring it up to date, then restart the kernel"
+            "or update it, then restart the kernel"
         ) from None
     mask_learns = bool(model.options.get("head_mask"))
     for name, parameter in model.named_parameters():
@@ -46,9 +46,9 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
 
 
 def merge_adapters(model: DepthNetwork) -> None:
-    """Add what adapters learnt to the model's own weights, take them out, in place, and let everything learn.
+    """Add what the adapters learnt to the model's own weights, remove them and make all weights trainable, in place.
 
-    A model without adapters stays as it is.
+    A model without adapters is left as it is.
     """
     adapted = _adapted(model)
     for parent, name, layer in adapted:

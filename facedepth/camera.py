@@ -4,7 +4,7 @@
 - The camera frame is OpenCV's: x right, y down, z forward. ``cam2world`` is (4, 4). ``K`` is (3, 3) in pixels, with
   the *centre* of the top-left pixel at (0.5, 0.5), so that resizing an image by s multiplies K's first two rows by s.
 - Fields of view are horizontal, in degrees, and named ``horizontal_fov_deg``.
-- ``depth`` is z-depth, (1, H, W), in metres where the scale is known (EG3D data: its own units, in which the rendered
+- ``depth`` is z-depth, (1, H, W), in metres where the scale is known (EG3D data: its own unit, in which the rendered
   box is 1 wide). Length along the ray is called ``distance``, 1 / depth ``inverse_depth``.
 - In memory, invalid pixels hold depth 0 and ``mask`` is False there; in files they hold NaN. Readers take NaN, inf
   and 0 for invalid. A depth map without a single valid pixel is an error.
@@ -12,7 +12,7 @@
   ``face``: the region scores are taken on (= head where a data set does not say).
 - Exported meshes have x right, y up, z towards the viewer, metres, the origin at the camera, faces counter-clockwise
   seen from the front, UV origin at the lower left; normals point to the camera.
-- What a network says is of one of three kinds, and in each larger is nearer: ``relief`` (height towards the camera
+- A network's output is of one of three kinds, and in each larger is nearer: ``relief`` (height towards the camera
   over the head's median depth z0, in crop widths), ``affine_relief`` (relief up to an unknown scale and shift) and
   ``affine_inverse`` (inverse depth up to an unknown scale and shift). See ``facedepth.depth``.
 """
@@ -57,7 +57,11 @@ class Camera(NamedTuple):
 
     @classmethod
     def from_fov(cls, horizontal_fov_deg: float, height: int, width: int) -> Camera:
-        """A camera at the origin with square pixels, its principal point in the middle of the image."""
+        """A camera at the origin with square pixels, its principal point in the middle of the image.
+
+        Raises:
+            InputError: a field of view that is not between 0 and 180 degrees.
+        """
         if not 0 < horizontal_fov_deg < 180:
             raise InputError(f"horizontal_fov_deg: expected between 0 and 180 degrees, got {horizontal_fov_deg}")
         focal_px = width / 2 / math.tan(math.radians(horizontal_fov_deg) / 2)
@@ -65,12 +69,15 @@ class Camera(NamedTuple):
 
     @classmethod
     def from_focal(cls, focal_px: float, height: int, width: int) -> Camera:
-        """A camera at the origin with the given focal length, its principal point in the middle of the image."""
+        """A camera at the origin with this focal length, its principal point in the middle of the image."""
         K = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], dtype=torch.float32)
         return cls(K, torch.eye(4))
 
     def horizontal_fov_deg(self, width: int) -> float:
-        """Angle between the rays through the left and the right edge of an image ``width`` pixels wide."""
+        """Angle between the rays through the left and the right edge of an image ``width`` pixels wide.
+
+        Only of a single camera, not of a batch.
+        """
         left, right = self.K[0, 2] / self.K[0, 0], (width - self.K[0, 2]) / self.K[0, 0]
         return math.degrees(math.atan(left) + math.atan(right))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def picture_row(batch: Sample, aligned: Tensor, depth_kind: str, row: int) -> dict[str, np.ndarray]:
-    """Input, truth, prediction and error of one sample, on the truth's colour scale; of metric depth the normals too.
+    """Input, truth, prediction and error of one sample, on the truth's colour scale; for metric depth normals too.
 
     Args:
         batch: a batch of samples of the given ``depth_kind``.
@@ -56,10 +56,10 @@ def compare(
     """Models side by side on one sample: depth, error and normals beside the truth, each on one scale for all.
 
     Args:
-        models: networks, or what they predicted of this very picture (``predict(..., crop="none")``); a mapping gives
-            them names of your own.
-        sample: of a data set with this ``depth_kind``.
-        region, align: where and how they are scored, see ``evaluate``.
+        models: networks, or predictions of this very picture (``predict(..., crop="none")``); a mapping gives them
+            names of your own.
+        sample: from a data set with this ``depth_kind``.
+        region, align: where and how to score, see ``evaluate``.
 
     Raises:
         InputError: no model, a prediction of another picture, or a model and data that cannot be compared.
@@ -102,7 +102,7 @@ def compare(
 
 
 def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwork | Prediction]:
-    """Each under its model's name, and where that is not known or there twice, with its place in the list."""
+    """By model name; unnamed or repeated ones get their position appended."""
     names = [getattr(model, "name", "") if isinstance(model, DepthNetwork) else "prediction" for model in models]
     return {
         name if names.count(name) == 1 else f"{name} {place}": model
@@ -111,7 +111,7 @@ def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwor
 
 
 def _whole_prediction(name: str, model: DepthNetwork | Prediction, sample: Sample) -> Prediction:
-    """What a model says of the whole picture, at the sample's size."""
+    """A model's prediction of the whole picture, at the sample's size."""
     height, width = sample.depth.shape[-2:]
     if not isinstance(model, Prediction):
         square = whole_crop(height, width)
@@ -133,7 +133,7 @@ def _one_of(batch: Sample, row: int) -> Sample:
 
 
 def _as_depth(aligned: Tensor, depth_kind: str) -> Tensor:
-    """What ``score_batch`` aligned, as the data's depth: of affine data it aligns pictures in [-1, 1]."""
+    """What ``score_batch`` aligned, as the data's depth: for affine data it aligns pictures in [-1, 1]."""
     return (1 - aligned) / 2 if depth_kind == "affine" else aligned
 
 
@@ -143,7 +143,7 @@ def _has_depth(depth: Tensor, depth_kind: str) -> Tensor:
 
 
 def _range(sample: Sample) -> tuple[float, float]:
-    """The nearest and the farthest depth of the head, or where there is none of what has depth."""
+    """The nearest and the farthest depth of the head or, if none is seen, of everything with depth."""
     head = sample.mask & sample.head
     seen = sample.depth[head if head.any() else sample.mask]
-    return tuple(np.quantile(seen.numpy(), (0.01, 0.99)).tolist())  # older torch's refuses large pictures
+    return tuple(np.quantile(seen.numpy(), (0.01, 0.99)).tolist())  # older torch's quantile refuses large pictures

@@ -10,14 +10,14 @@ from .models import LEAST_SIZE, DepthNetwork
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
 
-# What may differ when a run goes on: where and how fast it runs, not what it computes.
+# What may differ when a run is resumed: where and how fast it runs, not what it computes.
 _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradient_checkpointing")
 
 AMP = ("cuda", "always", "never")
 
 LEARNS = ("all", "decoder", "lora", "lora+decoder")
 
-# What fine-tuning changes besides, by what learns: adapters start as nothing and, learning alone, may take large steps.
+# What fine-tuning also changes, by ``learns``: adapters start at no change and, trained alone, can take large steps.
 _FINETUNING = {
     "all": {"encoder_factor": 0.1, "frozen_epochs": 1}, "decoder": {}, "lora": {"learning_rate": 1e-3},
     "lora+decoder": {},
@@ -34,36 +34,39 @@ class TrainConfig:
 
     Attributes:
         out: folder of the run.
-        epochs, batch_size: how much, and how much at once.
-        repeats: how often an epoch goes through the data; more than 1 for sets so small that an epoch is over at once.
-        learning_rate: the greatest; the schedule goes down from there.
-        learns: "all"; "decoder" (all but the encoder); "lora" (small adapters of the encoder's attention alone, and the
-            last layer where it gives a head mask, for transformers too large to train whole, see
+        epochs, batch_size: number of epochs, and of samples per step.
+        repeats: passes over the data per epoch; more than 1 for sets so small that an epoch is over at once.
+        learning_rate: the highest; the schedule goes down from there.
+        learns: what is trained: "all"; "decoder" (all but the encoder); "lora" (only small adapters of the encoder's
+            attention, and the last layer if it outputs a head mask, for transformers too large to train whole, see
             ``facedepth.adapters``); or "lora+decoder".
         lora_rank: of those adapters.
         gradient_checkpointing: compute a transformer's blocks once more in the backward pass, for much less memory and
             a third more time.
-        encoder_factor: share of the learning rate at which the network's encoder learns; pretrained ones want less.
-        frozen_epochs: for so many epochs at first the encoder does not learn at all.
+        encoder_factor: the encoder's share of the learning rate, in (0, 1]; pretrained ones want less.
+        frozen_epochs: number of epochs at the start in which the encoder is not trained.
         optimiser: "adamw" or "adam".
         weight_decay: of AdamW.
         schedule: "cosine" (after ``warmup_steps`` linear steps, down to 0 at the end) or "plateau" (a tenth whenever
-            the validation loss has not fallen for 3 epochs).
-        clip_norm: greatest norm of the gradient.
-        ema_decay: decay of the moving average of the weights that is validated and saved; 0 for none.
+            the validation loss has not fallen for more than 3 epochs).
+        clip_norm: greatest norm of the gradient; longer ones are scaled down to it.
+        ema_decay: decay of the moving average of the weights that is validated and saved, in [0, 1); 0 for none.
         amp: mixed precision: "cuda" only there, "always" on the CPU too (bfloat16; 1.3 to 1.6 times as fast
             on processors that compute in it, several times slower on others), or "never".
         augment: strength of the augmentation, 0 (none) ... 1.
-        input_size: side of the pictures; None for the model's own.
-        target_kind: what the model shall say; None for the model's own kind.
+        input_size: side of the pictures in pixels; None for the model's own.
+        target_kind: the kind of output to teach the model; None for its own kind.
         loss: "default" by the kinds of data and target, "ssi", or "by_kind" (see ``facedepth.objectives``).
         weights: of the loss's parts.
         seed: of everything random.
         workers: processes that load the data; data made on a GPU need none and get none.
         device: "auto", "cpu", "cuda", ...
-        resume: go on with the run in ``out`` where there is one.
-        save_every_s: least time between two saves of the state within a run, or 20 times what the last save took where
-            that is longer; 0 saves after every step.
+        resume: continue the run in ``out`` if there is one.
+        save_every_s: least time in seconds between two saves of the state within a run, or 20 times what the last save
+            took if that is longer; 0 saves after every step.
+
+    Raises:
+        InputError: a setting of the wrong type or out of its range.
     """
 
     out: str
@@ -96,10 +99,13 @@ class TrainConfig:
 
     @classmethod
     def finetune(cls, *, out: str = "runs/finetune", learns: str = "all", **changes) -> TrainConfig:
-        """Settings to fine-tune a pretrained network with, as the field does it; ``changes`` are further settings.
+        """Settings for fine-tuning a pretrained network, as is usual in the field; ``changes`` are further settings.
 
-        A small learning rate, for the encoder a tenth of it, after a first epoch in which the encoder stays as it is;
+        A small learning rate, a tenth of it for the encoder, after a first epoch in which the encoder is not trained;
         for affine kinds the scale-and-shift-invariant loss with gradient matching.
+
+        Raises:
+            InputError: a setting of the wrong type or out of its range.
         """
         usual = {"epochs": 5, "learning_rate": 1e-4, "loss": "by_kind"} | _FINETUNING.get(learns, {})
         if changes.get("epochs") == 1:
@@ -107,9 +113,9 @@ class TrainConfig:
         return cls(out=out, learns=learns, **usual | changes)
 
     def fixed(self, model: DepthNetwork) -> dict:
-        """What a run of a model cannot go on without, as JSON would give it back: all but where and how fast it runs.
+        """The settings a resumed run must share, as JSON types: all but where and how fast it runs.
 
-        What the network says and how large its pictures are may change after it is made: told is what holds in the run.
+        Kind and input size are those used in the run, not those the model was created with.
         """
         settings = {name: value for name, value in asdict(self).items() if name not in _FREE_TO_CHANGE}
         effective = {
@@ -157,8 +163,8 @@ class TrainConfig:
             raise InputError(f"frozen_epochs: only with learns='all', got learns={self.learns!r}")
         if self.frozen_epochs >= self.epochs:
             raise InputError(
-                f"frozen_epochs: expected less than epochs ({self.epochs}), got {self.frozen_epochs}; an encoder that "
-                "is never to learn is learns='decoder'"
+                f"frozen_epochs: expected less than epochs ({self.epochs}), got {self.frozen_epochs}; to never "
+                "train the encoder, set learns='decoder'"
             )
         if not isinstance(self.weights, LossWeights):
             raise InputError(f"weights: expected LossWeights(l1=..., ...), got {self.weights!r}")

@@ -40,10 +40,10 @@ class Report:
     """Scores of one model on one data set.
 
     Attributes:
-        scores: one row a picture: "name" and its scores (NaN where the region holds no pixel).
+        scores: one row per picture: "name" and its scores (NaN where the region holds no pixel).
         settings: model, data, region, alignment, environment.
         pictures: rows of (H, W, 3) uint8 by title: input, truth, prediction, error, normals.
-        best: such rows of the pictures with the best main score, by their place in ``scores``, the best first.
+        best: the same for the pictures with the best main score, by their index in ``scores``, the best first.
         worst: likewise, the worst first.
     """
 
@@ -77,7 +77,7 @@ class Report:
         return panel(self.pictures, note="near is warm; error: dark is small")
 
     def page(self) -> str:
-        """The report as one HTML page that needs nothing beside it."""
+        """The report as one self-contained HTML page."""
         cases = [
             Case(title, self.scores[place], pictures)
             for title, rows in (("worst", self.worst), ("best", self.best)) for place, pictures in rows.items()
@@ -86,7 +86,7 @@ class Report:
         return report_page(self.scores, self.settings, cases, main_score=main_score)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Write ``report.html``, ``metrics.csv`` (one row a picture), ``summary.json``, ``summary.txt`` and
+        """Write ``report.html``, ``metrics.csv`` (one row per picture), ``summary.json``, ``summary.txt`` and
         ``pictures.png``.
 
         Raises:
@@ -103,7 +103,7 @@ class Report:
         texts = (table.getvalue(), json.dumps(summary, indent=2) + "\n", f"{self}\n", self.page())
         for path, text in zip(paths, texts, strict=False):
             with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may be of any bytes
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may hold any bytes
         with atomic_path(paths[-1]) as temporary:
             self.figure().savefig(temporary)
         return paths
@@ -111,10 +111,10 @@ class Report:
 
 def score_table(reports: Mapping[str, Report]) -> str:
     """The means of several reports side by side, as a Markdown table: a column for each report, a row for each score
-    that all of them have, with an arrow to where it gets better.
+    that all of them have, with an arrow in the direction of better.
 
     Args:
-        reports: by the name that is to stand in the table; made on the same pictures, the same way.
+        reports: by the name to show in the table; made on the same pictures, in the same way.
 
     Raises:
         InputError: no report, or reports that cannot be compared.
@@ -143,21 +143,21 @@ def evaluate(
     model: DepthNetwork, dataset: Dataset, *, region: str = "face", align: str = "scale_shift", batch_size: int = 16,
     workers: int = 0, shown: int = 6, extremes: int = 4,
 ) -> Report:
-    """Score a model on every sample of a data set, at the model's input size; of pictures that are not square, on the
-    largest square in the middle, as ``fit`` validates.
+    """Score a model on every sample of a data set, at the model's input size. Pictures that are not square are scored
+    on the largest square in the middle, as in the validation of ``fit``.
 
     Args:
-        model: runs on the device it is on.
+        model: used on the device it is on.
         dataset: yields ``Sample`` and has ``depth_kind``.
         region: "face", "head" or "mask": the pixels that count.
         align: "scale_shift" fits scale and shift to the truth first, in the space predicted; "none" takes a relief as
             it is (z0 from the truth) and an affine picture as it is.
-        shown: how many samples, evenly spread, become pictures.
-        extremes: of how many samples with the best and the worst scores pictures are kept.
+        shown: number of samples, evenly spread, to make pictures of.
+        extremes: number of samples with the best scores, and with the worst, to keep pictures of.
 
     Raises:
-        InputError: unknown region or alignment, an empty data set, or a model and data that cannot be compared so,
-            or a model that says NaN or infinity.
+        InputError: unknown region or alignment, an empty data set, a model and data that cannot be compared this way,
+            or a model whose output is NaN or infinite.
     """
     check_choices(region, align)
     check_workers(workers)
@@ -202,7 +202,7 @@ def evaluate(
 
 
 class _Ranked:
-    """The pictures of the few lowest keys seen so far; of all others none are drawn, or they are let go."""
+    """The pictures of the few lowest keys seen so far; others are not drawn, or dropped."""
 
     def __init__(self, count: int) -> None:
         self.count = count

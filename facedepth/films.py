@@ -23,7 +23,7 @@ FILM_SUFFIXES = (".mp4", ".gif")
 _GREATEST_YAW_DEG = 80.0
 _GIF_TIMES = 100  # a GIF counts time in hundredths of a second ...
 _GIF_LEAST = 2  # ... and browsers show a frame that lasts one for ten
-_BT709 = (  # the colours that browsers take larger films to have; said, so that they do of smaller ones too
+_BT709 = (  # the colour space that browsers assume for larger films; tagged, so that they use it for smaller ones too
     "-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709",
     "-color_trc", "bt709",
 )
@@ -33,19 +33,19 @@ def turntable(
     subject: Prediction | Mesh, path: str | Path, *, size: int = 480, seconds: float = 4.0, frames_per_s: int = 25,
     yaw_deg: float = 40.0, pitch_deg: float = 8.0, textured: bool = True, overwrite: bool = False,
 ) -> Path:
-    """Write a film in which a face turns to both sides and back, slow where it changes its way; it plays in a loop.
+    """Write a looping film of a face that turns to both sides and back, slowing down where it reverses.
 
     Args:
         subject: a prediction, or a mesh.
         path: ``.mp4`` (H.264 with imageio-ffmpeg, which browsers play, else OpenCV's MPEG-4) or ``.gif``.
         size: pixels a side; an odd size is made even for an .mp4.
-        seconds, frames_per_s: of one turn there and back; a GIF has at most 50 a second.
-        yaw_deg: how far to each side, at most 80: a photo shows no back of a head. The eye also rises and sinks by
-            ``pitch_deg``, which shows the shape of brow and chin.
+        seconds, frames_per_s: of one turn there and back; a GIF has at most 50 frames per second.
+        yaw_deg: how far to each side, at most 80: a photo does not show the back of a head. The camera also rises and
+            sinks by ``pitch_deg``, which shows the shape of brow and chin.
         textured: with the photo on it, or as clay.
 
     Raises:
-        InputError: an unknown suffix, a mesh without a triangle, a number that makes no film, a file in the way, or a
+        InputError: an unknown suffix, a mesh without a triangle, numbers that make no film, a file in the way, or a
             film that could not be written whole.
     """
     path = Path(path)
@@ -79,11 +79,10 @@ def turntable(
 
 
 def refuse_film(path: str | Path, overwrite: bool) -> None:
-    """Guard the place of a film.
+    """Refuse to overwrite a film, or to write one where it cannot be.
 
     Raises:
-        InputError: another suffix than a film's, a folder that cannot be written to, or a file in the way, unless
-            ``overwrite``.
+        InputError: not a film's suffix, a folder that cannot be written to, or a file in the way, unless ``overwrite``.
     """
     path = Path(path)
     if path.suffix.lower() not in FILM_SUFFIXES:
@@ -93,7 +92,11 @@ def refuse_film(path: str | Path, overwrite: bool) -> None:
 
 
 def _refuse_cut_short(written: Path, path: Path, count: int) -> None:
-    """Neither encoder says when the disk was full."""
+    """Count the frames: neither encoder reports a full disk.
+
+    Raises:
+        InputError: frames are missing.
+    """
     film = cv2.VideoCapture(str(written.absolute()))  # "12:30.mp4" alone would be taken for an address
     found = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
     film.release()
@@ -102,15 +105,15 @@ def _refuse_cut_short(written: Path, path: Path, count: int) -> None:
 
 
 def has_h264() -> bool:
-    """Whether imageio-ffmpeg, which brings an encoder of the films that browsers play, is installed."""
+    """Whether imageio-ffmpeg is installed: it brings H.264, which browsers play."""
     return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
 def _orbit(count: int, yaw_deg: float, pitch_deg: float) -> Iterator[tuple[float, float]]:
-    """Yaw and pitch of each frame. The last one is a step before the first: no frame shows twice in a loop."""
+    """Yaw and pitch of each frame, in degrees. The last is a step before the first: no frame of the loop repeats."""
     for frame in range(count):
         turn = 2 * math.pi * frame / count
-        # A sine eases in and out at both ends; a pitch at half a turn's phase makes the eye's path a slim ellipse.
+        # A sine eases in and out at both ends; a pitch a quarter turn out of phase makes the path a slim ellipse.
         yield yaw_deg * math.sin(turn), pitch_deg * math.cos(turn)
 
 

@@ -34,13 +34,13 @@ def read_image(path: str | Path) -> Tensor:
     Grey, palette, RGBA (laid over white), CMYK and 16-bit pictures are understood, and grey floats from 0 to 1.
 
     Raises:
-        InputError: the file is missing, no picture, cut short, or of numbers out of range.
+        InputError: the file is missing, not a picture, cut short, or holds values out of range.
     """
     return read_image_and_turn(path)[0]
 
 
 def read_image_and_turn(path: str | Path) -> tuple[Tensor, bool]:
-    """As ``read_image``, and whether EXIF had it turned or mirrored."""
+    """Like ``read_image``, and whether EXIF made it turn or mirror the picture."""
     picture, turned, orientation_tag = _open_picture(path), False, 0x0112
     with contextlib.suppress(*DAMAGED_EXIF):
         turned = picture.getexif().get(orientation_tag) in range(2, 9)
@@ -63,7 +63,7 @@ def image_from_pil(picture: Image.Image) -> Tensor:
     """A PIL picture of any mode as (3, H, W) RGB in [0, 1].
 
     Raises:
-        InputError: grey numbers of 32 bits that are not from 0 to 65535, or floats that are not from 0 to 1.
+        InputError: 32-bit grey values not from 0 to 65535, or floats not from 0 to 1.
     """
     picture = _upright(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):  # grey: floats, or 16 bits that may come in 32
@@ -86,18 +86,18 @@ def image_to_uint8(image: Tensor) -> np.ndarray:
 
 
 def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
-    """Focal length in pixels from a picture's EXIF 35-mm equivalent, or None where it does not say.
+    """Focal length in pixels from a picture's EXIF 35-mm equivalent, or None where it gives none.
 
-    The equivalent is taken to mean that 36 mm of film cover the picture's longer side. Where EXIF speaks of a picture
-    of other proportions, this one was cut out of it since, and nothing is known.
+    The equivalent is taken to mean that 36 mm of film cover the picture's longer side. Where EXIF describes a
+    picture of other proportions, this one was cropped from it later, and its focal length is unknown.
     """
     exif_ifd, focal_35mm_tag, size_tags = 0x8769, 0xA405, (0xA002, 0xA003)
     with contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as picture:
         shortest, longest = sorted(picture.size)
         try:
-            told = picture.getexif().get_ifd(exif_ifd)
-            focal_35mm = float(told.get(focal_35mm_tag))
-            short, long = sorted(float(told.get(tag, 0)) for tag in size_tags)
+            exif = picture.getexif().get_ifd(exif_ifd)
+            focal_35mm = float(exif.get(focal_35mm_tag))
+            short, long = sorted(float(exif.get(tag, 0)) for tag in size_tags)
         except (*DAMAGED_EXIF, ZeroDivisionError):  # or missing, or text, several numbers, 1/0
             return None
     same_shape = short <= 0 or abs(short / long - shortest / longest) < 0.02
@@ -122,7 +122,7 @@ def read_array(path: str | Path) -> np.ndarray:
             return loaded["depth" if "depth" in names else names[0]]
     except InputError:
         raise
-    except Exception as error:  # whatever its parsers stumble over: np.load lets zlib's, tokenize's and more through
+    except Exception as error:  # np.load passes on the errors of its parsers: zlib's, tokenize's and more
         raise InputError(f"{path}: not a readable NumPy file ({error}); write it again with np.save") from None
 
 
@@ -158,7 +158,7 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
 
     Args:
         path: .npy, .npz, 8- or 16-bit .png, .tif.
-        unit: of the stored numbers: "m", "cm", "mm", or how many metres one stored unit is.
+        unit: of the stored numbers: "m", "cm", "mm", or the metres per stored unit.
 
     Raises:
         InputError: unreadable, negative, or without one valid pixel.
@@ -182,7 +182,7 @@ def read_mask(path: str | Path) -> Tensor:
 def read_brightness(path: str | Path) -> Tensor:
     """Read a mask picture of any number of levels as (1, H, W) in [0, 1].
 
-    A picture that is transparent in places, as what cuts people out of photos makes, is a mask by its opacity.
+    Of a picture that is transparent in places, such as a person cut out of a photo, the opacity is the mask.
     """
     picture = _open_picture(path)
     if picture.has_transparency_data:
@@ -200,7 +200,7 @@ def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:
-    """Write (H, W, 3) or (H, W) uint8 as a picture; the suffix says the format."""
+    """Write (H, W, 3) or (H, W) uint8 as a picture; the suffix determines the format."""
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary)
 
@@ -213,7 +213,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:  # Windows flushes nothing that is open for reading alone
+        with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -221,10 +221,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def refuse_existing(paths: list[Path], overwrite: bool) -> None:
-    """Guard what is already there.
+    """Refuse to overwrite files that are already there.
 
     Raises:
-        InputError: naming the files in the way, unless ``overwrite``.
+        InputError: naming them, unless ``overwrite``.
     """
     there = [str(path) for path in paths if path.exists()]
     if there and not overwrite:
@@ -234,10 +234,10 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
 
 
 def check_writable(folder: str | Path) -> None:
-    """See whether files could be written to a folder, there yet or not: before the work, not after it.
+    """Check before the work, not after it, that files can be written to a folder, whether it exists yet or not.
 
     Raises:
-        InputError: they could not.
+        InputError: they cannot.
     """
     folder = Path(folder)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -279,7 +279,7 @@ def _decoded(path: str | Path, picture: Image.Image) -> Tensor:
 
 def _stored_numbers(path: Path) -> np.ndarray:
     picture = _open_picture(path)
-    if picture.mode == "P":  # it stores places in its palette; what was meant are the colours there
+    if picture.mode == "P":  # it stores palette indices; what was meant are their colours
         return np.array(picture.convert("RGB"))
     if picture.mode == "RGB":  # Pillow cuts three channels of 16 bits down to 8
         stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -298,10 +298,10 @@ def _open_picture(path: str | Path) -> Image.Image:
             start = file.read(12)
         if start[:4] in (b"II*\0", b"MM\0*"):
             raise InputError(
-                f"{path}: a damaged TIFF, or one of numbers that are not read (64 bits, or floats in three channels); "
+                f"{path}: a damaged TIFF, or in an unsupported number format (64 bits, or floats in three channels); "
                 "save one channel of 8, 16 or 32 bits"
             ) from None
-        heic = start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are called .jpg
+        heic = start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are named .jpg
         if heic or path.suffix.lower() in (".heic", ".heif"):
             raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
         raise InputError(f"{path}: not a picture, whatever its name says") from None

@@ -1,6 +1,6 @@
-"""File names and encodings of the data sets that are read as they are published.
+"""File names and encodings of data sets that are read as published.
 
-EG3D's set of synthetic faces (https://github.com/NVlabs/eg3d, Chan et al., CVPR 2022), one stem a sample:
+EG3D's set of synthetic faces (https://github.com/NVlabs/eg3d, Chan et al., CVPR 2022), one stem per sample:
 
     images/<stem>.png         512 x 512 RGB
     depth128x128/<stem>.png   128 x 128, 8-bit: minus the distance along the ray, stretched to 0 ... 255; bright is near
@@ -8,8 +8,8 @@ EG3D's set of synthetic faces (https://github.com/NVlabs/eg3d, Chan et al., CVPR
     shapes/<stem>.ply         the head's surface, in voxel indices
     depth/<stem>.npy          exact z-depth in EG3D's unit, any size, NaN where there is none; ``rerender`` writes it
     masks/<stem>.png          optional, 8-bit: 255 where the face is, 170 on the rest of the head, 0 elsewhere; a mask
-                              of black and white alone says where the head is and nothing of the face
-    manifest.csv              optional: a row a sample, its ``name`` and its ``identity`` among the columns
+                              of only black and white marks the head and says nothing about the face
+    manifest.csv              optional: a row per sample, with the columns ``name`` and ``identity`` among others
 
 EG3D's unit: the box that holds the head is 1 wide.
 """
@@ -98,26 +98,26 @@ def write_eg3d_mask(path: str | Path, head: Tensor, face: Tensor) -> None:
 
 
 def read_eg3d_identities(root: str | Path, stems: Sequence[str]) -> list[str]:
-    """Who is on each sample: by manifest.csv, else by what this project's generator wrote of it, else somebody of
-    their own. In the manifest a name may have its suffix; where its row names nobody, it is somebody of their own too.
+    """The identity of each sample: from manifest.csv, else from the generator's parameters file, else unique to the
+    sample. A name in the manifest may have its suffix; an empty identity there counts as none.
 
-    Warns where there is a manifest that says nothing of some samples, and nothing else does.
+    Warns if there is a manifest that leaves out some samples whose identity nothing else gives.
 
     Raises:
         InputError: a manifest that cannot be read, or without the two columns.
     """
     path = Path(root) / "manifest.csv"
-    told = _read_manifest(path) if path.is_file() else {}
+    listed = _read_manifest(path) if path.is_file() else {}
     identities, unknown = [], []
     for stem in stems:
-        identity = told.get(stem) or _identity_of_generated(Path(root), stem)
-        if identity is None and stem not in told:
+        identity = listed.get(stem) or _identity_of_generated(Path(root), stem)
+        if identity is None and stem not in listed:
             unknown.append(stem)
         identities.append(identity or stem)
     if unknown and path.is_file():
         warnings.warn(
-            f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({shown(unknown)}); each is "
-            "taken for somebody of their own, who may then be trained and validated on at once",
+            f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({shown(unknown)}); each counts as a "
+            "different person, so one person may land in both training and validation",
             stacklevel=3,
         )
     return identities
@@ -126,10 +126,10 @@ def read_eg3d_identities(root: str | Path, stems: Sequence[str]) -> list[str]:
 def _read_manifest(path: Path) -> dict[str, str]:
     """Identities by the samples' stems, empty where a row names nobody."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets begin it with a byte order mark
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets start it with a byte order mark
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a table in UTF-8, with commas ({error}); save it as that") from None
+        raise InputError(f"{path}: expected a table in UTF-8, with commas ({error}); save it in that format") from None
     if rows and not {"name", "identity"} <= rows[0].keys():
         raise InputError(f"{path}: expected columns called name and identity, got {', '.join(filter(None, rows[0]))}")
     named = (((row["name"] or "").strip(), (row["identity"] or "").strip()) for row in rows)
@@ -138,17 +138,17 @@ def _read_manifest(path: Path) -> dict[str, str]:
 
 
 def _identity_of_generated(root: Path, stem: str) -> str | None:
-    """From ``parameters/<stem>.json``, which is there before the manifest is, or None."""
+    """From ``parameters/<stem>.json``, which is written before the manifest, or None."""
     path = root / "parameters" / f"{stem}.json"
     return json.loads(path.read_text(encoding="utf-8")).get("identity") if path.is_file() else None
 
 
 def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:
-    """Vertices (V, 3) of ``shapes/<stem>.ply``, in voxel indices, to points of the world that ``cam_poses`` speaks of.
+    """Vertices (V, 3) of ``shapes/<stem>.ply``, in voxel indices, to points in the world of ``cam_poses``.
 
     EG3D samples its density at ``grid`` points a side and finds the indices by dividing a running number in floating
     point, so that the grid is sheared by up to one voxel (``create_samples`` of its gen_samples.py); the writer then
-    reverses and swaps axes. Left out, the shear shifts the surface by half a voxel on average.
+    reverses and swaps axes. Ignoring the shear would shift the surface by half a voxel on average.
 
     Raises:
         InputError: the vertices are not those of a grid of this size.
@@ -158,13 +158,13 @@ def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:
     if vertices.min() < 0 or greatest > grid - 1:
         raise InputError(
             f"vertices: expected voxel indices 0 ... {grid - 1}, got {vertices.min():.4g} ... {greatest:.4g}; "
-            f"was the shape sampled on a larger grid? Then say so: grid={fitting} (--grid {fitting})"
+            f"was the shape sampled on a larger grid? Then set grid={fitting} (--grid {fitting})"
         )
     extent = float(np.ptp(vertices, axis=0).max())
     if extent < 0.3 * grid:  # a head fills most of the box
         raise InputError(
             f"vertices: a head should span a grid of {grid} points, these span {extent:.0f}; "
-            f"was the shape sampled on a smaller grid? Then say so: grid={fitting} (--grid {fitting})"
+            f"was the shape sampled on a smaller grid? Then set grid={fitting} (--grid {fitting})"
         )
     voxel = 1 / (grid - 1)
     ix, iy, iz = grid - 1 - vertices[:, 2], vertices[:, 1], vertices[:, 0]

@@ -1,4 +1,4 @@
-"""A training that shows itself in the notebook while it runs."""
+"""Show a training run in the notebook while it goes on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ Callback = Callable[[History, Pictures], None]
 class LiveTraining:
     """A callback for ``fit``: after every epoch, the curves and the validation faces as the network sees them now.
 
-    One picture, redrawn in place; it stays in the notebook when the training is over. Outside a notebook nothing is
-    drawn.
+    One picture, redrawn in place; it stays in the notebook after training. Outside a notebook nothing is drawn.
 
         fd.fit(model, train, val, config, callbacks=[fd.LiveTraining()])
     """

@@ -1,4 +1,4 @@
-"""Which photos paths name; and a photo in whatever form it comes: read, its square chosen, its focal length found."""
+"""Find the photos that paths name; read a photo in any form, choose its square and find its focal length."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ from .io import (
 )
 
 DEFAULT_FOV_DEG = 20.0
-"""Horizontal field of view taken for a face crop when neither the caller nor the photo's EXIF says it."""
+"""Horizontal field of view assumed for a face crop when neither the caller nor the photo's EXIF gives one."""
 
 LEAST_FOCAL = 1.0
-"""The shortest focal length taken for a photo that does not say it, in its longer sides: 36 mm on 36 mm film."""
+"""The shortest focal length assumed for a photo that gives none, in its longer sides: 36 mm on 36 mm film."""
 
 NEAREST_M = 0.25
-"""Nobody is photographed from nearer: EXIF by which the crop's face would be is that of a larger photo."""
+"""The nearest a face is photographed from. EXIF that puts a crop's face nearer belongs to a larger photo."""
 
-_NO_BYSTANDER = 0.5  # a face so wide, by the largest one's width, may be who was meant
+_NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
-_UPRIGHT_DEG = 50.0  # how far a face may be tilted to be taken for upright
-_FEW_PX = 64  # in a square so wide eyes are five pixels long
+_UPRIGHT_DEG = 50.0  # a face tilted no farther counts as upright
+_FEW_PX = 64  # in a square this wide, eyes are five pixels long
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
-_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, but not in silence
+_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, with a warning
 
 
 def list_images(*sources: str | Path) -> list[Path]:
-    """The pictures that paths name: themselves, those of a folder by name, or those a .txt lists, one path a line.
+    """The pictures that paths name: files, those in a folder sorted by name, or those a .txt lists, one path per line.
 
-    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. Of a
-    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; with a warning, kinds
-    of pictures that are not read. A path named twice counts once.
+    Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. In a
+    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; picture formats that
+    cannot be read are left out with a warning. A path named twice counts once.
 
     Raises:
-        InputError: nothing there, no picture in it, or two pictures whose results would collide: of the same stem, if
-            blanks are taken for _.
+        InputError: nothing there, no picture in it, or two pictures whose results would collide because their stems
+            are equal once blanks become _.
     """
     by_stem: dict[str, Path] = {}
     for path in (path for source in sources for path in _pictures_of(Path(source))):
-        stem = "_".join(path.stem.split())  # as an .obj's texture is called
+        stem = "_".join(path.stem.split())  # as an .obj's texture is named
         if by_stem.setdefault(stem, path).resolve() != path.resolve():
             raise InputError(f"{by_stem[stem]} and {path}: results of both would be called {stem}; rename one of them")
     return list(by_stem.values())
@@ -77,7 +77,7 @@ def _pictures_of(source: Path) -> list[Path]:
         try:
             lines = [line.strip() for line in existing_file(source).read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError as error:
-            raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as that") from None
+            raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as UTF-8") from None
         found = [source.parent / line for line in lines if line and not line.startswith("#")]
     else:
         found = [existing_file(source)]
@@ -87,7 +87,7 @@ def _pictures_of(source: Path) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    """What ``Prediction.save`` wrote beside the photos: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``."""
+    """Whether ``Prediction.save`` wrote it: a ``<stem>_depth.png`` or an .obj's ``<stem>_texture.png``."""
     stem, _, ending = path.name.rpartition("_")
     if ending == "depth.png":
         return path.with_name(f"{stem}_depth.json").exists()
@@ -138,10 +138,10 @@ def _from_array(photo: np.ndarray | Tensor) -> Tensor:
 
 
 def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
-    """The square that a network is to see: of the "face", of the whole picture ("none"), or as told.
+    """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels.
 
     Raises:
-        InputError: nobody is seen (naming the photo), or no such way to crop.
+        InputError: no face is found (the message names the photo), or no such way to crop.
     """
     if isinstance(crop, str) and crop == "none":
         return whole_crop(*image.shape[-2:])
@@ -157,7 +157,7 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
 
 
 def _face_square(image: Tensor, named: str) -> Crop:
-    """The square of the largest face, with a warning of what the user may not have meant."""
+    """The square of the largest face, with warnings about what the user may not have meant."""
     boxes = find_faces(image_to_uint8(image))
     if not boxes:
         raise InputError(
@@ -165,19 +165,21 @@ def _face_square(image: Tensor, named: str) -> Crop:
             "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
-    square, told = face_crop(boxes[0]), []
+    square, remarks = face_crop(boxes[0]), []
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
     if others:
         squares = ", ".join("--crop=" + ",".join(map(str, other)) for other in others)
-        told.append(f"{1 + len(others)} faces seen, the largest is taken; for the others: {squares}")
+        remarks.append(f"{1 + len(others)} faces seen, the largest is taken; for the others: {squares}")
     if abs(boxes[0].tilt_deg) > _UPRIGHT_DEG:
-        told.append("the face seems not to be upright, the only way networks know faces: turn the photo")
-    if square.size < _FEW_PX:
-        told.append(
-            f"the face's square is {square.size} pixels wide, too few to see much in: expect a smooth, average face; a "
-            "photo from nearer shows more"
+        remarks.append(
+            "the face does not seem upright; the networks have only seen upright faces: rotate the photo"
         )
-    for message in told:
+    if square.size < _FEW_PX:
+        remarks.append(
+            f"the face's square is {square.size} pixels wide, too few to see much in: expect a smooth, average face; a "
+            "closer photo shows more"
+        )
+    for message in remarks:
         warnings.warn(named + message, stacklevel=3)
     return square
 
@@ -185,13 +187,16 @@ def _face_square(image: Tensor, named: str) -> Crop:
 def focal_px(
     photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int, *, framed: bool
 ) -> float:
-    """Focal length in pixels: of the crop's field of view where it is told, else from EXIF, else of the default.
+    """Focal length in pixels: from the crop's field of view if it is given, else from EXIF, else from the default.
 
-    What was cut out of a photo may keep its EXIF; where that shows, by the picture's shape or, in a crop that is
-    ``framed`` about a face, by a face nearer than ``NEAREST_M``, EXIF is left aside.
+    A picture cut out of a photo may keep the photo's EXIF. Where that shows, EXIF is ignored: the picture has other
+    proportions or, in a crop ``framed`` around a face, the face would be nearer than ``NEAREST_M``; the latter warns.
 
-    By default a small face in a large photo is farther away, not taken with a lens wider than cameras have: off the
-    middle, such a lens would draw it out to many times its width.
+    By default a small face in a large photo is taken to be farther away, not seen through a lens wider than cameras
+    have: off the middle, such a lens would stretch it to many times its width.
+
+    Raises:
+        InputError: a field of view that is not between 0 and 180 degrees.
     """
     if horizontal_fov_deg is None and isinstance(photo, (str, Path, Image.Image)):
         from_exif = focal_from_exif(photo)
@@ -200,8 +205,9 @@ def focal_px(
         if from_exif is not None:
             named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
             warnings.warn(
-                f"{named}by its EXIF the face would be nearer than {NEAREST_M} m, so that is taken to be of a larger "
-                "photo and left aside; if you know the face's field of view, say it (horizontal_fov_deg=, --fov)",
+                f"{named}its EXIF would put the face nearer than {NEAREST_M} m, so it is taken for a crop of a larger "
+                "photo and its EXIF is ignored; if you know the face's field of view, give it (horizontal_fov_deg=, "
+                "--fov)",
                 stacklevel=2,
             )
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg

@@ -16,7 +16,7 @@ from PIL import Image
 from .metrics import HIGHER_IS_BETTER, score_meaning
 
 MOST_ROWS = 2000
-"""The table on the page holds no more pictures than this, the worst ones; metrics.csv has them all."""
+"""The table on the page lists at most this many pictures, the worst ones; metrics.csv has them all."""
 
 _PICTURE_PX = 256
 _BARS = 24
@@ -42,7 +42,7 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
     """The page's HTML.
 
     Args:
-        scores: one row a picture: "name" and its scores, NaN where it has none.
+        scores: one row per picture: "name" and its scores, NaN where it has none.
         settings: what was evaluated, and how; shown as they are.
         cases: shown in their order, under a heading for each group.
         main_score: the score by which best and worst are chosen.
@@ -96,7 +96,7 @@ def _summary(column: np.ndarray) -> list[float]:
 
 
 def _histogram(column: np.ndarray, *, height: int, labels: bool) -> str:
-    """Bars as SVG; each tells its range and its count when pointed at."""
+    """Bars as SVG; each shows its range and its count when pointed at."""
     known = column[np.isfinite(column)]
     if not len(known):
         return "<p>no picture has this score</p>"
@@ -134,7 +134,7 @@ def _cases(cases: Sequence[Case], main_score: str) -> str:
 
 
 def _inline(picture: np.ndarray) -> str:
-    """A picture as a data URL, no larger than it is looked at."""
+    """A picture as a data URL, no larger than it is shown."""
     image = Image.fromarray(picture)
     image.thumbnail((_PICTURE_PX, _PICTURE_PX))
     buffer = io.BytesIO()

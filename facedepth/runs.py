@@ -1,9 +1,9 @@
-"""A training run's folder: its settings, its state for going on, its history and its TensorBoard events.
+"""A training run's folder: its settings, its state to resume from, its history and its TensorBoard events.
 
     config.json          the settings the run was started with
-    state.pt             everything needed to go on exactly where it stopped
+    state.pt             everything needed to resume exactly where it stopped
     best.safetensors     the model of the best epoch, last.safetensors that of the latest
-    history.csv          one row an epoch
+    history.csv          one row per epoch
     tensorboard/         events: tensorboard --logdir runs
     .lock                held by the process that trains
 """
@@ -32,10 +32,10 @@ _RESULTS = ("best.safetensors", "last.safetensors", "history.csv")
 
 
 def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
-    """What tells the samples of one run from those of another.
+    """What distinguishes the samples of one run from those of another.
 
-    Names are not enough: generated faces are called the same whatever their seed, and the same folder may be read with
-    another field of view, size or masks. So numbers of each part's first sample are told too.
+    Names are not enough: generated faces have the same names whatever their seed, and the same folder may be read with
+    another field of view, size or masks. So a few numbers of each part's first sample are included.
     """
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
@@ -52,10 +52,10 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
 
 
 def refuse_started(path: str | Path, *, resume: bool) -> None:
-    """Guard a run that is there.
+    """Refuse to overwrite a run that is there.
 
     Raises:
-        InputError: one is, and it is not to go on.
+        InputError: there is one, and ``resume`` is False.
     """
     if Path(path, "state.pt").exists() and not resume:
         raise InputError(f"{path}: holds a run already; go on with it (resume=True, --resume) or choose another folder")
@@ -63,10 +63,10 @@ def refuse_started(path: str | Path, *, resume: bool) -> None:
 
 @contextmanager
 def alone_in(path: str | Path) -> Iterator[None]:
-    """Within the block no other process trains into the folder, which is made where it is missing.
+    """Keep other processes from training into the folder, which is created if missing, while the block runs.
 
     Raises:
-        InputError: one does already, or the folder is none that Colab keeps.
+        InputError: another process trains there, the folder cannot be written to, or Colab would not keep it.
     """
     path = Path(path)
     _refuse_what_colab_would_lose(path)
@@ -79,8 +79,8 @@ def alone_in(path: str | Path) -> Iterator[None]:
         raise InputError(
             f"{path}: another training is running there; wait for its end or choose another folder"
         ) from None
-    except (OSError, RuntimeError) as error:  # a file system without locks says so in many ways
-        warnings.warn(f"{path}: cannot be locked ({error}); see that nothing else trains there", stacklevel=3)
+    except (OSError, RuntimeError) as error:  # file systems without locks report it in many ways
+        warnings.warn(f"{path}: cannot be locked ({error}); make sure that nothing else trains there", stacklevel=3)
     try:
         yield
     finally:
@@ -92,9 +92,9 @@ class RunFolder:
 
     Args:
         path: the folder.
-        settings: what must be the same when the run goes on.
+        settings: what must be the same when the run is resumed.
         data: likewise, from ``describe_data``; its depths may differ by rounding, as on another processor.
-        resume: go on with the run that is there; where there is none, start one.
+        resume: continue the run that is there, or start one if there is none.
 
     Raises:
         InputError: a run is there and ``resume`` is False, or it was started with other settings, or weights or a
@@ -108,7 +108,9 @@ class RunFolder:
         # A run that stopped before its first save (out of memory, bad data) has nothing to protect.
         started = self.state_path.exists()
         if not started and config_path.exists() and not _is_of_a_run(config_path):
-            raise InputError(f"{config_path}: is not of a training run, and would be replaced; choose another folder")
+            raise InputError(
+                f"{config_path}: does not belong to a training run and would be replaced; choose another folder"
+            )
         results = [name for name in _RESULTS if (self.path / name).exists()]
         if results and not started:
             raise InputError(
@@ -125,25 +127,25 @@ class RunFolder:
 
     def _check_same(self, saved: Mapping, settings: Mapping, data: Mapping) -> None:
         now = {**settings, **data}
-        saved = {**now, **saved}  # what an older version did not write down, it did not know either
+        saved = {**now, **saved}  # an older version did not have the settings it did not write
         differing = [name for name in settings if saved.get(name) != settings[name]]
         differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:
             return
         advice = (
-            "choose another folder; to train on from what was learnt here, let the model be "
-            f"load_model('{self.path / 'last.safetensors'}') there"
+            "choose another folder; to continue from what was learnt here, start there from "
+            f"load_model('{self.path / 'last.safetensors'}')"
         )
         if set(differing) <= set(data):  # no setting
             advice = (
-                "it goes on only with the same samples: replace files that were lost, or start from the weights it has "
+                "it can be resumed only with the same samples: replace files that were lost, or start from its weights "
                 f"(load_model('{self.path / 'last.safetensors'}')) in another folder"
             )
         changes = "; ".join(f"{name}: {saved.get(name)!r} then, {now[name]!r} now" for name in differing)
         raise InputError(f"{self.path}: the run there was started with other settings ({changes}); {advice}")
 
     def load_state(self) -> dict | None:
-        """The saved state, on the CPU; None where the run has not got that far.
+        """The saved state, on the CPU; None if nothing was saved yet.
 
         Raises:
             InputError: the file is damaged.
@@ -152,7 +154,7 @@ class RunFolder:
             return None
         try:
             return torch.load(self.state_path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file makes PyTorch's reader fail in every way there is
+        except Exception as error:  # PyTorch's reader fails on a damaged file in many ways
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InputError(f"{self.state_path}: cannot be read ({reason}); start anew in another folder") from None
 
@@ -170,7 +172,7 @@ class RunFolder:
             writer.writerows(rows)
 
     def _remove_leftovers(self) -> None:
-        """Of a run that was killed while it wrote: the halves of files that ``atomic_path`` had no time to remove."""
+        """Remove partial files that ``atomic_path`` could not, because a run was killed while it wrote."""
         for name in map(Path, ("config.json", "state.pt", *_RESULTS)):
             for path in self.path.glob(f".{name.stem}.*.tmp{name.suffix}"):
                 path.unlink(missing_ok=True)
@@ -182,7 +184,9 @@ def _refuse_what_colab_would_lose(path: Path) -> None:
     if on_drive and not (drive / "MyDrive").is_dir():
         raise InputError(f"{path}: the Drive is not mounted; what is written there would be lost")
     if "MyDrive" in path.parts and not on_drive and _COLAB.is_dir():
-        raise InputError(f"{path}: is not on the Drive, and would be lost; what is begins with {drive / 'MyDrive'}")
+        raise InputError(
+            f"{path}: is not on the mounted Drive and would be lost; paths on it start with {drive / 'MyDrive'}"
+        )
 
 
 def _read_config(path: Path) -> dict:
@@ -199,8 +203,8 @@ def _read_config(path: Path) -> dict:
             f"{path}: the run's settings are lost or damaged ({type(error).__name__}); put the file back, or start "
             f"from its weights (load_model('{path.with_name('last.safetensors')}')) in another folder"
         ) from None
-    # Older versions wrote None for what the network's own was, and its options as it was made, whatever it was then
-    # set to: of these nothing is known for sure.
+    # Older versions wrote None where the network's own value was used, and the options it was created with even where
+    # they were changed afterwards: nothing is known for sure about these.
     for name in ("kind", "input_size", "non_negative"):
         options.pop(name, None)
     known = {name: value for name, value in saved.items() if name not in _MAY_BE_UNKNOWN or value is not None}

@@ -261,7 +261,7 @@ def test_models_lists_every_model(run):
     code, out, _ = run("models")
     assert code == 0
     for name in list_models():
-        assert re.search(rf"^{name}: .*\(\d+\.\d M parameters, says ({'|'.join(KINDS)})\)$", out, re.MULTILINE)
+        assert re.search(rf"^{name}: .*\(\d+\.\d M parameters, outputs ({'|'.join(KINDS)})\)$", out, re.MULTILINE)
     assert out.count("licence:") == out.count("weights:") == len(list_models())
     large = out[out.index("depth_anything_v2_large") :].split("\ndepth_anything_v2_small")[0]
     assert "licence: CC-BY-NC-4.0" in large

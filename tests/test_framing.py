@@ -198,7 +198,7 @@ def test_a_face_that_is_not_upright_is_told_of(quarters, recwarn):
     photo = read_image(ASTRONAUT)
     choose_crop(photo, "face", photo)
     assert not recwarn
-    with pytest.warns(UserWarning, match="^the face seems not to be upright, .* turn the photo$"):
+    with pytest.warns(UserWarning, match="^the face does not seem upright; .* rotate the photo$"):
         choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
 
 

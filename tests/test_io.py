@@ -242,7 +242,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
 
 def test_a_tiff_of_64_bits_is_told_from_no_picture(tmp_path):
     cv2.imwrite(str(tmp_path / "depth.tif"), np.ones((20, 20)))
-    with pytest.raises(InputError, match=r"depth\.tif: a damaged TIFF, or one of numbers that are not read"):
+    with pytest.raises(InputError, match=r"depth\.tif: a damaged TIFF, or in an unsupported number format"):
         read_values(tmp_path / "depth.tif")
 
 

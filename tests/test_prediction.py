@@ -345,7 +345,7 @@ def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_le
     assert focal_px(path, Crop(0, 0, 90), None, 90, framed=False) == pytest.approx(focal)  # no face need fill it
     assert predict(unet, path, crop="none").camera.K[0, 0].item() == pytest.approx(focal)
     assert not recwarn
-    with pytest.warns(UserWarning, match=r"photo\.jpg: by its EXIF the face would be nearer than 0\.25 m"):
+    with pytest.warns(UserWarning, match=r"photo\.jpg: its EXIF would put the face nearer than 0\.25 m"):
         left_aside = focal_px(path, Crop(0, 0, nearest + 1), None, 90, framed=True)
     assert left_aside == pytest.approx((nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
 

@@ -61,7 +61,7 @@ def test_where_a_file_system_has_no_locks_training_goes_on_with_a_word(tmp_path,
         raise OSError(number, "no locks here")
 
     monkeypatch.setattr("facedepth.runs.FileLock.acquire", refused)
-    word = "cannot be locked .*no locks here.*see that nothing else trains there"
+    word = "cannot be locked .*no locks here.*make sure that nothing else trains there"
     with pytest.warns(UserWarning, match=word), alone_in(tmp_path):
         pass
 

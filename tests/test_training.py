@@ -371,7 +371,7 @@ def test_weights_without_a_state_are_not_trained_over(tmp_path, finished, tiny_m
 @pytest.mark.parametrize("content", ['{"architectures": ["mine"]}', "mine"])
 def test_a_config_that_is_not_a_runs_is_not_replaced(tmp_path, tiny_model, train, val, resume, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(InputError, match=r"config\.json: is not of a training run"):
+    with pytest.raises(InputError, match=r"config\.json: does not belong to a training run"):
         fit(tiny_model(), train, val, config(tmp_path, resume=resume))
     assert (tmp_path / "config.json").read_text() == content
 
@@ -749,7 +749,7 @@ def test_a_folder_that_only_looks_like_the_drive_is_refused(tmp_path, monkeypatc
     fit(tiny_model(), train, val, config(Path(folder), epochs=1))  # elsewhere it is a folder like any other
     (tmp_path / "content/drive/MyDrive").mkdir(parents=True)
     monkeypatch.setattr(runs, "_COLAB", tmp_path / "content")
-    with pytest.raises(InputError, match=r"is not on the Drive, and would be lost; .*content/drive/MyDrive"):
+    with pytest.raises(InputError, match=r"is not on the mounted Drive and would be lost; .*content/drive/MyDrive"):
         fit(tiny_model(), train, val, config(Path(folder), epochs=1, resume=True))
     assert len(fit(tiny_model(), train, val, config(tmp_path / "content/drive/MyDrive/a", epochs=1))) == 1
 

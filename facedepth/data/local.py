@@ -31,19 +31,19 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
     """Copy a folder, or unpack an archive (.zip, .tar, .tar.gz, ...), once.
 
     Thousands of small files read one by one from a mounted Google Drive slow training down a hundredfold; one archive
-    copies fastest. What is there already, of the same size and time, is not copied again, so a cut copy of a folder
-    goes on where it stopped. Nothing is deleted at the target: what the source does not have is told of in a warning.
+    copies fastest. Files already there with the same size and time are not copied again, so an interrupted copy of a
+    folder resumes where it stopped. Nothing is deleted at the target: a warning names what the source does not have.
 
     Args:
         source: a folder or an archive.
         target: the local folder. Every source, and every later state of an archive, gets a folder of its own in it.
 
     Returns:
-        The folder with the data: the source's own; of an archive, where it held a single folder, that one.
+        The folder with the data: the source's own in the target or, if an archive held a single folder, that one.
 
     Raises:
-        InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files for other folders
-            than the target; the target lies in the source; the disk is full.
+        InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files that would land
+            outside the target; the target lies in the source; the disk is full.
     """
     if not str(source).strip():
         raise InputError("source: expected a folder or an archive, got nothing")
@@ -64,7 +64,7 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
 
 
 def _state(archive: Path) -> str:
-    """A few letters that change when the file lies elsewhere or was written anew."""
+    """A few letters that change when the file is moved or rewritten."""
     facts = archive.stat()
     return _letters(f"{archive.resolve()} {facts.st_size} {facts.st_mtime_ns}")
 
@@ -74,14 +74,14 @@ def _letters(of: object) -> str:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """All of it, or nothing."""
+    """Unpack all of it, or nothing."""
     partial = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)  # of a call that was cut off
+    shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
     try:
         # Python's .zip reader never leaves the folder; its .tar reader does, unless it is told not to.
         safely = {"filter": "data"} if tarfile.is_tarfile(archive) and hasattr(tarfile, "data_filter") else {}
         shutil.unpack_archive(archive, partial, format=_format(archive), **safely)
-        if not partial.is_dir():  # nor does it make a folder for nothing
+        if not partial.is_dir():  # shutil makes no folder for an empty archive
             raise EOFError("nothing is in it")
     except _UNREADABLE as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -95,7 +95,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _format(archive: Path) -> str | None:
-    """As shutil calls it, whatever case the name is in; None where the name is no archive's."""
+    """The format as shutil names it, whatever the case of the suffix; None if it is not an archive's."""
     known = ((kind, ending) for kind, endings, _ in shutil.get_unpack_formats() for ending in endings)
     return next((kind for kind, ending in known if archive.name.lower().endswith(ending)), None)
 
@@ -111,7 +111,7 @@ def _copy_folder(source: Path, target: Path) -> None:
     except OSError as error:
         raise InputError(
             f"{target}: cannot copy {source} there ({error.strerror or error}); what is copied stays, and the next "
-            "call goes on from there"
+            "call resumes from there"
         ) from None
     others = sorted(str(path) for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in known)
     if others:
@@ -122,7 +122,7 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder, relative to it, those behind links too; where a link leads back, it is not followed.
+    """The files in a folder, relative to it, also those behind links; links that lead back up are not followed.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -150,7 +150,7 @@ def _copy(path: Path, to: Path) -> None:
 
 
 def _same(path: Path, copy: Path) -> bool:
-    """Whether a file was copied already; what was put in its place since has another time."""
+    """Whether a file was copied already; one that replaced it since has another time."""
     if not copy.is_file():
         return False
     of_copy, of_source = copy.stat(), path.stat()

@@ -21,7 +21,20 @@ BEARDS = ("none", "stubble", "full", "long", "goatee", "moustache")
 
 @dataclass(frozen=True)
 class FacialHairLook:
-    """Lengths in metres, shares in [0, 1]; ``brow_*`` as in ``brow_band``."""
+    """How one person's brows, lashes and beard look.
+
+    Attributes:
+        brow_height: how far the brows are moved up, in metres.
+        brow_thickness: about half the brow's height near the nose, in metres; it thins outwards.
+        brow_arch: height of the arch in metres, which ``brow_band`` scales.
+        brow_density: share of the brow's roots that grow hair, in [0, 1].
+        brow_length: length of its hairs, in metres.
+        lash_length, lash_density: shares of the kit's length and of the strands, in [0, 1].
+        beard: one of BEARDS.
+        beard_length: in metres, 0 for none.
+        beard_density: share of full growth, in [0, 1].
+        beard_curl: 0 nearly straight ... 1 curly.
+    """
 
     brow_height: float
     brow_thickness: float
@@ -38,7 +51,7 @@ class FacialHairLook:
 
 def draw_facial_hair(rng: np.random.Generator, body: Body) -> FacialHairLook:
     """Brows, lashes and, for grown men, a beard in half of the cases."""
-    grown_man = body.is_mannish and body.phenotype.age > 0.6
+    grown_man = body.is_masculine and body.phenotype.age > 0.6
     beard = str(rng.choice(BEARDS, p=[0.46, 0.22, 0.14, 0.05, 0.07, 0.06])) if grown_man else "none"
     length = {
         "none": 0.0, "stubble": rng.uniform(0.001, 0.004), "full": rng.uniform(0.006, 0.020),
@@ -46,10 +59,10 @@ def draw_facial_hair(rng: np.random.Generator, body: Body) -> FacialHairLook:
     }[beard]
     return FacialHairLook(
         brow_height=float(rng.normal(0, 0.0012)), brow_arch=float(rng.uniform(0.0018, 0.0046)),
-        brow_thickness=float(rng.uniform(0.0022, 0.0044) + 0.0012 * body.is_mannish),
+        brow_thickness=float(rng.uniform(0.0022, 0.0044) + 0.0012 * body.is_masculine),
         brow_density=float(rng.uniform(0.25, 0.8)), brow_length=float(rng.uniform(0.005, 0.0085)),
-        lash_length=float(rng.uniform(0.35, 0.65) if body.is_mannish else rng.uniform(0.5, 1.0)),
-        lash_density=float(rng.uniform(0.4, 0.8) if body.is_mannish else rng.uniform(0.5, 1.0)),
+        lash_length=float(rng.uniform(0.35, 0.65) if body.is_masculine else rng.uniform(0.5, 1.0)),
+        lash_density=float(rng.uniform(0.4, 0.8) if body.is_masculine else rng.uniform(0.5, 1.0)),
         beard=beard, beard_length=float(length), beard_density=float(rng.uniform(0.4, 1.0)),
         beard_curl=float(rng.uniform(0, 0.5) + 0.5 * (body.phenotype.african > 0.5)),
     )

@@ -28,10 +28,20 @@ _MOST_PUSH_M = 0.014
 
 @dataclass(frozen=True)
 class Glasses:
-    """Sizes in metres in the frame of the eyes (x to the subject's left, z up, -y forward), colours linear RGB.
+    """A pair of glasses in the frame of the eyes (x to the subject's left, z up, -y forward, metres).
 
-    ``tint`` is what the lenses let through, ``mirror`` what they reflect head on; ``roundness`` is the exponent of the
-    lens outline: 2 an ellipse, 5 nearly a rectangle.
+    Attributes:
+        half_width, half_height: of one lens, in metres.
+        roundness: exponent of the lens outline: 2 an ellipse, 5 nearly a rectangle.
+        bridge: gap between the lenses, in metres.
+        forward: how far the front is in front of the eyes' middle, in metres.
+        drop: how far the middles of the lenses are below the eyes, in metres.
+        wrap: how far the front has curved back 0.06 m from the middle, in metres.
+        rim: radius of the rim's tube, in metres.
+        colour: linear RGB albedo of the frame.
+        shine: strength of the frame's highlights, 1 for dry skin.
+        tint: share of light that the lenses let through, RGB in [0, 1].
+        mirror: share of light that the lenses reflect head on, in [0, 1].
     """
 
     half_width: float

@@ -36,7 +36,27 @@ STYLES = {  # lengths and lift in metres: (low, high); what a name leaves out ke
 
 @dataclass(frozen=True)
 class HairLook:
-    """One head of hair. Lengths in metres, colours linear RGB; shares in [0, 1]."""
+    """One head of hair.
+
+    Attributes:
+        style: a key of STYLES.
+        comb: where strands are combed: "up", "back", "side", "part", "forward", "messy", "out" or "tie".
+        colour, tip_colour: linear RGB albedo at the roots and at the tips.
+        grey: share of grey strands, in [0, 1].
+        top, side, back: lengths in metres by where strands root.
+        fringe: its length in metres, 0 for none.
+        lift: how far the hair stands off the scalp, in metres.
+        hairline: how far the hairline is moved up, in metres.
+        recession: how far it recedes at the temples, in metres, 0 for not at all.
+        bald_crown: 0 none ... 1 bald on a wide crown.
+        parting: place of the parting, in metres from the middle to the subject's left.
+        fall: how strongly strands hang down, against their combing, 0.5 ... 1.3.
+        curl, curls_per_m: radius of the curls in metres, 0 for straight hair, and turns per metre of strand.
+        clump: share of the way that tips are pulled together into locks, in [0, 1].
+        frizz: random change of direction in every step along a strand, 0.02 ... 0.45.
+        gloss: strength of the highlights, 1 for healthy straight hair; 0.3 ... 1.1.
+        lock_width: width of a strand, in metres.
+    """
 
     style: str
     comb: str
@@ -79,13 +99,13 @@ def draw_colour(rng: np.random.Generator, body: Body) -> tuple[tuple, tuple, flo
 def draw_hair(rng: np.random.Generator, body: Body) -> HairLook | None:
     """A head of hair, or None for a bald one."""
     colour, tip, grey = draw_colour(rng, body)
-    mannish, african, old = body.is_mannish, body.phenotype.african, body.oldness
+    masculine, african, old = body.is_masculine, body.phenotype.african, body.oldness
     odds = {
-        "bald": 0.07 * mannish, "buzz": 0.12 if mannish else 0.015, "crop": 0.26 if mannish else 0.05,
-        "quiff": 0.14 if mannish else 0.02, "slick": 0.08 if mannish else 0.05, "medium": 0.12,
-        "bob": 0.02 if mannish else 0.17, "long": 0.05 if mannish else 0.30, "curls": 0.05 if mannish else 0.08,
-        "afro": 0.6 * max(african - 0.35, 0), "locs": 0.22 * max(african - 0.35, 0), "bun": 0.01 if mannish else 0.09,
-        "ponytail": 0.02 if mannish else 0.09,
+        "bald": 0.07 * masculine, "buzz": 0.12 if masculine else 0.015, "crop": 0.26 if masculine else 0.05,
+        "quiff": 0.14 if masculine else 0.02, "slick": 0.08 if masculine else 0.05, "medium": 0.12,
+        "bob": 0.02 if masculine else 0.17, "long": 0.05 if masculine else 0.30, "curls": 0.05 if masculine else 0.08,
+        "afro": 0.6 * max(african - 0.35, 0), "locs": 0.22 * max(african - 0.35, 0), "bun": 0.01 if masculine else 0.09,
+        "ponytail": 0.02 if masculine else 0.09,
     }
     if african > 0.55:
         odds = {name: odd * (0.4 if name in ("slick", "medium", "quiff", "bob") else 1) for name, odd in odds.items()}
@@ -104,9 +124,9 @@ def draw_hair(rng: np.random.Generator, body: Body) -> HairLook | None:
     return HairLook(
         style=style, comb=str(rng.choice(ranges["combs"])), colour=colour, tip_colour=tip, grey=grey, **span,
         fringe=float(rng.uniform(0.035, 0.062)) if fringe else 0.0,
-        hairline=float(np.clip(rng.normal(0, 0.005), -0.01, 0.01) + 0.010 * old * mannish * rng.random()),
-        recession=float(rng.uniform(0.006, 0.035)) if mannish and rng.random() < 0.3 + 0.4 * old else 0.0,
-        bald_crown=float(rng.uniform(0.3, 1.0)) if mannish and rng.random() < 0.05 + 0.35 * old else 0.0,
+        hairline=float(np.clip(rng.normal(0, 0.005), -0.01, 0.01) + 0.010 * old * masculine * rng.random()),
+        recession=float(rng.uniform(0.006, 0.035)) if masculine and rng.random() < 0.3 + 0.4 * old else 0.0,
+        bald_crown=float(rng.uniform(0.3, 1.0)) if masculine and rng.random() < 0.05 + 0.35 * old else 0.0,
         parting=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.normal(0, 0.028)),
         fall=float(rng.uniform(0.5, 1.3)), curl=curl,
         curls_per_m=float(rng.uniform(50, 100) if style == "afro" or kinky else rng.uniform(12, 45)),

@@ -26,7 +26,17 @@ NEARBY_M = 0.015
 
 @dataclass(frozen=True)
 class Hat:
-    """A hat on the template; ``line`` shifts its rim up, ``thickness`` and ``reach`` (of brim or visor) in metres."""
+    """A hat on the template.
+
+    Attributes:
+        kind: one of KINDS.
+        line: how far the rim is moved up, or a headscarf's rim outwards, in metres.
+        thickness: how far the shell stands off the skin, in metres.
+        crown: how much farther the top of a beanie or a brimmed hat stands off, in metres.
+        reach: length of brim or visor, in metres.
+        droop: how far brim or visor sinks per metre outwards.
+        fabric: what it is made of.
+    """
 
     kind: str
     line: float

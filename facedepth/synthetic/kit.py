@@ -1,4 +1,4 @@
-"""The head kit: the template, shapes, skinning weights and region masks of a parametric head, one file of 9 MB.
+"""The head kit: the template, shapes, skinning weights and region masks of a parametric head, one file of 2.3 MB.
 
 Made by ``build_kit.py`` from MakeHuman / MPFB assets (CC0, see ``ATTRIBUTION.md``). Metres, z up, the face looks
 towards -y, +x is the subject's left.
@@ -71,7 +71,7 @@ def load_kit(path: Path = KIT_FILE) -> HeadKit:
     """The kit, read once per process (0.3 s).
 
     Raises:
-        InputError: where the file is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     try:
         with np.load(path) as file:

@@ -40,7 +40,7 @@ class Lighting:
 
     Attributes:
         sky: (9, 3) RGB coefficients of radiance in real spherical harmonics, band by band, about the world's axes.
-        towards: (L, 3) unit directions to the lamps; the first casts shadows, as do all strong ones.
+        towards: (L, 3) unit directions to the lamps; all of them cast shadows.
         rgb: (L, 3) their irradiance over pi at normal incidence.
         radius: (L,) half-width of each lamp seen from the head, in radians.
     """
@@ -71,14 +71,14 @@ def irradiance(sky: Tensor, normals: Tensor) -> Tensor:
     return (harmonics(normals) @ (sky * bands[:, None])).clamp(min=0.01)
 
 
-def warmth(kelvin_shift: float) -> np.ndarray:
-    """A tint of mean 1: -1 as blue as open shade, +1 as warm as a candle."""
-    tint = np.exp(np.array([0.28, 0.0, -0.42]) * kelvin_shift)
+def warmth(shift: float) -> np.ndarray:
+    """(3,) RGB tint of mean 1; ``shift`` has no unit: -1 is as blue as open shade, +1 as warm as a candle."""
+    tint = np.exp(np.array([0.28, 0.0, -0.42]) * shift)
     return tint / tint.mean()
 
 
 def draw_light_kind(rng: np.random.Generator) -> str:
-    """How a face is lit."""
+    """One of the kinds of light that ``draw_lighting`` takes."""
     return str(rng.choice(
         ["soft", "window", "sun", "overhead", "flash", "split", "back", "studio"],
         p=[0.22, 0.2, 0.13, 0.12, 0.08, 0.07, 0.06, 0.12],

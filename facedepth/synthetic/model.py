@@ -56,7 +56,7 @@ class PosedBody:
     """A person in a pose: the fine mesh in the world, and how the template's head got there.
 
     Attributes:
-        coarse: (V, 3), vertices: (V2, 3), normals: (V2, 3).
+        coarse: (V, 3) vertices of the kit's mesh; vertices, normals: (V2, 3) of the fine one; in the world, metres.
         linear, offset: the affine map from the template's scalp to the world, (3, 3) and (3,).
         turn: (3, 3) rotation of the head bone.
         left_eye, right_eye, nose_tip: (3,) points in the world.
@@ -82,7 +82,14 @@ class PosedBody:
 
 
 class TemplateMasks(NamedTuple):
-    """Of the fine template: (V2,) masks and place, (T, 3) body triangles and their (T,) material."""
+    """What belongs to the vertices and faces of the fine template.
+
+    Attributes:
+        lips, eyelids, ears, head: (V2,) masks in [0, 1].
+        openness: (V2,) baked ambient occlusion, 0 closed ... 1 open to the sky.
+        triangles: (T, 3) vertex indices of the body; material: (T,) index into MATERIALS.
+        skin_quads: (Q, 4) vertex indices of the quads that are skin.
+    """
 
     lips: Tensor
     eyelids: Tensor
@@ -96,7 +103,7 @@ class TemplateMasks(NamedTuple):
 
 @cached_per_device
 def template_masks() -> TemplateMasks:
-    """The kit's masks on the fine template."""
+    """The kit's masks and faces on the fine template."""
     kit, subdivision = load_kit(), head_subdivision()
     masks = subdivision.refine(torch.stack([kit.masks[n] for n in ("lips", "eyelids", "ears", "head", "open")], dim=1))
     part = kit.quad_part.repeat_interleave(4)

@@ -63,8 +63,8 @@ class Body:
         return self.warp(points) + self.prominence(points)
 
     @property
-    def is_mannish(self) -> bool:
-        """Nearer to male: what beards, hair and make-up go by."""
+    def is_masculine(self) -> bool:
+        """Nearer to male; beards, hair and make-up follow it."""
         return self.phenotype.gender < 0.5
 
     @property
@@ -75,7 +75,12 @@ class Body:
 
 @dataclass(frozen=True)
 class Bearing:
-    """Expression and pose in one picture. Angles in degrees, as ``head.pose_rotations`` takes them."""
+    """Expression and pose in one picture.
+
+    Attributes:
+        actions: facial actions by name, in [0, 1].
+        turn_deg, nod_deg, tilt_deg, gaze_deg, arms_deg: as ``head.pose_rotations`` takes them.
+    """
 
     actions: dict[str, float]
     turn_deg: float

@@ -26,7 +26,25 @@ BLOOD = (0.05, 0.42, 0.36)  # what a unit of blood takes from red, green and blu
 
 @dataclass(frozen=True)
 class SkinLook:
-    """How one person's skin looks; shares in [0, 1] unless said otherwise."""
+    """How one person's skin looks.
+
+    Attributes:
+        tone: 0 very fair ... 1 very dark, along TONES.
+        warmth: standard normal; above 0 a warmer tone, below 0 a cooler one.
+        blush: redness of cheeks, nose and chin, 0 none ... 1.
+        mottling: unevenness of blood and melanin, 0 none ... 1.
+        freckles: strength, 0 none ... 1.
+        moles, mole_seed: how many there are, and the seed of their places.
+        stubble: shadow of a shaved beard, 0 none ... 1.
+        lip_blood: redness of the lips, 0.35 ... 1.1.
+        lipstick, lipstick_rgb: opacity, 0 none ... 1, and linear RGB albedo.
+        eye_shadow, eye_shadow_rgb: likewise.
+        under_eyes: strength of dark rings, 0 none ... 1.
+        wrinkles: strength, 0 none ... 1.
+        pores: depth of the pores, 0.3 ... 1.2.
+        oil: strength of the highlights, 0.3 ... 1.3.
+        roughness: of the highlights, 0 mirror ... 1 dull; 0.42 ... 0.62.
+    """
 
     tone: float
     warmth: float
@@ -55,7 +73,7 @@ def draw_skin(rng: np.random.Generator, body: Body) -> SkinLook:
         ancestry.african * rng.uniform(0.5, 1.0) + ancestry.asian * rng.uniform(0.12, 0.62)
         + ancestry.caucasian * rng.uniform(0.0, 0.42)
     )
-    made_up = not body.is_mannish and rng.random() < 0.5
+    made_up = not body.is_masculine and rng.random() < 0.5
     red = np.array([0.40, 0.045, 0.06]) * rng.uniform(0.4, 1.2)
     lipstick = red * [1, rng.uniform(0.6, 3), rng.uniform(0.6, 2.5)]
     shadow = np.array([0.10, 0.06, 0.055]) * rng.uniform(0.3, 2.2) * np.exp(rng.normal(0, 0.35, 3))
@@ -63,7 +81,7 @@ def draw_skin(rng: np.random.Generator, body: Body) -> SkinLook:
         tone=float(np.clip(tone, 0, 1)), warmth=float(rng.normal(0, 1)), blush=float(rng.uniform(0.1, 0.9)),
         mottling=float(rng.uniform(0.3, 1.0)), moles=int(rng.poisson(2)), mole_seed=int(rng.integers(1 << 30)),
         freckles=float(rng.uniform(0.1, 0.8) * (tone < 0.35) * (rng.random() < 0.16)),
-        stubble=float(rng.uniform(0.1, 1.0) * body.is_mannish * (body.phenotype.age > 0.58) * (rng.random() < 0.75)),
+        stubble=float(rng.uniform(0.1, 1.0) * body.is_masculine * (body.phenotype.age > 0.58) * (rng.random() < 0.75)),
         lip_blood=float(rng.uniform(0.35, 1.1)), lipstick=float(rng.uniform(0.2, 0.9) * made_up),
         lipstick_rgb=tuple(np.clip(lipstick, 0, 0.6).tolist()),
         eye_shadow=float(rng.uniform(0.1, 0.7) * made_up * (rng.random() < 0.7)),
