@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
@@ -26,6 +27,7 @@ from .io import atomic_path, refuse_existing
 from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering
 from .report_page import Case, report_page
+from .sample import Sample
 from .scoring import MAIN_SCORE, check_choices, score_batch
 from .transforms import to_square
 
@@ -177,12 +179,7 @@ def evaluate(
         for batch in batches:
             batch = to_device(batch, model.mean.device)
             values = model(batch.image)[:, :1].float()
-            for name, finite in zip(batch.name, values.isfinite().flatten(1).all(dim=1).tolist(), strict=True):
-                if not finite:
-                    raise InputError(
-                        f"{model.name}: said NaN or infinity of {name!r}, which no score can count; were its weights "
-                        "ruined in training? Take an earlier checkpoint, or look at the sample"
-                    )
+            _refuse_nan(values, batch, model)
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
             for row, name in enumerate(batch.name):
                 draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
@@ -197,8 +194,18 @@ def evaluate(
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
-    only_worst = {place: shown for place, shown in worst.pictures.items() if place not in best.pictures}
+    only_worst = {place: drawn for place, drawn in worst.pictures.items() if place not in best.pictures}
     return Report(scores, settings, pictures, best.pictures, only_worst)  # of few samples, one may be both
+
+
+def _refuse_nan(values: Tensor, batch: Sample, model: DepthNetwork) -> None:
+    """Name the first sample for which the network's output is no number: a mean would hide it or be ruined by it."""
+    for name, finite in zip(batch.name, values.isfinite().flatten(1).all(dim=1).tolist(), strict=True):
+        if not finite:
+            raise InputError(
+                f"{model.name}: its output for {name!r} is NaN or infinite, which cannot be scored; were its weights "
+                "ruined in training? Take an earlier checkpoint, or look at the sample"
+            )
 
 
 class _Ranked:

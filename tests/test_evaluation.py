@@ -241,7 +241,7 @@ def test_a_face_of_two_pixels_has_no_score_after_the_fit_of_two_numbers(faces):
 def test_an_answer_that_is_no_number_is_refused_by_name(faces):
     model = oracle(faces, "relief")
     model.answers[2, 0, 3, 3] = torch.nan
-    with pytest.raises(InputError, match=f"oracle: said NaN or infinity of '{faces[2].name}'"):
+    with pytest.raises(InputError, match=f"oracle: its output for '{faces[2].name}' is NaN or infinite"):
         evaluate(model, faces)
 
 
