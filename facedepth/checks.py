@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -99,21 +100,29 @@ def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind
         )
 
 
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse what is not a whole number of at least ``least``; NumPy's are whole numbers too, True and 2.0 are not.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+
+
 def check_workers(workers: int) -> None:
     """Refuse what cannot be a number of processes.
 
     Raises:
         InputError: not a whole number of at least 0.
     """
-    if not isinstance(workers, int) or workers < 0:
-        raise InputError(f"workers: expected a whole number of at least 0, got {workers!r}")
+    check_whole("workers", workers, 0)
 
 
 def check_size(size: int) -> None:
     """Refuse what cannot be the side, in pixels, of a data set's samples.
 
     Raises:
-        InputError: not a whole number above 0.
+        InputError: not a whole number of at least 1.
     """
-    if not isinstance(size, int) or size < 1:
-        raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
+    check_whole("size", size, 1)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from facedepth.checks import InputError
+from facedepth.io import image_to_uint8, read_image
 from facedepth.synthetic import background
-from facedepth.synthetic.background import PAINTERS, draw_background
+from facedepth.synthetic.background import PAINTERS, draw_background, list_photographs
 from facedepth.synthetic.hair_styles import COLOURS
 from facedepth.synthetic.skin import TONES
 
@@ -34,3 +37,22 @@ def test_some_of_what_stands_behind_has_the_colours_of_heads():
     hues = colours / np.linalg.norm(colours, axis=1, keepdims=True)
     alike = (hues @ tones.T).max(axis=1) > 1 - 1e-6
     assert 0.10 < alike.mean() < 0.20
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jfif", "a.webp", "a.bmp", "a.tiff"])
+def test_photographs_are_of_any_kind_that_the_library_reads(tmp_path, name):
+    rng = np.random.default_rng(3)
+    Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    assert list_photographs(tmp_path) == (tmp_path / name,)
+    assert np.array_equal(background._read_pixels(tmp_path / name), image_to_uint8(read_image(tmp_path / name)))
+    assert background._photograph(rng, 16, tmp_path).shape == (16, 16, 3)
+
+
+def test_a_photograph_that_opencv_cannot_read_is_read_otherwise_or_named(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_text("I am a text")
+    with pytest.raises(InputError, match=r"a\.jpg: not a picture, whatever its name says"):
+        background._photograph(np.random.default_rng(0), 16, tmp_path)
+    Image.new("RGB", (20, 20), (10, 20, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(background.cv2, "imread", lambda *_: None)
+    assert background._read_pixels(tmp_path / "a.png")[0, 0].tolist() == [10, 20, 30]

@@ -135,8 +135,11 @@ def test_views_share_the_person_and_split_keeps_people_apart():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n: expected at least 1, got 0"), ({"n": 2, "size": 8}, "size: expected 32 to 2048"),
-        ({"n": 2, "seed": -1}, "seed"), ({"n": 2, "views_per_identity": 0}, "views_per_identity"),
+        ({"n": 0}, "n: expected a whole number of at least 1, got 0"),
+        ({"n": 2.5}, "n: expected a whole number of at least 1, got 2.5"), ({"n": "3"}, "n: .* got '3'"),
+        ({"n": True}, "n: .* got True"), ({"n": 2, "size": 8}, "size: expected 32 to 2048"),
+        ({"n": 2, "size": 64.5}, "size: expected a whole number"), ({"n": 2, "seed": -1}, "seed"),
+        ({"n": 2, "views_per_identity": 0}, "views_per_identity"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
@@ -158,6 +161,12 @@ def test_faces_from_elsewhere_are_not_written_over(tmp_path, there):
 def test_an_empty_folder_of_photographs_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected photographs"):
         SyntheticFaces(2, photographs=tmp_path)
+
+
+def test_numbers_may_be_numpys(tmp_path):
+    faces = SyntheticFaces(np.int64(2), size=np.int32(SIZE), seed=np.uint8(11), cache=tmp_path)
+    assert len(faces) == 2
+    assert faces.settings == SyntheticFaces(2, size=SIZE, seed=11, cache=tmp_path).settings
 
 
 def test_one_thread_is_given_back():
@@ -219,6 +228,9 @@ def test_other_settings_and_bad_shards_are_refused(tmp_path):
         generate(tmp_path, 1, size=SIZE, seed=12)
     with pytest.raises(InputError, match="got 2/2"):
         generate(tmp_path, 1, size=SIZE, shard=(2, 2))
+    for shard, number in (((-1, 2), "-1"), ((0, 2.0), "2.0")):
+        with pytest.raises(InputError, match=f"shard: expected a whole number of at least 0, got {number}"):
+            generate(tmp_path, 1, size=SIZE, shard=shard)
     with pytest.raises(InputError, match="workers: expected a whole number of at least 0, got -1"):
         generate(tmp_path, 1, size=SIZE, workers=-1)
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facedepth.synthetic.clothes import Clothing, cloth_vertices, neck_margin
+from facedepth.synthetic.clothes import Clothing, clothes_piece
 from facedepth.synthetic.head import Phenotype, Subdivision, head_subdivision, to_triangles, vertex_normals
 from facedepth.synthetic.kit import PARTS, load_kit
-from facedepth.synthetic.model import MATERIAL, PosedBody, pose_body, shell_piece, template_eye_centres, template_masks
+from facedepth.synthetic.model import MATERIAL, PosedBody, pose_body, template_eye_centres, template_masks
 from facedepth.synthetic.noise import SolidNoise, smooth_step
 from facedepth.synthetic.people import Bearing, Body, draw_local_shapes
 from facedepth.synthetic.scalp import above_hairline, fine_template
@@ -136,7 +136,7 @@ def _kit_parts(
     colour = torch.full_like(vertices, 0.3)
     colour[used] = _skin_paint(rest[used], lips[used], finish, tone, hair_rgb, noise, rng)
     made = [Part(vertices, rest, colour, skin, torch.full((len(skin),), MATERIAL["skin"]), "skin")]
-    iris = tuple((np.array([0.10, 0.055, 0.028]) * np.exp(rng.normal([0, 0.3, 0.5], 0.6))).clip(0, 0.5).tolist())
+    iris = tuple((np.array(BROWN) * np.exp(rng.normal([0, 0.3, 0.5], 0.6))).clip(0, 0.5).tolist())
     for name, centre in zip(("left_eye", "right_eye"), template_eye_centres(), strict=True):
         triangles = to_triangles(second.quads[part == PARTS.index(name)])
         eye = surfaces.eye_colour(rest - centre, iris)
@@ -221,11 +221,7 @@ def _sculpted_hair(
 
 
 def _clothes(clothing: Clothing, posed: PosedBody, noise: SolidNoise) -> Part:
-    rest, _ = fine_template()
-    quads = template_masks().skin_quads
-    margin = neck_margin(clothing, rest)
-    quads = quads[(margin[quads].amax(dim=1) > -0.004) & (rest[quads][..., 2].amax(dim=1) < 0.66)]
-    piece = shell_piece(cloth_vertices(clothing, posed.vertices, posed.normals, rest, noise), quads, "cloth")
+    piece = clothes_piece(clothing, posed, noise)
     first, other = (torch.tensor(c) for c in (clothing.fabric.colour, clothing.fabric.second_colour))
     share = smooth_step(0.1, 0.3, noise(piece.rest, 70, 1))[:, None] * (clothing.fabric.pattern != "plain")
     colour = (first * (1 - share) + other * share).clamp(0.01, 0.85)

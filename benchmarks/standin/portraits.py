@@ -59,7 +59,7 @@ def make_portrait(seed: int, index: int, size: int, cache: Path) -> Portrait:
     finish = str(rngs[2].choice(surfaces.FINISHES, p=[0.80, 0.12, 0.08]))
     tone = float(rngs[2].beta(1.1, 1.4))
     hair, hat_kind = _draw_hair_kind(rngs[3], source, finish)
-    hair_rgb = _hair_colour(rngs[3], body, tone)
+    hair_rgb = _hair_colour(rngs[3], tone)
     head = make_head(source, body, bearing, draw_clothing(rngs[4]), hair, finish, tone, hair_rgb, cache, rngs[5])
     noise = SolidNoise(rngs[6])
     hat = None
@@ -119,7 +119,7 @@ def _draw_hair_kind(rng: np.random.Generator, source: str, finish: str) -> tuple
     return ("bald" if hat != "none" and hair == "sculpted" else hair), hat
 
 
-def _hair_colour(rng: np.random.Generator, body: Body, tone: float) -> tuple[float, float, float]:
+def _hair_colour(rng: np.random.Generator, tone: float) -> tuple[float, float, float]:
     names = list(COLOURS)
     colour = np.array(COLOURS[names[rng.integers(len(names) if tone < 0.4 else 2)]])
     return tuple(np.clip(colour * rng.uniform(0.7, 1.5), 0.005, 0.6).tolist())

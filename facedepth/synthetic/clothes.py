@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from .light import Surface
+from .model import Piece, PosedBody, shell_piece, template_masks
 from .noise import SolidNoise, smooth_step
+from .scalp import fine_template
 from .vectors import along_surface, unit
 
 CUTS = ("crew", "vneck", "turtleneck", "shirt", "hoodie", "tank")
+TUCKED_M = 0.004  # so far past the neckline cloth goes on, below the skin by then, so that its edge is not seen
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,19 @@ def neck_margin(clothing: Clothing, rest: Tensor) -> Tensor:
     return line + clothing.neckline - height
 
 
-def cloth_vertices(clothing: Clothing, vertices: Tensor, normals: Tensor, rest: Tensor, noise: SolidNoise) -> Tensor:
-    """(V, 3) the body's vertices moved outwards to the cloth, and just below the skin beyond its rim."""
+def clothes_piece(clothing: Clothing, posed: PosedBody, noise: SolidNoise) -> Piece:
+    """Clothes on a body: the cloth below the neckline and its edge, tucked under the skin above."""
+    rest, _ = fine_template()
+    quads = template_masks().skin_quads
     margin = neck_margin(clothing, rest)
+    worn = _moved_to_cloth(clothing, margin, posed.vertices, posed.normals, rest, noise)
+    return shell_piece(worn, quads[margin[quads].amax(dim=1) > -TUCKED_M], "cloth")
+
+
+def _moved_to_cloth(
+    clothing: Clothing, margin: Tensor, vertices: Tensor, normals: Tensor, rest: Tensor, noise: SolidNoise
+) -> Tensor:
+    """(V, 3) the body's vertices moved outwards to the cloth, and just below the skin beyond its rim."""
     edge = smooth_step(-0.003, 0.009, margin)
     collar = {"shirt": 0.008, "hoodie": 0.016, "turtleneck": 0.004}.get(clothing.cut, 0.0015)
     thickness = 0.004 * edge + collar * edge * smooth_step(0.045, 0.0, margin)

@@ -11,7 +11,7 @@ import cv2
 import torch
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from ..checks import InputError, choose_device
+from ..checks import InputError, check_whole, choose_device
 from ..sample import Sample
 from .background import list_photographs
 from .devices import making_on, moved
@@ -84,12 +84,14 @@ class SyntheticFaces(Dataset):
         self, n: int, *, size: int = 256, seed: int = 0, views_per_identity: int = 1,
         photographs: str | Path | None = None, device: str | torch.device = "cpu", cache: str | Path | None = None,
     ):
-        for name, value, least in (("n", n, 1), ("seed", seed, 0), ("views_per_identity", views_per_identity, 1)):
-            if value < least:
-                raise InputError(f"{name}: expected at least {least}, got {value}")
+        check_whole("n", n, 1)
+        check_whole("size", size, 1)
+        check_whole("seed", seed, 0)
+        check_whole("views_per_identity", views_per_identity, 1)
         if not SMALLEST <= size <= LARGEST:
             raise InputError(f"size: expected {SMALLEST} to {LARGEST} pixels, got {size}")
-        self.size, self.seed, self.views_per_identity = size, seed, views_per_identity
+        # settings.json takes no NumPy numbers
+        self.size, self.seed, self.views_per_identity = int(size), int(seed), int(views_per_identity)
         self.device = choose_device(device)
         if self.device.type == "mps":
             raise InputError("device 'mps': faces need numbers of 64 bits, which it lacks; make them on the CPU")

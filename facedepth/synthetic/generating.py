@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from ..checks import InputError, check_workers
+from ..checks import InputError, check_whole
 from ..io import atomic_path
 from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
@@ -45,10 +45,12 @@ def generate(
         InputError: bad arguments, a folder made with other settings, or a full disk.
     """
     root = Path(root)
+    for number in shard:
+        check_whole("shard", number, 0)
     part, parts = shard
-    if not 0 <= part < parts:
+    if part >= parts:
         raise InputError(f"shard: expected i/count with 0 <= i < count, got {part}/{parts}")
-    check_workers(workers)
+    check_whole("workers", workers, 0)
     faces = SyntheticFaces(
         n, size=size, seed=seed, views_per_identity=views_per_identity, photographs=photographs
     )

@@ -73,7 +73,7 @@ def shape_coefficients(
                     f"macro:{g}-{a}-{m}-{w}": by_gender * by_age * by_muscle * by_weight
                     for w, by_weight in weight.items()
                 })
-    row = shape_rows(kit)
+    row = _shape_rows(kit.shape_names)
     unknown = [name for name in wanted if name not in row]
     if unknown:
         raise InputError(f"shapes: the head kit holds no {', '.join(unknown)}; see load_kit().shape_names")
@@ -84,13 +84,9 @@ def shape_coefficients(
 
 
 @lru_cache(maxsize=2)
-def _rows(names: tuple[str, ...]) -> dict[str, int]:
-    return {name: i for i, name in enumerate(names)}
-
-
-def shape_rows(kit: HeadKit) -> dict[str, int]:
+def _shape_rows(names: tuple[str, ...]) -> dict[str, int]:
     """The row of every shape's name in ``kit.shapes``."""
-    return _rows(kit.shape_names)
+    return {name: i for i, name in enumerate(names)}
 
 
 def rotation(axis: str, degrees: Tensor | float) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..camera import Camera
 from .background import draw_background
 from .camera_effects import photograph
-from .clothes import Clothing, cloth_vertices, draw_clothing, neck_margin
+from .clothes import Clothing, clothes_piece, draw_clothing, neck_margin
+from .devices import default_device
 from .eyes import EyeLook, draw_eyes
 from .facial_hair import FacialHairLook, draw_facial_hair, template_beard
 from .glasses import Glasses, draw_glasses, frame_pieces, look_through_lenses, put_on
@@ -24,7 +25,7 @@ from .head import vertex_normals
 from .kit import load_kit
 from .labels import Labels, below_neck, hair_layer, make_labels
 from .light import Lighting, draw_light_kind, draw_lighting, irradiance, shade
-from .model import Piece, PosedBody, body_piece, join, pose_body, shell_piece, template_masks
+from .model import Piece, PosedBody, body_piece, join, pose_body, template_masks
 from .noise import SolidNoise
 from .occluders import Occluder, draw_occluder, occluder_pieces
 from .people import Bearing, Body, draw_bearing, draw_body
@@ -118,30 +119,30 @@ def make_portrait(
     between_eyes = (posed.left_eye + posed.right_eye) / 2
     camera = place_camera(scenery.shot, between_eyes, size)
     rest, _ = fine_template()
-    hidden = (neck_margin(scenery.clothing, rest) > HIDDEN_M) & (rest[:, 2] < 0.64)
+    hidden = neck_margin(scenery.clothing, rest) > HIDDEN_M
     if scenery.hat is not None:
         hidden |= hidden_skin(scenery.hat)
     body = body_piece(posed, hidden)
     mesh = _in_view(join([body, *_dressed(person, scenery, posed, noise)]), camera, size)
-    covered = covered_roots(scenery.hat) if scenery.hat is not None else None
+    hidden_roots = covered_roots(scenery.hat) if scenery.hat is not None else None
     hair = pressed(person.hair) if scenery.hat is not None and person.hair is not None else person.hair
     grown = grow_everything(
-        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), covered,
+        hair, person.hair_rgb, person.facial_hair, posed, noise, stream(*entropy, 1), hidden_roots,
         thinning=min(max(size / 256, 0.5), 1.0),
     )
     scene = Scene(mesh.vertices, mesh.triangles)
     centre, points = pick_samples(scene, mesh.material, camera, size)
     background = torch.from_numpy(draw_background(stream(*entropy, 2), size, photographs)).view(-1, 3)
-    surroundings = background.mean(dim=0).double().numpy()
-    backdrop = torch.as_tensor(background)
+    surroundings = background.mean(dim=0).double().numpy()  # of the host's copy: the same on every device
+    backdrop = background.to(default_device())
     lamps = stream(*entropy, LIGHT)
     draw_light_kind(lamps)  # the stream's first draw, which the scenery holds already
     lighting = draw_lighting(lamps, scenery.light, surroundings, _to_camera(camera, between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
     linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
-    covered = points.gather(torch.ones(len(points.pixel), 1), size * size)
-    linear = linear + backdrop * (1 - covered)
+    coverage = points.gather(torch.ones(len(points.pixel), 1), size * size)
+    linear = linear + backdrop * (1 - coverage)
     behind = torch.where(centre.depth > 0, centre.depth, torch.inf)
     linear, _, _ = _draw_strands([grown.small], maps, lighting, camera, linear, behind, size)
     linear, opacity, depth = _draw_strands(grown.casting, maps, lighting, camera, linear, behind, size)
@@ -179,12 +180,7 @@ def _to_camera(camera: Camera, between_eyes: Tensor) -> np.ndarray:
 
 def _dressed(person: Person, scenery: Scenery, posed: PosedBody, noise: SolidNoise) -> list[Piece]:
     """Clothes and everything else that is put on or held."""
-    rest, _ = fine_template()
-    quads = template_masks().skin_quads
-    margin = neck_margin(scenery.clothing, rest)
-    quads = quads[(margin[quads].amax(dim=1) > -0.004) & (rest[quads][..., 2].amax(dim=1) < 0.66)]
-    worn = cloth_vertices(scenery.clothing, posed.vertices, posed.normals, rest, noise)
-    pieces = [shell_piece(worn, quads, "cloth")]
+    pieces = [clothes_piece(scenery.clothing, posed, noise)]
     if scenery.hat is not None:
         pieces += hat_pieces(scenery.hat, posed, noise, person.hair.lift if person.hair is not None else 0.0)
     if scenery.glasses is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..camera import Camera
 from ..checks import check_shapes
-from .vectors import unit
+from .vectors import perpendicular, unit
 
 NEAREST_M = 1e-3
 
@@ -83,7 +83,7 @@ class Scene:
 
     def _lit_by_quarters(self, points: Tensor, towards: Tensor) -> Tensor:
         middle = unit(towards.mean(dim=0))
-        right, up = _across(middle)
+        right, up = perpendicular(middle)
         quarter = (towards @ right > middle @ right).long() + 2 * (towards @ up > middle @ up).long()
         lit = torch.zeros(len(points), dtype=torch.bool, device=points.device)
         for part in range(4):
@@ -161,13 +161,6 @@ def rasterize(vertices: Tensor, triangles: Tensor, camera: Camera, height: int, 
     return hits
 
 
-def _across(direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Two unit vectors (3,) perpendicular to a direction (3,) and to each other."""
-    helper = torch.tensor([1.0, 0, 0] if direction[0].abs() < 0.9 else [0, 1.0, 0], device=direction.device)
-    first = unit(torch.linalg.cross(direction, helper))
-    return first, torch.linalg.cross(direction, first)
-
-
 def _lit_by_shadow_map(
     vertices: Tensor, triangles: Tensor, points: Tensor, towards: Tensor, *, size: int = 512, bias_m: float = 2e-3
 ) -> Tensor:
@@ -176,7 +169,7 @@ def _lit_by_shadow_map(
     radius = (vertices - centre).norm(dim=1).amax()
     forward = -unit(towards)
     cam2world = torch.eye(4, device=points.device)
-    cam2world[:3, :3] = torch.stack([*_across(forward), forward], dim=1)
+    cam2world[:3, :3] = torch.stack([*perpendicular(forward), forward], dim=1)
     cam2world[:3, 3] = centre - 20.0 * forward
     camera = Camera.from_focal(float(size / 2 * 20.0 / radius), size, size)
     camera = Camera(camera.K.to(points.device), cam2world)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .devices import cached_per_device, on_host
-from .head import head_subdivision, vertex_normals
+from .head import head_subdivision, to_triangles, vertex_normals
 from .kit import DISTANCE_GRID, PARTS, HeadKit, load_kit
 from .vectors import unit
 
@@ -57,8 +57,7 @@ def fine_template() -> tuple[Tensor, Tensor]:
     """(V2, 3) vertices and normals of the template after subdivision."""
     subdivision = head_subdivision()
     vertices = subdivision.refine(load_kit().template)
-    quads = subdivision.quads
-    return vertices, vertex_normals(vertices, torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]))
+    return vertices, vertex_normals(vertices, to_triangles(subdivision.quads))
 
 
 def scatter_roots(kit: HeadKit, allowed: Tensor, count: int, seed: int) -> Roots:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 from ..camera import Camera
-from .vectors import dot, norm, unit
+from .vectors import dot, norm, perpendicular, unit
 
 LAYER_M = 0.004  # how deep the front layer is
 CELL_M = 0.003  # of the light's opacity map
@@ -51,9 +51,7 @@ class OpacityMap:
     """How much hair lies between a point and a directional light: depth and amount of hair in cells of its plane."""
 
     def __init__(self, strands: list[Strands], towards: Tensor):
-        helper = torch.tensor([1.0, 0, 0] if towards[0].abs() < 0.9 else [0, 1.0, 0])
-        right = unit(torch.linalg.cross(towards, helper))
-        self._axes = torch.stack([right, torch.linalg.cross(towards, right), -towards], dim=1)
+        self._axes = torch.stack([*perpendicular(towards), -towards], dim=1)
         seen = torch.cat([s.points.flatten(0, 1) for s in strands]) @ self._axes
         spacing = torch.cat([norm(s.points[:, 1:] - s.points[:, :-1]).mean(1).repeat_interleave(
             s.points.shape[1]) for s in strands])

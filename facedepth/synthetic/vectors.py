@@ -1,7 +1,8 @@
-"""Dot products and unit vectors, component by component: faster by far than torch's norm over an axis of three."""
+"""Dot products, unit vectors and the like, by component: faster by far than torch's norm over an axis of three."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,10 @@ def unit(vectors: Tensor) -> Tensor:
 def along_surface(vectors: Tensor, normals: Tensor) -> Tensor:
     """The part of vectors (..., 3) that is perpendicular to unit normals (..., 3)."""
     return vectors - dot(vectors, normals)[..., None] * normals
+
+
+def perpendicular(direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Two unit vectors (3,) perpendicular to a unit direction (3,) and to each other."""
+    helper = torch.tensor([1.0, 0, 0] if direction[0].abs() < 0.9 else [0, 1.0, 0], device=direction.device)
+    first = unit(torch.linalg.cross(direction, helper))
+    return first, torch.linalg.cross(direction, first)
