@@ -335,7 +335,7 @@ def test_suffixes_may_be_capitals(root):
 
 
 def test_a_size_that_makes_no_sense(root):
-    with pytest.raises(InputError, match="size: expected a whole number of pixels above 0, got -1"):
+    with pytest.raises(InputError, match="size: expected a whole number of at least 1, got -1"):
         EG3DFaces(root, size=-1)
 
 

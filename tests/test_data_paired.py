@@ -221,7 +221,7 @@ def test_masks_fit_whatever_the_size_is_rounded_to(tmp_path, width, height):
 
 @pytest.mark.parametrize("size", [0, -3, 2.5])
 def test_sizes_that_make_no_sense(folders, size):
-    with pytest.raises(InputError, match=f"size: expected a whole number of pixels above 0, got {size}"):
+    with pytest.raises(InputError, match=f"size: expected a whole number of at least 1, got {size}"):
         PairedFolder(*folders, camera=40, size=size)
 
 

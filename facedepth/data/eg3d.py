@@ -20,7 +20,7 @@ from ..layouts import (
 )
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
-from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
+from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive
 
 _DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
 
@@ -67,11 +67,8 @@ class EG3DFaces(Dataset):
         self._masks = self._list("masks") if (self.root / "masks").is_dir() else {}
         if self._masks:  # of all or of none: without one, the background would count as face
             others["masks/"] = self._masks
-        stems = match(images, others, skip_bad=skip_bad)
-        if skip_bad:
-            stems = drop_damaged({stem: [files[stem] for files in (images, *others.values())] for stem in stems})
-        self.names = stems
-        self.identities = read_eg3d_identities(self.root, stems)
+        self.names = complete_stems(images, others, skip_bad=skip_bad)
+        self.identities = read_eg3d_identities(self.root, self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -122,10 +119,7 @@ class EG3DFaces(Dataset):
         if stem in self._masks:
             stored = _square(lambda path: torch.cat(read_eg3d_mask(path)), self._masks[stem])
             head, face = (resize_mask(one[None], size, size) for one in stored)
-            if not (head & mask).any():
-                raise InputError(
-                    f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
-                )
+            check_head(self._masks[stem], head, mask)
         return Sample(image, depth, mask, head, face, camera, stem).check()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from ..checks import InputError, shown
 
@@ -33,13 +34,22 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
-def match(images: dict[str, Path], others: dict[str, dict[str, Path]], *, skip_bad: bool) -> list[str]:
+def complete_stems(images: dict[str, Path], others: dict[str, dict[str, Path]], *, skip_bad: bool) -> list[str]:
     """The stems that are among the images and in every one of the ``others`` (by what they are called), in order.
 
+    With ``skip_bad`` only those whose files all look whole (see ``looks_whole``).
+
     Raises:
-        InputError: naming and counting the files without partners, unless ``skip_bad``: then it is a warning; or when
-            nothing matches.
+        InputError: naming and counting the files without partners or, with ``skip_bad``, those that are damaged, which
+            then are a warning as long as a sample is left.
     """
+    stems = _match(images, others, skip_bad)
+    if not skip_bad:
+        return stems
+    return _drop_damaged({stem: [files[stem] for files in (images, *others.values())] for stem in stems})
+
+
+def _match(images: dict[str, Path], others: dict[str, dict[str, Path]], skip_bad: bool) -> list[str]:
     lacks = {
         f"without {kind}": [path.name for stem, path in images.items() if stem not in files]
         for kind, files in others.items()
@@ -54,24 +64,29 @@ def match(images: dict[str, Path], others: dict[str, dict[str, Path]], *, skip_b
         advice = "files belong together by their stem; add or remove these, or skip them (skip_bad=True, --skip-bad)"
         raise InputError(f"of {len(images)} images, {len(matched)} are complete: {report}; {advice}")
     if report:
-        warnings.warn(f"skipping files without partners: {report}", stacklevel=3)
+        warnings.warn(f"skipping files without partners: {report}", stacklevel=4)
     return matched
 
 
-def drop_damaged(samples: dict[str, list[Path]]) -> list[str]:
-    """The stems whose files all look whole (see ``looks_whole``); the others are named and counted in a warning.
-
-    Raises:
-        InputError: none does.
-    """
+def _drop_damaged(samples: dict[str, list[Path]]) -> list[str]:
     damaged = {stem: [path for path in paths if not looks_whole(path)] for stem, paths in samples.items()}
     names = [f"{path.parent.name}/{path.name}" for paths in damaged.values() for path in paths]
     whole = [stem for stem, paths in damaged.items() if not paths]
     if names and not whole:
         raise InputError(f"no sample is whole: {len(names)} damaged files ({shown(names)}); copy the data set again")
     if names:
-        warnings.warn(f"skipping samples with damaged files: {len(names)} files ({shown(names)})", stacklevel=3)
+        warnings.warn(f"skipping samples with damaged files: {len(names)} files ({shown(names)})", stacklevel=4)
     return whole
+
+
+def check_head(path: Path, head: Tensor, mask: Tensor) -> None:
+    """Refuse a mask picture whose head (1, H, W) holds no valid depth, of which ``mask`` (1, H, W) tells.
+
+    Raises:
+        InputError: naming the picture.
+    """
+    if not (head & mask).any():
+        raise InputError(f"{path}: no pixel of the head with valid depth; on the head masks are bright (255)")
 
 
 def sample_named(error: InputError, stem: str) -> InputError:

@@ -25,7 +25,7 @@ from ..io import (
 )
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
-from .files import drop_damaged, list_files, match, sample_named, warn_about_drive
+from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive
 
 _PLAUSIBLE_M = 0.02, 20.0  # how far faces are, and what is measured otherwise with the same unit
 _NOTHING_M = 60.0  # what is as far is nothing: renderers and sensors write 65.535, 65504 or 1e10 where they see none
@@ -37,7 +37,7 @@ class PairedFolder(Dataset):
 
     Args:
         images: folder of .png, .jpg, .webp, .bmp or .tif pictures.
-        depths: folder of .npy, .npz, .tif, 8- or 16-bit .png depth maps, of the images' size or of the same shape.
+        depths: folder of .npy, .npz, .tif, 8- or 16-bit .png depth maps, of the images' size or aspect ratio.
         masks: folder of pictures, bright where the head is; None: everything with valid depth.
         camera: a ``Camera`` in pixels of the images as they are read, upright, or their horizontal field of view in
             degrees.
@@ -58,7 +58,8 @@ class PairedFolder(Dataset):
 
     Raises:
         InputError: a folder is missing or empty, files lack partners, an argument makes no sense; on reading a
-            sample: a file is damaged or holds no depth, or its shape is not the image's. The message names the files.
+            sample: a file is damaged or holds no depth, or has another aspect ratio than its image. The message names
+            the files.
     """
 
     def __init__(
@@ -91,14 +92,10 @@ class PairedFolder(Dataset):
         if masks is not None:
             others["mask"] = _list(masks, IMAGE_SUFFIXES)
         self._depths, self._masks = others["depth"], others.get("mask")
-        stems = match(self._images, others, skip_bad=skip_bad)
-        if skip_bad:
-            found = [self._images, *others.values()]
-            stems = drop_damaged({stem: [files[stem] for files in found] for stem in stems})
-        self.names = stems
-        self.identities = [str(identity(stem)) if identity else stem for stem in stems]
+        self.names = complete_stems(self._images, others, skip_bad=skip_bad)
+        self.identities = [str(identity(stem)) if identity else stem for stem in self.names]
         if self.depth_kind == "metric":
-            _doubt_unit(self._depths[stems[0]], unit)
+            _doubt_unit(self._depths[self.names[0]], unit)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -139,10 +136,7 @@ class PairedFolder(Dataset):
             stored = read_mask(self._masks[stem])
             _check_same_shape(self._masks[stem], stored, stored_height, stored_width)
             head = resize_mask(stored, height, width)  # depth may have holes there, a head has none
-            if not (head & mask).any():
-                raise InputError(
-                    f"{self._masks[stem]}: no pixel of the head with valid depth; on the head masks are bright (255)"
-                )
+            check_head(self._masks[stem], head, mask)
         return Sample(image, depth, mask, head, head, camera, stem).check()
 
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
@@ -197,6 +191,6 @@ def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> No
     if not fits(width, height):
         turned = "; pictures are turned as their EXIF says, depth is not: turn it by a right angle"
         raise InputError(
-            f"{path}: size mismatch, {own_width} x {own_height} has not the shape of the {width} x {height} image"
-            + turned * fits(height, width)
+            f"{path}: size mismatch, {own_width} x {own_height} does not have the aspect ratio of the "
+            f"{width} x {height} image" + turned * fits(height, width)
         )
