@@ -325,7 +325,7 @@ def damage(paired: Path, what: str) -> str:
             return r"depth without image \(bert.npy\)"
         case "size mismatch":
             np.save(depth, values[:20])
-            return r"bert.npy: size mismatch, 48 x 20 has not the shape of the 48 x 48 image"
+            return r"bert.npy: size mismatch, 48 x 20 does not have the aspect ratio of the 48 x 48 image"
         case "truncated PNG":
             image.write_bytes(image.read_bytes()[:2000])
             return r"bert.png: a damaged picture"
@@ -593,7 +593,7 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--option", "channels=two"], r"--option: "),
         (["--option", "channels=2.5"], r"--option: "),
         (["--option", "mean=3"], r"--option: "),
-        (["--size", 0], r"size: expected a whole number of pixels above 0, got 0"),
+        (["--size", 0], r"size: expected a whole number of at least 1, got 0"),
         (["--unit", "[1]"], r"unit: expected one of m, cm, mm.*got '\[1\]'"),
         (["--option", "input_size=8"], r"input_size: expected a whole number of at least 16, got 8"),
         (["--val", "1.5"], r"val: expected a share between 0 and 1, got 1.5"),

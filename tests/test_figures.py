@@ -97,9 +97,8 @@ def test_normals_that_are_not_known_are_grey():
 def test_a_panel_holds_every_picture_with_its_title_in_its_place():
     red, green, blue = (np.zeros((8, 8, 3), np.uint8) for _ in range(3))
     red[..., 0], green[..., 1], blue[..., 2] = 255, 255, 255
-    figure = panel([{"r": red, "g": green}, {"b": blue}], row_titles=["first", "second"], note="below")
+    figure = panel([{"r": red, "g": green}, {"b": blue}], note="below")
     assert [axis.get_title() for axis in figure.axes] == ["r", "g", "b", ""]
-    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["first", "second"]
     pixels = png(figure)
     where = {name: np.argwhere((pixels == colour).all(axis=2)).mean(axis=0)
              for name, colour in (("r", [255, 0, 0]), ("g", [0, 255, 0]), ("b", [0, 0, 255]))}
@@ -270,4 +269,4 @@ def test_a_sheet_fills_its_width_row_by_row():
 
 def test_a_name_may_have_dollars_in_it():
     rows = [{"$100_or_$200": np.zeros((4, 4, 3), np.uint8), "a$^$b": np.zeros((4, 4, 3), np.uint8)}]
-    panel(rows, row_titles=["$x_^$"]).savefig(io.BytesIO())
+    panel(rows).savefig(io.BytesIO())

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
-def panel(rows: Sequence[Mapping[str, np.ndarray]], *, row_titles: Sequence[str] = (), note: str = "") -> Figure:
+def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure:
     """A grid of pictures: a row for each mapping from title to (H, W, 3) uint8."""
     columns = max((len(row) for row in rows), default=0)
     if not columns:
         return _nothing_to_show()
     figure = _new_figure(2.4 * columns, 2.5 * len(rows) + 0.3)
-    _draw_panel(figure, rows, columns, row_titles)
+    _draw_panel(figure, rows, columns)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35")
     return figure
@@ -52,28 +52,21 @@ def training_figure(
     figure = _new_figure(5 + 1.3 * columns, max(3.2, 1.45 * len(pictures)))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 1.3 * columns))
     _draw_curves(left, history, names)
-    _draw_panel(right, pictures, columns, ())
+    _draw_panel(right, pictures, columns)
     return figure
 
 
-def _draw_panel(
-    figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], columns: int, row_titles: Sequence[str]
-) -> None:
+def _draw_panel(figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], columns: int) -> None:
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
         axis.xaxis.set_visible(False)  # measured by the layout otherwise, drawn or not: most of its time
         axis.yaxis.set_visible(False)
-    for index, (row_axes, row) in enumerate(zip(axes, rows, strict=True)):
+    for row_axes, row in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)
             title = title.encode(errors="backslashreplace").decode()  # names may be of any bytes, and have a $ in them
             axis.set_title(title, fontsize=9, parse_math=False)
-        if index < len(row_titles):
-            row_axes[0].text(
-                -0.04, 0.5, row_titles[index], rotation=90, va="center", ha="right", fontsize=9, parse_math=False,
-                transform=row_axes[0].transAxes,
-            )
 
 
 def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:

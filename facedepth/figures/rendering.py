@@ -44,28 +44,27 @@ def mesh_views(
 
 def render_mesh(
     mesh: Mesh, *, yaw_deg: float = 0.0, pitch_deg: float = 0.0, size: int = 320, textured: bool = True,
-    framed_on: Mesh | None = None, background: tuple[int, int] = WHITE,
+    background: tuple[int, int] = WHITE,
 ) -> np.ndarray:
     """(size, size, 3) uint8 picture of a mesh; for more than one of the same mesh, keep a ``MeshScene``."""
-    scene = MeshScene(mesh, framed_on=framed_on)
+    scene = MeshScene(mesh)
     return scene.render(yaw_deg=yaw_deg, pitch_deg=pitch_deg, size=size, textured=textured, background=background)
 
 
 class MeshScene:
     """A mesh made ready to be seen from many sides.
 
-    The camera orbits the middle of the mesh, or of the one it is ``framed_on``, so that pictures of its parts compare.
-    Triangles with a corner that is not finite are left out; a mesh without any is a picture that says so.
+    The camera orbits the middle of the mesh. Triangles with a corner that is not finite are left out; a mesh without
+    any is a picture that says so.
     """
 
-    def __init__(self, mesh: Mesh, *, framed_on: Mesh | None = None) -> None:
+    def __init__(self, mesh: Mesh) -> None:
         finite = np.isfinite(mesh.vertices).all(axis=1)
         self.mesh = mesh
         self.faces = mesh.faces[finite[mesh.faces].all(axis=1)] if len(mesh.faces) else mesh.faces
         if len(self.faces):
             self.vertices = np.where(finite[:, None], mesh.vertices, 0).astype(np.float32)
-            corners = (framed_on or mesh).vertices
-            low, high = np.percentile(corners[np.isfinite(corners).all(axis=1)], [0.5, 99.5], axis=0)
+            low, high = np.percentile(mesh.vertices[finite], [0.5, 99.5], axis=0)
             self.centre, self.radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
 
     def render(

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 from ..checks import InputError
 from ..io import atomic_path, refuse_existing
@@ -55,12 +56,7 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
         ("page", "page.js"),
     ):
         parts[name] = (folder / file).read_text(encoding="utf-8")
-    pieces = (folder / "page.html").read_text(encoding="utf-8").split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}}")
-        filled += [parts[name], rest]
-    return "".join(filled)
+    return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(parts)
 
 
 def save_mesh_page(
