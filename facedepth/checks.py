@@ -108,21 +108,3 @@ def check_whole(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-
-
-def check_workers(workers: int) -> None:
-    """Refuse what cannot be a number of processes.
-
-    Raises:
-        InputError: not a whole number of at least 0.
-    """
-    check_whole("workers", workers, 0)
-
-
-def check_size(size: int) -> None:
-    """Refuse what cannot be the side, in pixels, of a data set's samples.
-
-    Raises:
-        InputError: not a whole number of at least 1.
-    """
-    check_whole("size", size, 1)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .batches import Transformed, bad_data_named, to_device, workers_for
-from .checks import InputError, check_dataset, check_workers, installed_version
+from .checks import InputError, check_dataset, check_whole, installed_version
 from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
@@ -162,7 +162,7 @@ def evaluate(
             or a model whose output is NaN or infinite.
     """
     check_choices(region, align)
-    check_workers(workers)
+    check_whole("workers", workers, 0)
     check_dataset("dataset", dataset)
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError, check_size
+from ..checks import InputError, check_whole
 from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -80,7 +80,7 @@ class PairedFolder(Dataset):
         if not isinstance(camera, Camera) and not 0 < camera < 180:
             raise InputError(f"camera: expected a Camera or a horizontal field of view in degrees, got {camera}")
         if size is not None:
-            check_size(size)
+            check_whole("size", size, 1)
         # Whole numbers would stay whole when the camera is resized.
         self.camera = Camera(*(part.float() for part in camera)) if isinstance(camera, Camera) else camera
         self.unit, self.size = unit, size

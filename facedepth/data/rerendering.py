@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError, check_size, shown
+from ..checks import InputError, check_whole, shown
 from ..io import write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
 from .files import list_files, warn_about_drive
@@ -38,7 +38,7 @@ def rerender(
         InputError: a folder is missing or empty, shapes lack poses (before anything is written), a shape is
             unreadable or was not sampled on such a grid.
     """
-    check_size(size)
+    check_whole("size", size, 1)
     root = Path(root)
     warn_about_drive(root)
     shapes, poses = (list_files(root / folder, (EG3D_SUFFIXES[folder],)) for folder in ("shapes", "cam_poses"))
