@@ -62,9 +62,16 @@ def compare(
         region, align: where and how to score, see ``evaluate``.
 
     Raises:
-        InputError: no model, a prediction of another picture, or a model and data that cannot be compared.
+        InputError: no model, or none in a list, something else than a sample, an unknown depth_kind, a prediction of
+            another picture, or a model and data that cannot be compared.
     """
     check_choices(region, align)
+    if depth_kind not in MAIN_SCORE:
+        raise InputError(f"depth_kind: expected one of {', '.join(MAIN_SCORE)}, got {depth_kind!r}")
+    if isinstance(models, (DepthNetwork, Prediction)):
+        raise InputError("models: expected a list or a mapping of them, got a single one; write [model]")
+    if not isinstance(sample, Sample):
+        raise InputError(f"sample: expected one of a data set, as dataset[0] gives, got {type(sample).__name__}")
     named = models if isinstance(models, Mapping) else _named(models)
     if not named:
         raise InputError("models: expected at least one model or prediction, got none")

@@ -25,7 +25,7 @@ from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
 from .metrics import HIGHER_IS_BETTER, score_meaning
-from .models import DepthNetwork, answering
+from .models import DepthNetwork, answering, check_network
 from .report_page import Case, report_page
 from .sample import Sample
 from .scoring import MAIN_SCORE, check_choices, score_batch
@@ -158,11 +158,15 @@ def evaluate(
         extremes: number of samples with the best scores, and with the worst, to keep pictures of.
 
     Raises:
-        InputError: unknown region or alignment, an empty data set, a model and data that cannot be compared this way,
-            or a model whose output is NaN or infinite.
+        InputError: an argument of the wrong type, unknown region or alignment, an empty data set, a model and data that
+            cannot be compared this way, or a model whose output is NaN or infinite.
     """
+    check_network(model)
     check_choices(region, align)
-    check_whole("workers", workers, 0)
+    for name, number, least in (
+        ("batch_size", batch_size, 1), ("workers", workers, 0), ("shown", shown, 0), ("extremes", extremes, 0)
+    ):
+        check_whole(name, number, least)
     check_dataset("dataset", dataset)
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")

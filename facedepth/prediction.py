@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .camera import Camera, Crop, pixel_grid
-from .checks import InputError
+from .checks import InputError, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, paste
@@ -21,7 +21,7 @@ from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .io import atomic_path, refuse_existing, write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
-from .models import DepthNetwork, answering
+from .models import DepthNetwork, answering, check_network
 from .photos import Photo, choose_crop, focal_px, read_photo
 
 FACE_DEPTH_M = 0.033
@@ -252,10 +252,8 @@ def predict(
     Raises:
         InputError: an unreadable photo, one below 16 pixels a side, nobody found.
     """
-    if not isinstance(model, torch.nn.Module):
-        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
-    if batch_size < 1:
-        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
+    check_network(model)
+    check_whole("batch_size", batch_size, 1)
     if isinstance(photo, (list, tuple)):
         starts = range(0, len(photo), batch_size)
         batches = ((photo[start : start + batch_size], start) for start in starts)

@@ -31,7 +31,7 @@ from .checks import InputError, check_dataset, choose_device
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures
-from .models import DepthNetwork, load_model, save_model
+from .models import DepthNetwork, check_network, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
     OPTIMISERS,
@@ -73,12 +73,14 @@ def fit(
         A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
 
     Raises:
-        InputError: data and target that do not fit, a folder with another run, or one that another process trains into.
+        InputError: no network, data and target that do not fit, a folder with another run, or one that another process
+            trains into.
         TrainingStopped: the loss became NaN or infinite, or the GPU's memory is full.
         KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
             holds the weights of the last step, not the best ones.
     """
     callbacks = list(callbacks)
+    check_network(model)
     for name, part in (("train", train), ("val", val)):
         check_dataset(name, part)
     if len(train) == 0 or len(val) == 0:

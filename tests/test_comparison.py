@@ -146,6 +146,17 @@ def test_what_cannot_be_compared_is_refused_in_words(exact_faces, two):
         compare([elsewhere], sample)
 
 
+def test_what_is_no_list_no_sample_and_no_network_is_refused_in_words(exact_faces, two):
+    with pytest.raises(InputError, match=r"models: expected a list or a mapping of them, .* write \[model\]"):
+        compare(two[0], exact_faces[0])
+    with pytest.raises(InputError, match=r"sample: expected one of a data set, .* got EG3DFaces"):
+        compare(two, exact_faces)
+    with pytest.raises(InputError, match="depth_kind: expected one of metric, affine, got 'Metric'"):
+        compare(two, exact_faces[0], depth_kind="Metric")
+    with pytest.raises(InputError, match=r"model: expected a network, .* got 'face_small'"):
+        compare(["face_small"], exact_faces[0])
+
+
 def test_a_sample_without_a_face_or_a_prediction_that_is_not_finite_is_a_picture(exact_faces, two):
     sample = exact_faces[0]
     assert len(pictures(compare(two[:1], sample._replace(face=torch.zeros_like(sample.face))))) == 6

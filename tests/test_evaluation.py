@@ -197,6 +197,14 @@ def test_impossible_comparisons(faces, affine_faces):
         evaluate(oracle(faces, "relief"), faces, workers=-1)
 
 
+def test_arguments_of_the_wrong_type_are_named(faces):
+    with pytest.raises(InputError, match=r"model: expected a network, .* got 'face_small'"):
+        evaluate("face_small", faces)
+    for name, value in (("batch_size", 0), ("shown", -1), ("extremes", 2.5)):
+        with pytest.raises(InputError, match=rf"{name}: expected a whole number of at least [01], got {value}"):
+            evaluate(oracle(faces, "relief"), faces, **{name: value})
+
+
 def test_batches_and_workers_change_no_score(exact_faces, tiny_model):
     model = tiny_model(kind="relief", head_mask=True).train()
     ways = ((4, 0), (1, 0), (3, 1))

@@ -623,7 +623,7 @@ def test_crops_of_any_array_and_batches_of_none(tmp_path):
     exif.get_ifd(0x8769)[0xA405] = 50  # a focal length: the crop is asked whether it frames a face
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.jpg", exif=exif)
     assert predict(RedIsNear(), tmp_path / "a.jpg", crop=np.array([10, 10, 40])).crop == Crop(10, 10, 40)
-    with pytest.raises(InputError, match="batch_size: expected at least 1, got 0"):
+    with pytest.raises(InputError, match="batch_size: expected a whole number of at least 1, got 0"):
         predict(RedIsNear(), [photo_of(64, 64)], batch_size=0)
 
 

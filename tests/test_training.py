@@ -302,6 +302,12 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
     assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
 
 
+def test_the_name_of_a_model_is_no_network(tmp_path, train, val):
+    with pytest.raises(InputError, match=r"model: expected a network, .* got 'face_small'"):
+        fit("face_small", train, val, config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_loss_of_an_epoch_is_the_mean_over_its_pictures(tmp_path, tiny_model, affine_faces):
     """Three pictures in batches of two: the one alone in its batch counts as much as the others, as in val_loss."""
     model, faces = tiny_model(), Part(affine_faces, [0, 1, 2])

@@ -106,6 +106,16 @@ def check_kind(kind: str) -> None:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
 
+def check_network(model: object) -> None:
+    """Refuse what is no network, such as a model's name.
+
+    Raises:
+        InputError: saying how to get one.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
+
+
 @contextmanager
 def answering(model: DepthNetwork) -> Iterator[None]:
     """Within the block the network answers as in use; one in training is in training again afterwards."""
