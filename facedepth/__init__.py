@@ -1,7 +1,7 @@
 """facedepth: a 3D face from one photo.
 
     import facedepth as fd
-    face = fd.predict(fd.load_model("face.safetensors"), "me.jpg")
+    face = fd.predict(fd.load_model("face_small"), "me.jpg")
     face.mesh().save("me.glb")
 
 Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.camera``.

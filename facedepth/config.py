@@ -126,6 +126,8 @@ class TrainConfig:
         return json.loads(json.dumps(settings | effective | {"model": model.name, "options": options}))
 
     def __post_init__(self) -> None:
+        if not str(self.out).strip():
+            raise InputError(f"out: expected a folder for the run, got {self.out!r}")
         choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP, "learns": LEARNS}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

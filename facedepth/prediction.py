@@ -84,7 +84,10 @@ class Prediction:
         if not self.values.isfinite().all():  # first: its mask would be empty
             raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
         if not self.mask.any():
-            raise InputError(f"{self.name}: the network sees no head in this picture; is the face upright and in view?")
+            raise InputError(
+                f"{self.name}: the network sees no head in this picture; is the face upright and in view, or was the "
+                "network trained too briefly? (face_small is the best of the shipped ones)"
+            )
         for name, number in (("z_scale", z_scale), ("crop_width_m", crop_width_m)):
             if not number > 0:
                 raise InputError(f"{name}: expected above 0, got {number:g}")

@@ -566,6 +566,7 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
     [
         ({"optimiser": "sgd"}, "optimiser: expected one of adamw, adam, got 'sgd'"),
         ({"schedule": "step"}, "schedule: expected one of cosine, plateau"),
+        ({"out": " "}, "out: expected a folder for the run, got ' '"),
         ({"loss": "l2"}, "loss: expected one of default, ssi"),
         ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
         ({"epochs": "ten"}, "epochs: expected a whole number of at least 1, got 'ten'"),
@@ -581,7 +582,7 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
 )
 def test_settings_that_make_no_sense(changes, message):
     with pytest.raises(InputError, match=message):
-        TrainConfig(out="run", **changes)
+        TrainConfig(**{"out": "run"} | changes)
 
 
 def test_unknown_settings_and_changes():
