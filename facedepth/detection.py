@@ -7,6 +7,7 @@ Source: Xu et al., CenterFace: Joint Face Detection and Alignment Using Face as 
 from __future__ import annotations
 
 import importlib.util
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ _SIDES = (640, 320, 1280)
 _STRIDE = 4  # pixels between the network's answers
 _OVERLAP = 0.3  # boxes that share more of their area are one face
 _MULTIPLE = 32  # the network takes sides that divide by this
+_one_at_a_time = threading.Lock()  # OpenCV keeps input and answers in the network: threads would get each other's
 
 
 class FaceBox(NamedTuple):
@@ -83,10 +85,12 @@ def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:
     padded = cv2.copyMakeBorder(
         pixels, 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE
     )
-    network.setInput(cv2.dnn.blobFromImage(padded))
+    with _one_at_a_time:
+        network.setInput(cv2.dnn.blobFromImage(padded))
+        answers = [blob.copy() for blob in network.forward(("537", "538", "539", "540"))]
     # (1, 1, h, w) likelihood of a face's centre; (1, 2, h, w) log of its height and width, and the centre's offset;
     # (1, 10, h, w) eyes, nose, corners of the mouth, each its y and x in heights and widths from the upper left corner
-    likelihood, log_size, offset, landmarks = network.forward(("537", "538", "539", "540"))
+    likelihood, log_size, offset, landmarks = answers
     row, column = np.nonzero(likelihood[0, 0] > _LEAST_SCORE)
     score = likelihood[0, 0, row, column]
     size = np.exp(log_size[0, :, row, column]) * _STRIDE  # (N, 2) height, width

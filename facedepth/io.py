@@ -10,6 +10,7 @@ import math
 import os
 import struct
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,7 +211,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
+    temporary = path.with_name(f".{path.stem}.{unique}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading

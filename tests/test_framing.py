@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,14 @@ def test_a_large_photo_is_searched_in_a_small_copy():
     assert time.perf_counter() - start < 8
     assert centre(crop) == pytest.approx((6 * 225, 6 * 115), abs=6 * 12)
     assert crop.size == pytest.approx(6 * 200, abs=6 * 25)
+
+
+def test_threads_find_each_its_own_face():
+    photo = read_image(ASTRONAUT)
+    photos = [photo, photo.flip(-1).contiguous(), photo[:, :400, :400].contiguous()] * 4
+    alone = [framed(each) for each in photos]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(framed, photos)) == alone
 
 
 def test_half_a_face_is_one():

@@ -1,6 +1,7 @@
 """Pictures and depth in every form users have them, damaged ones too; what is written appears whole or not at all."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -537,3 +538,11 @@ def test_existing_files_are_refused_by_name_unless_told(tmp_path):
     with pytest.raises(InputError, match=r"1\.txt, .*2\.txt, .*3\.txt and 1 more: already there; choose another place"):
         refuse_existing(paths, overwrite=False)
     refuse_existing(paths, overwrite=True)
+
+
+def test_threads_that_write_the_same_file_leave_a_whole_one(tmp_path):
+    depth = torch.ones(1, 64, 64)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: write_depth(tmp_path / "depth.npy", depth, depth > 0), range(64)))
+    assert [path.name for path in tmp_path.iterdir()] == ["depth.npy"]
+    assert_close(read_depth(tmp_path / "depth.npy")[0], depth)
