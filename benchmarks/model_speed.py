@@ -74,7 +74,7 @@ def fine_tune(name: str, learns: str, device: str, *, batch_size: int, steps: in
 def train(name: str, amp: str, device: str, **options) -> Need:
     """An epoch of ``fit`` as the shipped weights were trained; ``options`` are the network's."""
     settings = TrainConfig(
-        epochs=2, batch_size=16, workers=0, device=device, amp=amp, augment=0.8, save_every_s=1e9, out="",
+        epochs=2, batch_size=16, workers=0, device=device, amp=amp, augment=0.8, save_every_s=1e9, out="named later",
         input_size=128,
     )
     precision = "32 bits" if amp == "never" else "mixed precision"

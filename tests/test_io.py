@@ -545,4 +545,4 @@ def test_threads_that_write_the_same_file_leave_a_whole_one(tmp_path):
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: write_depth(tmp_path / "depth.npy", depth, depth > 0), range(64)))
     assert [path.name for path in tmp_path.iterdir()] == ["depth.npy"]
-    assert_close(read_depth(tmp_path / "depth.npy")[0], depth)
+    assert_close(read_depth(tmp_path / "depth.npy"), depth)
