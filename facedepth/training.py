@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
@@ -34,25 +32,17 @@ from .live import Callback, History, Pictures
 from .models import DepthNetwork, check_network, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
-    OPTIMISERS,
     TrainingStopped,
-    answer_to,
     deferred_interrupt,
     frozen_encoder,
     full_memory_named,
-    make_schedule,
-    mixed_precision,
-    parameter_groups,
     set_gradient_checkpointing,
-    warmed_average,
 )
 from .runs import RunFolder, alone_in, describe_data
 from .sample import Sample
+from .stepping import Stepper
 from .transforms import to_square
 from .validation import validate
-
-_LEAST_LOSS_SCALE = 2.0**-10
-"""Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
 
 
 def fit(
@@ -139,15 +129,7 @@ class _Run:
             Transformed(val, to_square(model.input_size)), batch_size=config.batch_size,
             num_workers=workers_for(val, config.workers), worker_init_fn=leave_interrupts,
         )
-        decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
-        groups = parameter_groups(model, config.learning_rate, config.encoder_factor)
-        self.optimiser = OPTIMISERS[config.optimiser](groups, lr=config.learning_rate, **decay)
-        self.schedule = make_schedule(
-            self.optimiser, config.schedule, steps=config.epochs * self.steps_per_epoch, warmup=config.warmup_steps
-        )
-        self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
-        self.amp_type = mixed_precision(config.amp, self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_type is torch.float16)
+        self.stepper = Stepper(model, self.objective, config, steps=config.epochs * self.steps_per_epoch)
 
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
@@ -177,7 +159,7 @@ class _Run:
                 self._pause()
             if self.saved_step != (self.epoch, self.step):
                 self._save_state()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.stepper.optimiser.zero_grad(set_to_none=True)
         merge_adapters(self.model)
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
@@ -211,24 +193,8 @@ class _Run:
         return rate
 
     def _step(self, batch: Sample) -> dict[str, float]:
-        """One step of the optimiser; returns the loss and its parts."""
-        with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = answer_to(self.model, batch.image)
-        parts = self.objective(output.float(), batch)
-        values = {name: part.item() for name, part in parts.items()}
-        self._require_finite("the loss", values["loss"])
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(parts["loss"]).backward()
-        self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        scale = self.scaler.get_scale()
-        if not self.scaler.is_enabled() or scale < _LEAST_LOSS_SCALE:
-            self._require_finite("the gradient", float(norm))
-        self.scaler.step(self.optimiser)  # left out where 16 bits overflow; the scale is halved then
-        self.scaler.update()
-        if self.config.schedule == "cosine" and self.scaler.get_scale() >= scale:
-            self.schedule.step()
-        self.average.update_parameters(self.model)
+        """One step; returns the loss and its parts."""
+        values = self.stepper.step(batch, self._require_finite)
         self.step_in_epoch += 1
         share = len(batch.name) / self.config.batch_size  # an epoch's last batch may be smaller
         for name, value in values.items():
@@ -252,7 +218,7 @@ class _Run:
                 self._pause()
 
         scores, pictures = validate(
-            self.average.module, self.val_loader, self.objective, self.depth_kind, self.device, before_each=heed
+            self.stepper.average.module, self.val_loader, self.objective, self.depth_kind, self.device, before_each=heed
         )
         self.events.add_figure("val", panel(pictures), self.step)
         return scores, pictures
@@ -264,16 +230,16 @@ class _Run:
         row = {"epoch": self.epoch + 1, "step": self.step}
         batches = self.order.length / self.config.batch_size
         row |= {name: total / batches for name, total in self.sums.items()} | scores
-        row |= {"learning_rate": self.optimiser.param_groups[-1]["lr"], "images_per_s": images_per_s}
+        row |= {"learning_rate": self.stepper.learning_rate, "images_per_s": images_per_s}
         improved = all(row["val_loss"] < earlier["val_loss"] for earlier in self.history)
         self.history.append(row)
-        if self.config.schedule == "plateau":
-            self.schedule.step(row["val_loss"])
+        self.stepper.end_epoch(row["val_loss"])
         for name, value in row.items():
             self.events.add_scalar(f"epoch/{name}", value, self.step)
         info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
         for name in ("last", "best") if improved else ("last",):
-            save_model(merged(self.average.module), self.folder.path / f"{name}.safetensors", info=info, overwrite=True)
+            path = self.folder.path / f"{name}.safetensors"
+            save_model(merged(self.stepper.average.module), path, info=info, overwrite=True)
         self.folder.write_history(self.history)
         self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}
         tqdm.write(
@@ -296,7 +262,7 @@ class _Run:
         started = time.monotonic()
         self.events.flush()  # a run that goes on from this state does not tell them again
         self.folder.save_state({
-            **{name: part.state_dict() for name, part in self._stateful().items()},
+            **{name: part.state_dict() for name, part in self.stepper.stateful().items()},
             "epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "sums": self.sums, "history": self.history,
             "random": torch.get_rng_state(), "info": dict(self.model.info),
         })
@@ -307,14 +273,14 @@ class _Run:
         if state is None:
             return
         try:
-            for name, part in self._stateful().items():
+            for name, part in self.stepper.stateful().items():
                 if state[name]:  # empty: the scaler of a run that needed none; another card may need one
                     part.load_state_dict(state[name])
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.history = state["sums"], state["history"]
             torch.set_rng_state(state["random"])
             # The licence of what the run started from, too.
-            self.model.info = self.average.module.info = state.get("info", self.model.info)
+            self.model.info = self.stepper.average.module.info = state.get("info", self.model.info)
             self.saved_step = (self.epoch, self.step)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -323,9 +289,3 @@ class _Run:
             ) from None
         stands = "complete" if self.epoch >= self.config.epochs else "goes on"
         tqdm.write(f"{self.folder.path}: {stands} after step {self.step}, with its own weights, not the given model's")
-
-    def _stateful(self) -> dict:
-        return {
-            "model": self.model, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
-            "scaler": self.scaler,
-        }

@@ -14,8 +14,8 @@ LAYERS = (
     "checks", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses", "metrics",
     "detection", "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction",
     "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
-    "objectives", "validation", "adapters", "optimisation", "config", "runs", "training", "viewer", "demo", "verbs",
-    "cli", "__main__", "__init__",
+    "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",
+    "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""

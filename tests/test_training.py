@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 import weakref
@@ -19,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.optim.swa_utils import AveragedModel
 
-from facedepth import runs, training
+from facedepth import runs, stepping
 from facedepth.batches import Transformed
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Part
@@ -66,7 +67,13 @@ def config(out: Path, **changes) -> TrainConfig:
 def events_of(folder: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0}).Reload()
+    # It reads files by name, which has the second and a counter without leading zeros: of a run that was stopped and
+    # resumed within one second, 10 before 9. Last written is the order here.
+    files = sorted((folder / "tensorboard").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    with tempfile.TemporaryDirectory() as ordered:
+        for number, file in enumerate(files):
+            shutil.copy(file, Path(ordered, f"events.out.tfevents.{number:010d}"))
+        return EventAccumulator(ordered, size_guidance={"scalars": 0, "images": 0}).Reload()
 
 
 def history_of(folder: Path) -> list[dict[str, str]]:
@@ -709,7 +716,7 @@ def test_mixed_precision_is_a_choice(tmp_path, affine_faces, tiny_model, amp):
 
 def test_gradients_that_stay_infinite_in_16_bits_end_the_run(tmp_path, monkeypatch, affine_faces, tiny_model):
     """A few such steps are skipped, each with a smaller scale of the loss after it."""
-    monkeypatch.setattr(training, "mixed_precision", lambda amp, device: torch.float16)
+    monkeypatch.setattr(stepping, "mixed_precision", lambda amp, device: torch.float16)
     train, val = Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3])
     steps = []
 

@@ -1,0 +1,81 @@
+"""One step of training: what learns from a batch, how fast, in which precision; and the weights' moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from .config import TrainConfig
+from .models import DepthNetwork
+from .objectives import Objective
+from .optimisation import OPTIMISERS, answer_to, make_schedule, mixed_precision, parameter_groups, warmed_average
+from .sample import Sample
+
+_LEAST_LOSS_SCALE = 2.0**-10
+"""Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
+
+
+class Stepper:
+    """A network in training with its optimiser, schedule, loss scale and moving average.
+
+    Attributes:
+        average: the averaged weights, which are validated and saved.
+    """
+
+    def __init__(self, model: DepthNetwork, objective: Objective, config: TrainConfig, *, steps: int) -> None:
+        """``steps`` is the number of steps of the whole run, on the device that the model is on."""
+        self.model, self.objective, self.config = model, objective, config
+        self.device = model.mean.device
+        decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
+        groups = parameter_groups(model, config.learning_rate, config.encoder_factor)
+        self.optimiser = OPTIMISERS[config.optimiser](groups, lr=config.learning_rate, **decay)
+        self.schedule = make_schedule(self.optimiser, config.schedule, steps=steps, warmup=config.warmup_steps)
+        self.average = AveragedModel(model, multi_avg_fn=warmed_average(config.ema_decay), use_buffers=True)
+        self.amp_type = mixed_precision(config.amp, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_type is torch.float16)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of all but the encoder, at the next step."""
+        return self.optimiser.param_groups[-1]["lr"]
+
+    def step(self, batch: Sample, require_finite: Callable[[str, float], None]) -> dict[str, float]:
+        """Learn from a batch; returns the loss and its parts.
+
+        ``require_finite`` is called with a name and a value before the weights change, and raises where the value
+        would ruin them.
+        """
+        with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
+            output = answer_to(self.model, batch.image)
+        parts = self.objective(output.float(), batch)
+        values = {name: part.item() for name, part in parts.items()}
+        require_finite("the loss", values["loss"])
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(parts["loss"]).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        scale = self.scaler.get_scale()
+        if not self.scaler.is_enabled() or scale < _LEAST_LOSS_SCALE:
+            require_finite("the gradient", float(norm))
+        self.scaler.step(self.optimiser)  # left out where 16 bits overflow; the scale is halved then
+        self.scaler.update()
+        if self.config.schedule == "cosine" and self.scaler.get_scale() >= scale:
+            self.schedule.step()
+        self.average.update_parameters(self.model)
+        return values
+
+    def end_epoch(self, val_loss: float) -> None:
+        """Let a schedule that goes by the validation loss take note of it."""
+        if self.config.schedule == "plateau":
+            self.schedule.step(val_loss)
+
+    def stateful(self) -> dict:
+        """Everything with a state, by its name in a run's saved state."""
+        return {
+            "model": self.model, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
