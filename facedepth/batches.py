@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .camera import Camera
 from .checks import InputError
-from .sample import Sample
+from .sample import Sample, checked
 from .transforms import Compose, Photometric, RandomCrop, RandomFlip, to_square
 
 
@@ -25,7 +25,7 @@ class Transformed(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.transform(self.dataset[index])
+        return self.transform(checked(self.dataset[index]))
 
 
 class EpochOrder(Sampler):
@@ -60,7 +60,7 @@ class Augmented(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
-        sample = self.dataset[index % len(self.dataset)]
+        sample = checked(self.dataset[index % len(self.dataset)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, epoch, index))
             return self.transform(sample)

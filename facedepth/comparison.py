@@ -17,7 +17,7 @@ from .framing import whole_crop
 from .io import image_to_uint8
 from .models import DepthNetwork
 from .prediction import Prediction, predict
-from .sample import Sample
+from .sample import Sample, looks_affine
 from .scoring import MAIN_SCORE, check_choices, score_batch
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def compare(
         region, align: where and how to score, see ``evaluate``.
 
     Raises:
-        InputError: no model, or none in a list, something else than a sample, an unknown depth_kind, a prediction of
-            another picture, or a model and data that cannot be compared.
+        InputError: no model, or none in a list, something else than a sample, an unknown depth_kind or one that is not
+            the sample's, a prediction of another picture, or a model and data that cannot be compared.
     """
     check_choices(region, align)
     if depth_kind not in MAIN_SCORE:
@@ -76,6 +76,13 @@ def compare(
     if not named:
         raise InputError("models: expected at least one model or prediction, got none")
     sample = to_device(sample.check(), "cpu")
+    if depth_kind == "metric" and looks_affine(sample.depth[sample.mask]):
+        raise InputError(
+            f"sample {sample.name!r}: its depth goes from 0 to 1, as that of pictures without a scale does; pass "
+            "depth_kind=dataset.depth_kind"
+        )
+    if depth_kind == "affine" and sample.depth.max() > 1:
+        raise InputError(f"sample {sample.name!r}: expected depth from 0 to 1, got {float(sample.depth.max()):.4g}")
     batch = default_collate([sample])
     main, near_far = MAIN_SCORE[depth_kind], _range(sample)
     depths, scores = {}, {}

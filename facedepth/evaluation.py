@@ -7,6 +7,7 @@ import io
 import json
 import math
 import platform
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,9 @@ from .transforms import to_square
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_SURELY_BACKGROUND = 0.95
+"""If a head's region is a greater share of the pictures than this, the background must be in it."""
 
 REPORT_FILES = ("metrics.csv", "summary.json", "summary.txt", "report.html", "pictures.png")
 
@@ -171,7 +175,7 @@ def evaluate(
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")
     picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
-    scores, pictures = [], []
+    scores, pictures, shares = [], [], []
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
     loader = DataLoader(
@@ -185,6 +189,7 @@ def evaluate(
             values = model(batch.image)[:, :1].float()
             _refuse_nan(values, batch, model)
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
+            shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
                 draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
                 score = float(columns[main_score][row])
@@ -193,6 +198,8 @@ def evaluate(
                 if len(scores) in picked:
                     pictures.append(draw())
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
+    if dataset.depth_kind == "metric" and region != "mask":
+        _doubt_region(region, float(np.mean(shares)))
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
@@ -200,6 +207,15 @@ def evaluate(
     }
     only_worst = {place: drawn for place, drawn in worst.pictures.items() if place not in best.pictures}
     return Report(scores, settings, pictures, best.pictures, only_worst)  # of few samples, one may be both
+
+
+def _doubt_region(region: str, share: float) -> None:
+    """Warn where a region that should be a part of the pictures is nearly all of them."""
+    if share > _SURELY_BACKGROUND:
+        warnings.warn(
+            f"region: {share:.0%} of the pictures' pixels count as {region}, so what is behind the head is scored too; "
+            "does the data set lack masks of the head? PairedFolder takes masks=", stacklevel=4,
+        )
 
 
 def _refuse_nan(values: Tensor, batch: Sample, model: DepthNetwork) -> None:

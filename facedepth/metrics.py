@@ -31,6 +31,7 @@ _MEANINGS = {
     "side_e2": "scale-invariant error of log depth, hundredths",
     "mad_deg": "mean angle between predicted and true normals, degrees",
     "picture_l1": "mean error of the depth picture in [-1, 1]",
+    "flat": "share of pictures scored as a flat surface: the prediction has no relief, or runs against the truth",
 }
 
 

@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 
 from .checks import InputError
 from .io import atomic_path, check_writable
+from .sample import checked
 
 _COLAB = Path("/content")
 _MAY_BE_UNKNOWN = ("target_kind", "input_size")
@@ -40,7 +41,7 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
         people = "\n".join(getattr(part, "identities", ())).encode(errors="surrogateescape")
-        first = part[0]
+        first = checked(part[0])
         facts |= {f"{name}_samples": len(part), f"{name}_people": hashlib.sha256(people).hexdigest()[:12]}
         facts |= {
             f"{name}_first_depth": float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum())),

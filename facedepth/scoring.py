@@ -55,26 +55,32 @@ def score_batch(
 
     Returns:
         What was scored, (B, 1, H, W): z-depth, or for affine data the picture in [-1, 1]; and (B,) scores by name, NaN
-        for a picture whose region is empty, or too small to fit scale and shift to.
+        for a picture whose region is empty, or too small to fit scale and shift to. After a fit, ``flat`` is 1 where
+        the fitted scale is 0, so that a flat surface was scored.
     """
     area = getattr(batch, region) & batch.mask
     if align == "scale_shift":  # two numbers are fitted: fewer pixels than three would be met whatever was said
         area = area & (area.sum(dim=(-3, -2, -1), keepdim=True) >= _LEAST_FITTED_PX)
     if depth_kind == "affine":
         true_picture = affine_to_picture(batch.depth)
-        aligned = _align_picture(values, kind, true_picture, area, align)
-        return aligned, {"picture_l1": picture_l1(aligned, true_picture, area)}
-    aligned = align_depth(values, kind, batch, area, align)
-    scores = depth_scores(aligned, batch.depth, area, batch.camera)
-    if kind == "affine_relief":
-        along_axis = batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:])
-        true_picture = to_picture(along_axis, batch.mask)
-        scores["picture_l1"] = picture_l1(_align_picture(values, kind, true_picture, area, align), true_picture, area)
+        aligned, scale = _align_picture(values, kind, true_picture, area, align)
+        scores = {"picture_l1": picture_l1(aligned, true_picture, area)}
+    else:
+        aligned, scale = align_depth(values, kind, batch, area, align)
+        scores = depth_scores(aligned, batch.depth, area, batch.camera)
+        if kind == "affine_relief":
+            along_axis = batch.depth * axis_factor(batch.camera, *batch.depth.shape[-2:])
+            true_picture = to_picture(along_axis, batch.mask)
+            picture, _ = _align_picture(values, kind, true_picture, area, align)
+            scores["picture_l1"] = picture_l1(picture, true_picture, area)
+    if scale is not None:
+        scores["flat"] = torch.where(area.any(dim=(-3, -2, -1)), (scale == 0).flatten().float(), torch.nan)
     return aligned, scores
 
 
-def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: str) -> Tensor:
-    """z-depth (B, 1, H, W) of what a network said, brought to the truth's scale and shift in the space predicted.
+def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: str) -> tuple[Tensor, Tensor | None]:
+    """z-depth (B, 1, H, W) of what a network said, brought to the truth's scale and shift in the space predicted; and
+    the scale (B, 1, 1, 1), never negative, or None where nothing was fitted.
 
     A picture that is not square was seen in the smallest square that holds it, as ``predict(..., crop="none")`` does.
     Inverse depth goes no farther than ``FARTHEST``.
@@ -89,20 +95,23 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
     if align == "none":
         if kind != "relief":
             raise InputError(f"align: a model of kind {kind!r} knows no scale; evaluate it with align='scale_shift'")
-        return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera, crop)
+        return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera, crop), None
     # The target, too, is larger where nearer: a network that has near and far swapped must not be put right here.
     scale, shift = fit_scale_shift(values, nearness(true_axis, kind), area, least_scale=0)
     fitted = scale * values + shift
     if kind == "affine_inverse":
         farthest = torch.where(batch.mask, true_axis, 0.0).amax(dim=(-3, -2, -1), keepdim=True)
         fitted = -invert_depth(torch.maximum(fitted, invert_depth(FARTHEST * farthest)))
-    return -fitted / factor
+    return -fitted / factor, scale
 
 
-def _align_picture(values: Tensor, kind: str, true_picture: Tensor, area: Tensor, align: str) -> Tensor:
+def _align_picture(
+    values: Tensor, kind: str, true_picture: Tensor, area: Tensor, align: str
+) -> tuple[Tensor, Tensor | None]:
+    """The same for the picture in [-1, 1]."""
     if align == "none":
         if kind != "affine_relief":
             raise InputError(f"align: a model of kind {kind!r} makes no picture in [-1, 1]; use align='scale_shift'")
-        return values
+        return values, None
     scale, shift = fit_scale_shift(values, true_picture, area, least_scale=0)
-    return scale * values + shift
+    return scale * values + shift, scale

@@ -106,10 +106,10 @@ def test_a_sample_repeated_in_an_epoch_looks_different(affine_faces):
     assert not any(torch.equal(a, b) for index, a in enumerate(images) for b in images[:index])
 
 
-def test_seed_epoch_and_index_do_not_blend():
+def test_seed_epoch_and_index_do_not_blend(exact_faces):
     """(epoch 1, index 2) and (epoch 2, index 1) must not be the same draw, nor seed + epoch."""
     draws = {
-        (seed, epoch, index): float(Augmented([torch.zeros(1)] * 4, lambda _: torch.rand(()), seed)[epoch, index])
+        (seed, epoch, index): float(Augmented([exact_faces[0]] * 4, lambda _: torch.rand(()), seed)[epoch, index])
         for seed in range(4) for epoch in range(4) for index in range(4)
     }
     assert len(set(draws.values())) == 64
@@ -177,3 +177,29 @@ def test_to_device_moves_everything(affine_faces):
     batch = to_device(epoch_of(affine_faces)[0], "meta")
     assert all(tensor.device.type == "meta" for tensor in (*batch[:5], *batch.camera))
     assert isinstance(batch, Sample)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda sample: sample._replace(image=255 * sample.image), r"image: expected RGB in \[0, 1\].* to 1\d\d"),
+        (lambda sample: sample._replace(image=2 * sample.image - 1), r"image: expected RGB in \[0, 1\].*from -"),
+        (lambda sample: sample._replace(image=sample.image * torch.nan), r"image: expected RGB in \[0, 1\].*nan"),
+        (lambda sample: sample._replace(image=(255 * sample.image).byte()), "image: expected floating point"),
+        (lambda sample: sample._replace(depth=(1000 * sample.depth).int()), "depth: expected floating point"),
+        (lambda sample: sample._replace(head=sample.head.float()), "head: expected bool"),
+        (lambda sample: tuple(sample), "to yield facedepth.Sample, got tuple"),
+    ],
+)
+def test_a_data_set_of_ones_own_is_checked(exact_faces, spoil, said):
+    class Own(Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return spoil(exact_faces[index])
+
+    with pytest.raises(InputError, match=said):
+        epoch_of(Own())
+    with pytest.raises(InputError, match=said):
+        Transformed(Own(), Resize(16))[0]

@@ -146,6 +146,13 @@ def test_what_cannot_be_compared_is_refused_in_words(exact_faces, two):
         compare([elsewhere], sample)
 
 
+def test_depth_of_another_kind_than_said_is_refused(exact_faces, affine_faces, two, tiny_model):
+    with pytest.raises(InputError, match="its depth goes from 0 to 1"):
+        compare(two, affine_faces[0])
+    with pytest.raises(InputError, match="expected depth from 0 to 1"):
+        compare([tiny_model()], exact_faces[0], depth_kind="affine")
+
+
 def test_what_is_no_list_no_sample_and_no_network_is_refused_in_words(exact_faces, two):
     with pytest.raises(InputError, match=r"models: expected a list or a mapping of them, .* write \[model\]"):
         compare(two[0], exact_faces[0])

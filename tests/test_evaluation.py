@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import warnings
 
 import pytest
 import torch
@@ -104,6 +105,7 @@ def test_alignment_does_not_forgive_near_for_far(faces, kind):
     assert swapped["rmse"] > 100 * right["rmse"]
     assert swapped["rmse"] == pytest.approx(flat["rmse"], rel=1e-3)
     assert swapped["mad_deg"] > 20
+    assert [means["flat"] for means in (right, swapped, flat)] == [0, 1, 1]
 
 
 def test_what_lies_farther_never_scores_better(faces):
@@ -123,7 +125,19 @@ def test_what_lies_farther_never_scores_better(faces):
 def test_relief_without_alignment_has_a_scale(faces):
     right, half = (evaluate(oracle(faces, "relief", scale=s), faces, align="none").means for s in (1, 0.5))
     assert half["rmse"] > 1000 * right["rmse"]
+    assert "flat" not in half  # nothing was fitted
     assert evaluate(oracle(faces, "relief", scale=0.5), faces).means["rmse"] < 1e-5
+
+
+def test_a_region_that_is_all_of_the_pictures_is_doubted(faces):
+    """As where a folder of one's own has no masks of the head."""
+    everything = Listed([sample._replace(face=torch.ones_like(sample.face)) for sample in faces], "metric")
+    with pytest.warns(UserWarning, match="100% of the pictures' pixels count as face.*masks="):
+        evaluate(oracle(everything, "relief"), everything)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(oracle(everything, "relief"), everything, region="head")
+        evaluate(oracle(everything, "relief"), everything, region="mask")
 
 
 @pytest.mark.parametrize("region", ["face", "head"])
@@ -218,7 +232,7 @@ def test_batches_and_workers_change_no_score(exact_faces, tiny_model):
 
 def test_a_network_in_training_stays_so_when_data_fail(exact_faces, tiny_model):
     model = tiny_model(kind="relief").train()
-    with pytest.raises(AttributeError):
+    with pytest.raises(InputError, match="got NoneType"):
         evaluate(model, Listed([exact_faces[0], None], "metric"), batch_size=1)
     assert model.training
 

@@ -12,7 +12,7 @@ from ..geometry import depth_to_mesh
 from ..mesh import Mesh
 from ..mesh_page import MAX_TRIANGLES, UNCUT_DEG, mesh_page
 from ..prediction import Prediction
-from ..sample import Sample
+from ..sample import Sample, looks_affine
 
 Subject = Mesh | Prediction | Sample
 
@@ -69,7 +69,7 @@ def _refuse_pictures(name: str, depth: Tensor) -> None:
     Raises:
         InputError: it is a picture, which has no scale.
     """
-    if depth.numel() and depth.max() <= 1 and depth.min() < 0.02 * depth.max():
+    if looks_affine(depth):
         raise InputError(
             f"{name}: its depth goes from {float(depth.min()):.2g} to {float(depth.max()):.2g}, which looks like a "
             'picture (depth_kind "affine") that has no scale to make a mesh of; show a prediction, or exact depth'
