@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def test_a_folder_is_copied_and_a_cut_copy_goes_on(sample_root, tmp_path):
     short, gone = target / "images" / "seed0001.png", target / "cam_poses" / "seed0002.npy"
     kept = target / "images" / "seed0000.png"
     short.write_bytes(short.read_bytes()[:100])
+    os.utime(short, (1e9, 1e9))
     gone.unlink()
     before = kept.stat().st_mtime_ns
     assert copy_to_local_disk(sample_root, tmp_path / "local") == target
@@ -60,10 +62,51 @@ def test_a_folder_is_not_copied_into_itself(tmp_path):
 def test_a_file_written_anew_is_copied_anew(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    for depth in ("1.0", "2.0", "-9.0"):  # the last is older than what it replaces, as from a backup
-        (source / "depth.txt").write_text(depth[:3])
+    for depth in ("1.0", "2.0"):
+        (source / "depth.txt").write_text(depth)
         os.utime(source / "depth.txt", (time.time() + float(depth),) * 2)
-        assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth[:3]
+        assert (copy_to_local_disk(source, tmp_path / "local") / "depth.txt").read_text() == depth
+
+
+def test_what_was_written_at_the_target_since_is_kept_and_told(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("mask.txt", "other.txt"):
+        (source / name).write_text("as it was")
+        os.utime(source / name, (1e9, 1e9))
+    local = copy_to_local_disk(source, tmp_path / "local")
+    (local / "mask.txt").write_text("mended here")
+    (local / "other.txt").unlink()
+    with pytest.warns(UserWarning, match=r"local.*: what is newer there .* stays as it is \(mask\.txt\); delete"):
+        copy_to_local_disk(source, tmp_path / "local")
+    assert (local / "mask.txt").read_text() == "mended here"
+    assert (local / "other.txt").read_text() == "as it was"
+
+
+def test_two_that_unpack_one_archive_at_once_get_all_of_it(tmp_path, monkeypatch):
+    archive = archive_of(tmp_path / "faces", **{f"file{number}": "x" for number in range(20)})
+    unpack, begun = shutil.unpack_archive, []
+
+    def slow(*args, **settings):
+        begun.append(1)
+        Path(args[1], "faces").mkdir(parents=True, exist_ok=True)
+        time.sleep(0.3)  # long enough for the other to find an unfinished folder
+        unpack(*args, **settings)
+
+    monkeypatch.setattr(shutil, "unpack_archive", slow)
+    with ThreadPoolExecutor(2) as pool:
+        copies = list(pool.map(lambda _: copy_to_local_disk(archive, tmp_path / "local"), range(2)))
+    assert copies[0] == copies[1]
+    assert len(list(copies[0].iterdir())) == 20
+    assert len(begun) == 1
+
+
+def test_a_target_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "local").write_text("mine")
+    for source in (tmp_path / "elsewhere", archive_of(tmp_path / "faces", text="1")):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="local: cannot be a folder to copy to"):
+            copy_to_local_disk(source, tmp_path / "local")
 
 
 def test_folders_of_one_name_keep_apart(tmp_path):
@@ -140,7 +183,7 @@ def test_a_folder_for_which_there_is_no_room_goes_on_when_there_is(tmp_path, mon
         patch.setattr(shutil, "copyfile", half)
         with pytest.raises(InputError, match=r"local.*: cannot copy .*source there \(No space left on device\)"):
             copy_to_local_disk(tmp_path / "source", tmp_path / "local")
-    assert [path.name for path in (tmp_path / "local").rglob("*.*")] == ["a.txt"]
+    assert [path.name for path in (tmp_path / "local").rglob("*.txt*")] == ["a.txt"]
     local = copy_to_local_disk(tmp_path / "source", tmp_path / "local")
     assert (local / "b.txt").read_text() == "b.txt"
 

@@ -11,9 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses", "metrics",
-    "detection", "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures", "prediction",
-    "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
+    "checks", "locking", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
+    "metrics", "detection", "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures",
+    "prediction", "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",
     "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )

@@ -13,11 +13,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from ..checks import InputError, shown
+from ..locking import taking_turns
 
 _THREADS = 16  # a network drive answers slowly, but many at once
 
@@ -32,7 +34,9 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
 
     Thousands of small files read one by one from a mounted Google Drive slow training down a hundredfold; one archive
     copies fastest. Files already there with the same size and time are not copied again, so an interrupted copy of a
-    folder resumes where it stopped. Nothing is deleted at the target: a warning names what the source does not have.
+    folder resumes where it stopped. Nothing is deleted at the target, and no file is replaced that is newer than the
+    source's: warnings name these, and what the source does not have. Several processes may call this at once: each
+    waits for the one before.
 
     Args:
         source: a folder or an archive.
@@ -43,7 +47,7 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
 
     Raises:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files that would land
-            outside the target; the target lies in the source; the disk is full.
+            outside the target; the target is no folder, or lies in the source; the disk is full.
     """
     if not str(source).strip():
         raise InputError("source: expected a folder or an archive, got nothing")
@@ -52,15 +56,28 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         if target.resolve().is_relative_to(source.resolve()):
             raise InputError(f"{target}: lies in {source}, which would be copied into itself; name another target")
         folder = target / f"{source.resolve().name}-{_letters(source.resolve())}"
-        _copy_folder(source, folder)
+        with _alone_in(folder):
+            _copy_folder(source, folder)
         return folder
     if not source.is_file():
         raise InputError(f"{source}: no such folder or archive; is the Drive mounted?")
     folder = target / f"{source.name.split('.')[0]}-{_state(source)}"
-    if not folder.exists():
-        _unpack(source, folder)
+    with _alone_in(folder):
+        if not folder.exists():
+            _unpack(source, folder)
     inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others from writing to the folder, which need not be there, while the block runs."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder.parent}: cannot be a folder to copy to ({error.strerror}); choose another") from None
+    with taking_turns(folder.with_name(f".{folder.name}.lock"), f"{folder}: another process is writing there"):
+        yield
 
 
 def _state(archive: Path) -> str:
@@ -103,7 +120,9 @@ def _format(archive: Path) -> str | None:
 def _copy_folder(source: Path, target: Path) -> None:
     try:
         known = set(_files(source))
-        missing = sorted(path for path in known if not _same(source / path, target / path))
+        differ = sorted(path for path in known if not _same(source / path, target / path))
+        newer = [path for path in differ if _newer(target / path, source / path)]
+        missing = sorted({*differ}.difference(newer))
         with ThreadPoolExecutor(_THREADS) as pool:
             jobs = pool.map(lambda path: _copy(source / path, target / path), missing)
             for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
@@ -113,6 +132,11 @@ def _copy_folder(source: Path, target: Path) -> None:
             f"{target}: cannot copy {source} there ({error.strerror or error}); what is copied stays, and the next "
             "call resumes from there"
         ) from None
+    if newer:
+        warnings.warn(
+            f"{target}: what is newer there than in {source} stays as it is ({shown(map(str, newer))}); delete it to "
+            "have it copied anew", stacklevel=3,
+        )
     others = sorted(str(path) for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in known)
     if others:
         warnings.warn(
@@ -155,3 +179,8 @@ def _same(path: Path, copy: Path) -> bool:
         return False
     of_copy, of_source = copy.stat(), path.stat()
     return of_copy.st_size == of_source.st_size and abs(of_copy.st_mtime - of_source.st_mtime) < 0.01
+
+
+def _newer(copy: Path, path: Path) -> bool:
+    """Whether a copy, which gets its source's time, was written to since."""
+    return copy.is_file() and copy.stat().st_mtime > path.stat().st_mtime

@@ -7,20 +7,18 @@ import hashlib
 import os
 import re
 import ssl
-import sys
 import time
-from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..checks import InputError
 from ..io import atomic_path
+from ..locking import taking_turns
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0
@@ -51,7 +49,9 @@ def fetch(url: str) -> Path:
     """
     path = cache_folder() / url.rsplit("/", 1)[-1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path) if not path.is_file() else contextlib.nullcontext():
+    lock = path.with_name(path.name + ".lock")
+    busy = f"{path.name}: another process is downloading it"
+    with taking_turns(lock, busy) if not path.is_file() else contextlib.nullcontext():
         if path.is_file():  # it was there, or arrived while we waited
             _check_known(path, _sha256(path), url)
             return path
@@ -74,21 +74,6 @@ def remember(path: Path) -> None:
     if not record.is_file():
         with contextlib.suppress(OSError), atomic_path(record) as temporary:  # the folder may be read-only
             temporary.write_text(f"{_sha256(path)}  {path.name}\n")  # as `sha256sum --check` reads it
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of that file; it is released even if the process is killed."""
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{path.name}: another process is downloading it; waiting", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check_known(path: Path, found: str, url: str) -> None:
