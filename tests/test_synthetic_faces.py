@@ -253,6 +253,20 @@ def test_the_shipped_faces_are_those_of_the_generator():
     assert (difference < 1e-4).float().mean() > 0.99, "generate 8 faces of seed 1 anew"
 
 
+@pytest.mark.parametrize("threads", [0, 4])
+def test_workers_of_a_process_that_used_opencv_s_threads_do_not_hang(tmp_path, threads):
+    """As where a photo was predicted before. Threads do not live on in what is forked."""
+    code = (
+        "import cv2, numpy, sys; from facedepth.synthetic import generate\n"
+        "cv2.setNumThreads(4)\n"
+        "cv2.GaussianBlur(numpy.zeros((2000, 2000, 3), numpy.uint8), (0, 0), 5)\n"
+        f"cv2.setNumThreads({threads})\n"
+        f"generate(sys.argv[1], 2, size={SIZE}, workers=2)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "faces"], check=True, timeout=60)
+    assert (tmp_path / "faces" / "manifest.csv").is_file()
+
+
 def test_workers_write_the_same_files(tmp_path):
     for workers in (0, 2):
         generate(tmp_path / str(workers), 3, size=SIZE, seed=11, workers=workers)
