@@ -7,6 +7,7 @@ import io
 import math
 import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +317,8 @@ def test_an_uploaded_photo_takes_the_place_of_the_default(tmp_path, version):
     assert Image.open(upload.path).size == (20, 30)
     upload._keep({"new": () if version == 8 else {}})
     assert upload.path == tmp_path / "me.png"
+    assert PhotoUpload("assets/astronaut.png", folder=tmp_path).path == upload.path  # the cell is run again ...
+    assert PhotoUpload("assets/hopper.jpg", folder=tmp_path).path == Path("assets/hopper.jpg")  # ... with another photo
 
 
 def test_another_photo_of_the_same_name_gets_a_number(tmp_path):

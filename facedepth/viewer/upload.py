@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from ..io import atomic_path
 
@@ -11,8 +12,9 @@ from ..io import atomic_path
 class PhotoUpload:
     """A button to upload one's own photo, and beside it which photo is in use.
 
-    Colab loses uploads of more than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger photos on its disk
-    by its own means, and make them the default.
+    An upload stays in use when the same button is made again, as by running its cell again. Colab loses uploads of more
+    than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger photos on its disk by its own means, and make
+    them the default.
 
     Attributes:
         path: the uploaded photo, or the default as long as there is none.
@@ -20,10 +22,13 @@ class PhotoUpload:
         in_use: the line beside it.
     """
 
+    _uploads: ClassVar[dict[tuple[Path, Path], Path]] = {}  # a cell that is run again keeps its upload
+
     def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
         import ipywidgets
 
-        self.path, self.folder = Path(default), Path(folder)
+        self.folder, self._default = Path(folder), (Path(folder), Path(default))
+        self.path = self._uploads.get(self._default, Path(default))
         self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
         self.widget.observe(self._keep, names="value")
         self.in_use = ipywidgets.Label(f"in use: {self.path}")
@@ -36,6 +41,7 @@ class PhotoUpload:
         ]
         if uploads:
             self.path = self._stored(Path(uploads[-1]["name"]).name, bytes(uploads[-1]["content"]))
+            self._uploads[self._default] = self.path
             self.in_use.value = f"in use: {self.path}"
 
     def _stored(self, name: str, content: bytes) -> Path:
