@@ -10,7 +10,7 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 from .camera import Camera, Crop
 from .checks import InputError
 from .comparison import compare
-from .data import EG3DFaces, PairedFolder, copy_to_local_disk, rerender, split
+from .data import EG3DFaces, Joined, PairedFolder, copy_to_local_disk, rerender, split
 from .evaluation import Report, evaluate, score_table
 from .films import turntable
 from .live import LiveTraining
@@ -24,8 +24,8 @@ from .training import TrainConfig, TrainingStopped, fit
 from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 
 __all__ = [
-    "Camera", "Crop", "EG3DFaces", "InputError", "LiveTraining", "LossWeights", "Mesh", "PairedFolder", "PhotoUpload",
-    "PointCloud", "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped",
+    "Camera", "Crop", "EG3DFaces", "InputError", "Joined", "LiveTraining", "LossWeights", "Mesh", "PairedFolder",
+    "PhotoUpload", "PointCloud", "Prediction", "Report", "Sample", "SyntheticFaces", "TrainConfig", "TrainingStopped",
     "add_head_mask", "compare", "copy_to_local_disk", "create_model", "evaluate", "explore", "fit", "generate",
     "list_models", "load_encoder", "load_model", "predict", "rerender", "save_model", "score_table", "show",
     "show_mesh", "show_samples", "show_training", "split", "turntable",

@@ -6,7 +6,9 @@ import pytest
 from torch.utils.data import Dataset
 
 from facedepth.checks import InputError
-from facedepth.data import EG3DFaces, split
+from facedepth.data import EG3DFaces, Joined, split
+from facedepth.evaluation import evaluate
+from facedepth.training import TrainConfig, fit
 
 SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 
@@ -105,3 +107,32 @@ def test_one_person_cannot_be_split():
 def test_shares_out_of_range(val):
     with pytest.raises(InputError, match="val: expected a share between 0 and 1"):
         split(People(PEOPLE), val=val)
+
+
+def test_joined_data_sets_are_one_and_a_person_in_both_is_one_person():
+    old, new = People(PEOPLE[:60], photos=2), People(PEOPLE[40:100])
+    both = Joined(old, new)
+    assert [both[index] for index in range(len(both))] == both.names == old.names + new.names
+    assert both.depth_kind == "metric"
+    train, val = split(both, val=0.3)
+    assert not set(train.identities) & set(val.identities)
+    assert len(train) + len(val) == 180
+    assert [name.split("_")[0] for name in val.names] == val.identities
+
+
+def test_joined_faces_of_two_sizes_are_trained_on_and_scored(tmp_path, tiny_model):
+    faces = Joined(*(EG3DFaces(SAMPLE, size=size, depth_kind="affine") for size in (32, 48)))
+    train, val = split(faces, val=0.5)
+    model = tiny_model()
+    fit(model, train, val, TrainConfig(out=tmp_path / "run", epochs=1, batch_size=2, workers=0, device="cpu"))
+    assert len(evaluate(model, faces).scores) == 8
+
+
+def test_what_cannot_be_joined_is_refused(exact_faces):
+    for datasets, said in (
+        ([], "expected at least one, got none"),
+        ([exact_faces, [1, 2]], "expected a data set that says its depth_kind"),
+        ([exact_faces, EG3DFaces(SAMPLE, size=16, depth_kind="affine")], "depth_kind of all, got metric, affine"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Joined(*datasets)

@@ -4,6 +4,6 @@ from .eg3d import EG3DFaces
 from .local import copy_to_local_disk
 from .paired import PairedFolder
 from .rerendering import rerender
-from .splitting import Part, split
+from .splitting import Joined, Part, split
 
-__all__ = ["EG3DFaces", "PairedFolder", "Part", "copy_to_local_disk", "rerender", "split"]
+__all__ = ["EG3DFaces", "Joined", "PairedFolder", "Part", "copy_to_local_disk", "rerender", "split"]

@@ -1,11 +1,11 @@
-"""Training and validation parts that share no person."""
+"""Training and validation parts that share no person, and several data sets as one."""
 
 from __future__ import annotations
 
 import hashlib
 
 import torch
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from ..checks import InputError, check_dataset
 
@@ -19,6 +19,37 @@ class Part(Subset):
         self.identities: list[str] = [dataset.identities[index] for index in indices]
         self.names: list[str] = [dataset.names[index] for index in indices]
         self.device: torch.device = getattr(dataset, "device", torch.device("cpu"))
+
+
+class Joined(ConcatDataset):
+    """Several data sets as one, such as synthetic faces and a folder of one's own.
+
+    Who has the same identity in two of them is one person, of whom ``split`` keeps all pictures on one side.
+
+    Args:
+        datasets: of one ``depth_kind`` and on one device; sizes of pictures may differ, for networks see their own.
+
+    Raises:
+        InputError: no data set, or some that do not go together.
+    """
+
+    def __init__(self, *datasets: Dataset):
+        if not datasets:
+            raise InputError("datasets: expected at least one, got none")
+        for dataset in datasets:
+            check_dataset("datasets", dataset, ("depth_kind", "identities", "names"))
+        super().__init__(datasets)
+        self.depth_kind: str = _the_same("depth_kind", [dataset.depth_kind for dataset in datasets])
+        devices = [str(getattr(dataset, "device", "cpu")) for dataset in datasets]
+        self.device = torch.device(_the_same("device", devices))
+        self.identities: list[str] = [identity for dataset in datasets for identity in dataset.identities]
+        self.names: list[str] = [name for dataset in datasets for name in dataset.names]
+
+
+def _the_same(name: str, values: list[str]) -> str:
+    if len(set(values)) > 1:
+        raise InputError(f"datasets: expected the same {name} of all, got {', '.join(values)}")
+    return values[0]
 
 
 def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, Part]:
