@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from numbers import Integral
+from numbers import Integral, Real
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -96,15 +99,50 @@ def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind
     if lacking:
         raise InputError(
             f"{name}: expected a data set that says its {' and '.join(lacking)}, as EG3DFaces does, got "
-            f"{type(dataset).__name__}; parts of one are made by fd.split and fd.data.Part"
+            f"{type(dataset).__name__}; parts are made by fd.split and fd.data.Part, and several joined by fd.Joined"
         )
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number of at least ``least``; NumPy's are whole numbers too, True and 2.0 are not.
+def check_whole(name: str, value: object, least: int) -> int:
+    """The same number, as Python's own, if it is a whole one of at least ``least``; NumPy's are whole numbers too, True
+    and 2.0 are not.
 
     Raises:
         InputError: naming the argument.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_number(
+    name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """The same number, as Python's own, if it is finite and within these bounds; one of NumPy's or in a tensor will
+    do, True will not.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{name}: expected a number, got {value!r}")
+    if not (above < value < below and least <= value <= most):
+        bounds = {"above": above, "at least": least, "at most": most, "below": below}
+        told = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
+        finite = "" if math.isfinite(value) else "a finite number, "
+        raise InputError(f"{name}: expected {(finite + told).rstrip(', ')}, got {value}")
+    return float(value)
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as a user gives it: a ~ in front is their home, as in a shell.
+
+    Raises:
+        InputError: empty, which would be the current folder, or no path at all.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise InputError(f"expected the path of a file or a folder, got {path!r}")
+    return Path(os.path.expanduser(path))

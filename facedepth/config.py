@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from .checks import InputError
+from .checks import InputError, check_number, check_whole, user_path
 from .models import LEAST_SIZE, DepthNetwork
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
@@ -22,10 +22,6 @@ _FINETUNING = {
     "all": {"encoder_factor": 0.1, "frozen_epochs": 1}, "decoder": {}, "lora": {"learning_rate": 1e-3},
     "lora+decoder": {},
 }
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
 
 
 @dataclass(frozen=True)
@@ -136,27 +132,21 @@ class TrainConfig:
             "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "lora_rank": 1,
             "seed": 0, "workers": 0,
         }
-        for name in least:
-            if not _is_whole(getattr(self, name)) or getattr(self, name) < least[name]:
-                raise InputError(
-                    f"{name}: expected a whole number of at least {least[name]}, got {getattr(self, name)!r}"
-                )
-        if self.input_size is not None and not (_is_whole(self.input_size) and self.input_size >= LEAST_SIZE):
-            raise InputError(
-                f"input_size: expected a whole number of at least {LEAST_SIZE}, or None, got {self.input_size!r}"
-            )
-        for name in ("gradient_checkpointing", "resume"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        if self.input_size is not None:
+            least["input_size"] = LEAST_SIZE
+        given = {name: check_whole(name, getattr(self, name), least[name]) for name in least}
         for name in (
             "learning_rate", "encoder_factor", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s",
         ):
-            if not isinstance(getattr(self, name), int | float):
-                raise InputError(f"{name}: expected a number, got {getattr(self, name)!r}")
+            given[name] = check_number(name, getattr(self, name), least=0)
+        given["out"] = str(user_path(self.out))
+        for name, value in given.items():  # as Python's own numbers, which JSON holds
+            object.__setattr__(self, name, value)
+        for name in ("gradient_checkpointing", "resume"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         if not (self.learning_rate > 0 and self.clip_norm > 0):
             raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
-        if self.weight_decay < 0:
-            raise InputError(f"weight_decay: expected at least 0, got {self.weight_decay}")
         if self.seed >= 2**63:
             raise InputError(f"seed: expected less than 2**63, got {self.seed}")
         if not 0 < self.encoder_factor <= 1:

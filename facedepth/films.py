@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .checks import InputError
+from .checks import InputError, check_number, check_whole, user_path
 from .figures import STUDIO, MeshScene
 from .io import atomic_path, check_writable, refuse_existing
 from .mesh import Mesh
@@ -48,14 +48,16 @@ def turntable(
         InputError: an unknown suffix, a mesh without a triangle, numbers that make no film, a file in the way, or a
             film that could not be written whole.
     """
-    path = Path(path)
+    path = user_path(path)
     suffix = path.suffix.lower()
     refuse_film(path, overwrite)
-    if not 0 <= yaw_deg <= _GREATEST_YAW_DEG:
-        raise InputError(f"yaw_deg: expected 0 to {_GREATEST_YAW_DEG:g} (a photo shows no back), got {yaw_deg:g}")
-    count = round(seconds * frames_per_s)
-    if count < 2 or size < 16:
-        raise InputError(f"expected at least 2 frames of at least 16 pixels, got {count} of {size}")
+    check_number("yaw_deg", yaw_deg, least=0, most=_GREATEST_YAW_DEG)  # a photo shows no back
+    check_number("pitch_deg", pitch_deg, above=-90, below=90)
+    check_whole("size", size, 16)
+    check_whole("frames_per_s", frames_per_s, 1)
+    count = round(check_number("seconds", seconds, above=0) * frames_per_s)
+    if count < 2:
+        raise InputError(f"seconds: expected two frames or more, got {seconds:g} s of {frames_per_s} frames per second")
     if suffix == ".gif" and frames_per_s * _GIF_LEAST > _GIF_TIMES:
         raise InputError(f"frames_per_s: a GIF has at most {_GIF_TIMES // _GIF_LEAST}, got {frames_per_s}")
     mesh = subject.mesh() if isinstance(subject, Prediction) else subject
@@ -84,7 +86,7 @@ def refuse_film(path: str | Path, overwrite: bool) -> None:
     Raises:
         InputError: not a film's suffix, a folder that cannot be written to, or a file in the way, unless ``overwrite``.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in FILM_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(FILM_SUFFIXES)}, got {path.suffix or 'no suffix'}")
     refuse_existing([path], overwrite)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .camera import Camera
-from .checks import InputError, at_least_32_bits, check_shapes
+from .checks import InputError, at_least_32_bits, check_number, check_shapes, check_whole
 from .io import image_to_uint8
 from .mesh import Mesh, PointCloud
 from .outline import smooth_outline
@@ -66,7 +66,9 @@ def smooth_depth(depth: Tensor, mask: Tensor, *, sigma_px: float = 1.5, sigma_re
     Source: Tomasi and Manduchi, "Bilateral filtering for gray and color images", ICCV 1998.
     """
     check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
-    if sigma_px <= 0 or not mask.any():
+    check_number("sigma_px", sigma_px, least=0)
+    check_number("sigma_relative", sigma_relative, above=0)
+    if sigma_px == 0 or not mask.any():
         return depth
     # A face fills a part of a large photo: only the mask's bounding box is worked on.
     rows, columns = mask[0].any(dim=1).nonzero(), mask[0].any(dim=0).nonzero()
@@ -130,7 +132,7 @@ def depth_to_mesh(
             falls away steeply draws out to long teeth. See ``outline.smooth_outline``.
 
     Raises:
-        InputError: shapes that differ, or values that are not finite and above 0 inside the mask.
+        InputError: shapes that differ, numbers out of range, or depth that is not finite and above 0 in the mask.
     """
     check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
     if image is not None:
@@ -141,10 +143,12 @@ def depth_to_mesh(
             f"depth: expected finite values above 0 everywhere in the mask, got {bad_pixels} pixels without; pictures "
             "of depth, from 0 nearest to 1, are no z-depth (`facedepth rerender` makes it of EG3D's shapes)"
         )
-    if max_triangles < 1:
-        raise InputError(f"max_triangles: expected at least 1, got {max_triangles}")
-    depth = depth.float()
     height, width = depth.shape[-2:]
+    check_whole("max_triangles", max_triangles, 1)
+    check_number("max_angle_deg", max_angle_deg, above=0, below=90)
+    check_number("greatest_hole", greatest_hole, least=0, most=1)
+    check_number("outline_px", outline_px, least=0, most=max(height, width) / 4)
+    depth = depth.float()
     max_steps = steepest_steps(camera, max_angle_deg)
     stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
     while True:
@@ -173,7 +177,8 @@ def depth_to_mesh(
 def steepest_steps(camera: Camera, max_angle_deg: float) -> tuple[float, float]:
     """|dz| / z from one pixel to the next, across and down, of a grid edge at that angle to the image plane."""
     slope = math.tan(math.radians(max_angle_deg))
-    return slope / float(camera.K[0, 0]), slope / float(camera.K[1, 1])
+    across, down = (check_number("camera.K: focal length", camera.K[axis, axis], above=0) for axis in (0, 1))
+    return slope / across, slope / down
 
 
 def grid_edges(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .checks import InputError
+from .checks import InputError, user_path
 from .io import atomic_path, refuse_existing
 
 _CLAY = 160  # the grey of a mesh without a texture, in sRGB
 MESH_SUFFIXES = (".glb", ".obj", ".ply")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth to compare by
 class Mesh:
     """A textured triangle mesh.
 
@@ -93,7 +93,7 @@ class Mesh:
         Raises:
             InputError: unknown suffix, an empty mesh, vertices that are not finite, or a file in the way.
         """
-        path = Path(path)
+        path = user_path(path)
         if path.suffix.lower() not in MESH_SUFFIXES:
             raise InputError(f"{path}: expected one of {', '.join(MESH_SUFFIXES)}, got {path.suffix or 'no suffix'}")
         try:
@@ -140,7 +140,18 @@ class Mesh:
         return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
 
 
-@dataclass(frozen=True)
+def check_mesh(mesh: object) -> Mesh:
+    """The same mesh, if it is one: not the path of one, or a prediction.
+
+    Raises:
+        InputError: saying how to get one.
+    """
+    if not isinstance(mesh, Mesh):
+        raise InputError(f"mesh: expected a Mesh, as fd.predict(...).mesh() gives, got {mesh!r:.60}")
+    return mesh
+
+
+@dataclass(frozen=True, eq=False)
 class PointCloud:
     """Coloured points, one for each valid pixel.
 
@@ -164,7 +175,7 @@ class PointCloud:
         """Write a binary .ply with colours."""
         import trimesh
 
-        path = Path(path)
+        path = user_path(path)
         if path.suffix.lower() != ".ply":
             raise InputError(f"{path}: a point cloud is saved as .ply, got {path.suffix or 'no suffix'}")
         refuse_existing([path], overwrite)

@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from .checks import InputError
+from .checks import InputError, check_number
 from .depth import KINDS, affine_to_picture, axis_factor, depth_to_relief, nearness, relief_to_depth
 from .losses import gradient_matching, mask_bce, masked_l1, normal_loss, normalise_scale_shift, scale_shift_invariant_l1
 from .sample import Sample
@@ -28,13 +28,22 @@ LOSSES = ("default", "ssi", "by_kind")
 class LossWeights:
     """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside,
     in what a relief is taught: L1, gradients and normals. Where the target is of an affine kind, only ``mask`` is used:
-    the weights of the other parts are fixed."""
+    the weights of the other parts are fixed.
+
+    Raises:
+        InputError: a weight that is not a number of at least 0.
+    """
 
     l1: float = 10.0
     gradient: float = 5.0
     normal: float = 0.5
     mask: float = 0.2
     face: float = 10.0
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            weight = check_number(f"LossWeights.{part.name}", getattr(self, part.name), least=0)
+            object.__setattr__(self, part.name, weight)
 
 
 def check_target(depth_kind: str, target_kind: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .camera import Camera, Crop, pixel_grid
-from .checks import InputError, check_whole
+from .checks import InputError, check_number, check_whole, user_path
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, paste
@@ -36,7 +36,7 @@ FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 _GREATEST_HOLE = 0.015  # of the head's area: what is torn between an ear and the hair is closed, and a frame of glasses
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no truth to compare by
 class Prediction:
     """What a network says of one photo, at the photo's own size.
 
@@ -88,9 +88,8 @@ class Prediction:
                 f"{self.name}: the network sees no head in this picture; is the face upright and in view, or was the "
                 "network trained too briefly? (face_small is the best of the shipped ones)"
             )
-        for name, number in (("z_scale", z_scale), ("crop_width_m", crop_width_m)):
-            if not number > 0:
-                raise InputError(f"{name}: expected above 0, got {number:g}")
+        check_number("z_scale", z_scale, above=0)
+        check_number("crop_width_m", crop_width_m, above=0)
         lens = self.camera, *self.mask.shape[-2:], self.crop
         z0, factor = crop_width_m * crop_focal_px(*lens).item() / self.crop.size, axis_factor(*lens)
         ends = near_m is not None or far_m is not None
@@ -155,9 +154,11 @@ class Prediction:
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
         mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
-        if smooth_px > 0:
-            depth = smooth_depth(depth, mask, sigma_px=smooth_px * photo_px)
+        check_number("smooth_px", smooth_px, least=0, most=self.network_size / 4)
+        check_number("outline_px", outline_px, least=0, most=self.network_size / 4)
+        depth = smooth_depth(depth, mask, sigma_px=smooth_px * photo_px)
         if cut_m is not None:
+            check_number("cut_m", cut_m, above=0)
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
             depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
@@ -188,10 +189,11 @@ class Prediction:
             InputError: unknown format, an empty mask, or a file in the way.
         """
         check_formats(formats)
+        folder = user_path(folder)
         depth, formats = self.depth(z_scale=z_scale), set(formats)
-        array, picture, facts = (Path(folder) / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
-        page = Path(folder) / f"{self.name}.html"
-        meshes = [Path(folder) / f"{self.name}{suffix}" for suffix in MESH_SUFFIXES if suffix[1:] in formats]
+        array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
+        page = folder / f"{self.name}.html"
+        meshes = [folder / f"{self.name}{suffix}" for suffix in MESH_SUFFIXES if suffix[1:] in formats]
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
         uncut = {"max_angle_deg": UNCUT_DEG, "max_triangles": MAX_TRIANGLES}
         whole = self.mesh(z_scale=z_scale, **uncut).check() if "html" in formats else None

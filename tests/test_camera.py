@@ -107,7 +107,7 @@ def test_field_of_view_and_focal_length():
 
 @pytest.mark.parametrize("fov", [0, -20, 180])
 def test_impossible_fields_of_view_are_refused(fov):
-    with pytest.raises(InputError, match=f"horizontal_fov_deg: expected between 0 and 180 degrees, got {fov}"):
+    with pytest.raises(InputError, match=f"horizontal_fov_deg: expected above 0 and below 180, got {fov}"):
         Camera.from_fov(fov, 4, 4)
 
 

@@ -1,10 +1,17 @@
 """The guards at the public doors: which shapes and numbers pass, and what the message says of those that do not."""
 
+import dataclasses
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from facedepth.checks import InputError, check_shapes, check_whole
+import facedepth as fd
+from facedepth.camera import Camera, Crop
+from facedepth.checks import InputError, check_number, check_shapes, check_whole, user_path
+from facedepth.geometry import depth_to_mesh, smooth_depth
 
 
 def test_returns_the_sizes_of_the_letters():
@@ -41,7 +48,9 @@ def test_a_letter_that_stands_twice_must_be_square():
 
 @pytest.mark.parametrize("value", [2, 5, np.int64(2), np.uint8(200)])
 def test_whole_numbers_pass_and_so_do_numpys(value):
-    check_whole("epochs", value, 2)
+    found = check_whole("epochs", value, 2)
+    assert found == value
+    assert type(found) is int
 
 
 @pytest.mark.parametrize("value", [1, -3, 2.0, 2.5, "3", True, np.True_, np.float32(3), None, np.int64(1)])
@@ -58,3 +67,148 @@ def test_true_is_not_a_whole_number_even_where_one_would_do():
 
 def test_input_error_is_a_value_error():
     assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(1), torch.tensor(0.5), torch.ones(1)])
+def test_numbers_pass_and_so_do_numpys_and_tensors_of_one(value):
+    found = check_number("share", value, above=0, most=1)
+    assert found == value
+    assert type(found) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "expected above 0 and at most 1, got 0"),
+        (1.5, "expected above 0 and at most 1, got 1.5"),
+        (math.nan, "expected a finite number, above 0 and at most 1, got nan"),
+        (math.inf, "expected a finite number, above 0 and at most 1, got inf"),
+        ("0.5", "expected a number, got '0.5'"),
+        (True, "expected a number, got True"),
+        (None, "expected a number, got None"),
+        (np.ones(2), "expected a number, got array([1., 1.])"),
+    ],
+)
+def test_what_is_no_number_within_its_bounds_is_refused(value, said):
+    with pytest.raises(InputError) as refused:
+        check_number("share", value, above=0, most=1)
+    assert str(refused.value) == f"share: {said}"
+
+
+def test_infinity_is_refused_where_nothing_is_bounded():
+    with pytest.raises(InputError, match=r"^size: expected a finite number, got -inf$"):
+        check_number("size", -math.inf)
+
+
+def test_a_tilde_is_the_users_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert user_path("~/me.jpg") == user_path(Path("~/me.jpg")) == Path("/home/anna/me.jpg")
+    assert user_path("here/~/me~.jpg") == Path("here/~/me~.jpg")
+
+
+@pytest.mark.parametrize("path", ["", "  ", None, 3, b"me.jpg"])
+def test_an_empty_path_is_not_the_current_folder(path):
+    with pytest.raises(InputError, match="expected the path of a file or a folder, got "):
+        user_path(path)
+
+
+FLAT, EVERYWHERE, CAMERA = torch.ones(1, 20, 24), torch.ones(1, 20, 24, dtype=torch.bool), Camera.from_focal(60, 20, 24)
+FACE = fd.Prediction(
+    image=torch.zeros(3, 20, 24), values=0.01 * torch.rand(1, 20, 24), mask=EVERYWHERE, camera=CAMERA, kind="relief",
+    crop=Crop(2, 0, 20), network_size=20, name="me",
+)
+
+
+@pytest.mark.parametrize("focal_px", [0, -60, math.nan, math.inf, "60", None])
+def test_a_camera_needs_a_focal_length(focal_px):
+    with pytest.raises(InputError, match="focal_px: expected "):
+        Camera.from_focal(focal_px, 20, 24)
+
+
+def test_a_focal_length_in_millimetres_is_doubted():
+    with pytest.warns(UserWarning, match=r"focal_px: 50 pixels are too few .*mm / 36 \* width"):
+        Camera.from_focal(50, 512, 512)
+
+
+def test_a_camera_without_a_focal_length_makes_no_mesh():
+    with pytest.raises(InputError, match=r"camera\.K: focal length: expected above 0, got 0"):
+        depth_to_mesh(FLAT, Camera(torch.zeros(3, 3), torch.eye(4)), EVERYWHERE)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"max_angle_deg": 95}, {"max_angle_deg": 90}, {"max_angle_deg": 0}, {"outline_px": -1}, {"outline_px": 200},
+        {"outline_px": math.nan}, {"greatest_hole": -0.1}, {"max_triangles": 1.5}, {"max_triangles": "many"},
+    ],
+)
+def test_numbers_that_make_no_mesh(option):
+    with pytest.raises(InputError, match=f"^{next(iter(option))}: expected "):
+        depth_to_mesh(FLAT, CAMERA, EVERYWHERE, **option)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"cut_m": 0}, {"cut_m": -0.1}, {"cut_m": math.nan}, {"smooth_px": -1}, {"smooth_px": 1000}, {"outline_px": -1},
+        {"outline_px": 200}, {"max_angle_deg": 95}, {"z_scale": "2"}, {"crop_width_m": math.inf},
+    ],
+)
+def test_numbers_that_make_no_mesh_of_a_prediction(option):
+    with pytest.raises(InputError, match=f"^{next(iter(option))}: expected "):
+        FACE.mesh(**option)
+
+
+@pytest.mark.parametrize("option", [{"sigma_px": -1}, {"sigma_px": math.nan}, {"sigma_relative": 0}])
+def test_numbers_that_smooth_nothing(option):
+    with pytest.raises(InputError, match=f"^{next(iter(option))}: expected "):
+        smooth_depth(FLAT, EVERYWHERE, **option)
+
+
+def test_a_crop_far_larger_than_the_photo_is_refused_before_it_fills_the_memory():
+    network = fd.create_model("attention_unet", channels=2, depth=2)
+    for crop in ((0, 0, 1_000_000), (0.1, 0.1, 0.8)):
+        with pytest.raises(InputError, match=r"in pixels, with a size from 16 to 160, got \(0"):
+            fd.predict(network, torch.zeros(3, 30, 40), crop=crop)
+
+
+@pytest.mark.parametrize("subject", ["face.glb", [FACE], None])
+def test_what_is_no_face_is_not_shown(subject, tmp_path):
+    for door in (fd.show_mesh, fd.explore, lambda it: fd.turntable(it, tmp_path / "face.gif", size=16)):
+        with pytest.raises(InputError, match=r"expected a (prediction|Mesh)"):
+            door(subject)
+
+
+def test_predictions_and_meshes_are_equal_only_to_themselves():
+    copy = dataclasses.replace(FACE, values=FACE.values.clone())
+    assert [FACE, copy].index(copy) == 1
+    assert FACE.mesh() != FACE.mesh()
+    assert FACE.points() != FACE.points()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "clip_norm", "augment", "encoder_factor"])
+def test_settings_may_be_numpys_and_become_pythons(name):
+    config = fd.TrainConfig(out="run", epochs=np.int64(3), **{name: np.float32(0.5)})
+    assert (config.epochs, getattr(config, name)) == (3, 0.5)
+    assert (type(config.epochs), type(getattr(config, name))) == (int, float)
+    for wrong in (math.nan, math.inf, -1, "0.5", True):
+        with pytest.raises(InputError, match=f"{name}: expected "):
+            fd.TrainConfig(out="run", **{name: wrong})
+
+
+def test_the_folder_of_a_run_may_be_in_the_users_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert fd.TrainConfig(out="~/run").out == "/home/anna/run"
+    with pytest.raises(InputError, match="got None"):
+        fd.TrainConfig(out=None)
+
+
+@pytest.mark.parametrize("option", [{"channels": "four"}, {"channels": 2.5}, {"depth": None}, {"depth": True}])
+def test_options_of_a_network_that_are_no_whole_numbers(option):
+    with pytest.raises(InputError, match=f"^{next(iter(option))}: expected a whole number of at least 1, got "):
+        fd.create_model("attention_unet", **option)
+
+
+def test_options_of_a_network_may_be_numpys(tmp_path):
+    network = fd.create_model("attention_unet", channels=np.int64(2), depth=2)
+    assert fd.load_model(fd.save_model(network, tmp_path / "face.safetensors")).options["channels"] == 2

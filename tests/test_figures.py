@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from facedepth.camera import Camera
+from facedepth.checks import InputError
 from facedepth.figures import (
     MeshScene,
     colour_depth,
@@ -270,3 +271,13 @@ def test_a_sheet_fills_its_width_row_by_row():
 def test_a_name_may_have_dollars_in_it():
     rows = [{"$100_or_$200": np.zeros((4, 4, 3), np.uint8), "a$^$b": np.zeros((4, 4, 3), np.uint8)}]
     panel(rows).savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 1, 3, 4), (3, 3, 4)])
+def test_maps_of_another_shape_are_refused(shape):
+    depth, mask = torch.ones(shape), torch.ones(shape, dtype=torch.bool)
+    for draw in (colour_depth, lambda *maps: colour_error(*maps, greatest=1.0)):
+        with pytest.raises(InputError, match=r"expected shape \(1, H, W\), got"):
+            draw(depth, mask)
+    with pytest.raises(InputError, match="mask: expected shape"):
+        colour_depth(torch.ones(1, 3, 4), torch.ones(1, 3, 5, dtype=torch.bool))

@@ -184,10 +184,13 @@ def test_what_makes_no_film_is_refused_in_words(head, tmp_path):
             turntable(mesh, tmp_path / "face.gif")
     with pytest.raises(InputError, match=r"expected one of .mp4, .gif, got .avi"):
         turntable(head, tmp_path / "face.avi")
-    with pytest.raises(InputError, match="yaw_deg: expected 0 to 80"):
+    with pytest.raises(InputError, match="yaw_deg: expected at least 0 and at most 80, got 180"):
         turntable(head, tmp_path / "face.gif", yaw_deg=180)
-    with pytest.raises(InputError, match="at least 2 frames"):
-        turntable(head, tmp_path / "face.gif", seconds=0)
+    with pytest.raises(InputError, match=r"seconds: expected two frames or more, got 0.05 s of 25"):
+        turntable(head, tmp_path / "face.gif", seconds=0.05)
+    for option in ({"seconds": 0}, {"seconds": float("nan")}, {"size": 8}, {"size": "480"}, {"frames_per_s": 0}):
+        with pytest.raises(InputError, match=f"{next(iter(option))}: expected "):
+            turntable(head, tmp_path / "face.gif", **option)
     assert list(tmp_path.iterdir()) == []
 
 

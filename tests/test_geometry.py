@@ -401,7 +401,7 @@ def test_shapes_and_budget_are_checked():
         depth_to_mesh(depth, camera, torch.ones(1, 5, 4, dtype=torch.bool))
     with pytest.raises(InputError, match="depth: expected shape"):
         depth_to_mesh(depth, camera, full(depth), torch.ones(3, 8, 10))
-    with pytest.raises(InputError, match="max_triangles: expected at least 1, got 0"):
+    with pytest.raises(InputError, match="max_triangles: expected a whole number of at least 1, got 0"):
         depth_to_mesh(depth, camera, full(depth), max_triangles=0)
 
 

@@ -6,6 +6,7 @@ The files are read back by trimesh, and once more by hand, so that two mistakes 
 import io
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,3 +262,10 @@ def test_a_photo_beside_the_mesh_is_not_in_the_way(mesh, tmp_path):
     (tmp_path / "face.png").write_text("the photo")
     mesh.save(tmp_path / "face.obj")
     assert (tmp_path / "face.png").read_text() == "the photo"
+
+
+def test_a_mesh_goes_to_the_users_home(mesh, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert mesh.save("~/face.obj") == [tmp_path / name for name in ("face_texture.png", "face.mtl", "face.obj")]
+    assert not Path("~").exists()

@@ -186,3 +186,13 @@ def test_head_logits(batches):
     assert objective(torch.cat([truth, -sure], dim=1), batch)["mask"] > 10
     unsure = objective(torch.cat([truth, torch.zeros_like(sure)], dim=1), batch)
     assert_close(unsure["mask"], torch.tensor(2.0).log())
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "much", None])
+def test_weights_that_make_no_sense(weight):
+    with pytest.raises(InputError, match=r"LossWeights\.gradient: expected "):
+        LossWeights(gradient=weight)
+
+
+def test_weights_become_pythons_numbers():
+    assert LossWeights(face=torch.tensor(2.0), l1=0) == LossWeights(face=2.0, l1=0.0)

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ..camera import Camera
+from ..checks import check_shapes
 from ..geometry import normals_from_depth
 from ..io import image_to_uint8
 
@@ -17,6 +18,7 @@ def colour_depth(depth: Tensor, mask: Tensor, *, near: float | None = None, far:
 
     ``near`` and ``far`` are the ends of the scale; by default the 1st and the 99th percentile in the mask.
     """
+    check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
     mask = mask & depth.isfinite()
     if not mask.any():
         return np.full((*depth.shape[-2:], 3), _NO_DATA, np.uint8)
@@ -28,11 +30,13 @@ def colour_depth(depth: Tensor, mask: Tensor, *, near: float | None = None, far:
 
 def colour_error(error: Tensor, mask: Tensor, *, greatest: float) -> np.ndarray:
     """(H, W, 3) uint8 picture of a (1, H, W) error from 0 (dark) to ``greatest`` (bright)."""
+    check_shapes(error=(error, "1 H W"), mask=(mask, "1 H W"))
     return _colour(error, mask & ~error.isnan(), 0.0, max(greatest, 1e-9), "inferno")
 
 
 def colour_normals(depth: Tensor, camera: Camera, mask: Tensor) -> np.ndarray:
     """(H, W, 3) uint8 picture of the normals: red to the right, green up, blue to the viewer."""
+    check_shapes(depth=(depth, "1 H W"), mask=(mask, "1 H W"))
     known = mask & depth.isfinite()
     normals = normals_from_depth(depth, camera, known) * depth.new_tensor([1, -1, -1])[:, None, None]
     picture = image_to_uint8((normals + 1) / 2)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..mesh import Mesh
+from ..mesh import Mesh, check_mesh
 
 WHITE = (255, 255)
 STUDIO = (244, 212)
@@ -59,7 +59,7 @@ class MeshScene:
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        finite = np.isfinite(mesh.vertices).all(axis=1)
+        finite = np.isfinite(check_mesh(mesh).vertices).all(axis=1)
         self.mesh = mesh
         self.faces = mesh.faces[finite[mesh.faces].all(axis=1)] if len(mesh.faces) else mesh.faces
         if len(self.faces):

@@ -14,9 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ..checks import InputError
+from ..checks import InputError, user_path
 from ..io import atomic_path, refuse_existing
-from ..mesh import Mesh
+from ..mesh import Mesh, check_mesh
 from .packing import pack_mesh
 
 UNCUT_DEG = 89.9
@@ -45,7 +45,8 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
             f"mesh_page: expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}"
         )
     packed = [
-        {"title": title, "message": mesh} if isinstance(mesh, str) else pack_mesh(mesh, title) | {"metres": metres}
+        {"title": title, "message": mesh} if isinstance(mesh, str)
+        else pack_mesh(check_mesh(mesh), title) | {"metres": metres}
         for mesh, title in zip(meshes, titles, strict=True)
     ]
     # "<" cannot end the element that carries it so; in JSON's texts it is the same character.
@@ -67,7 +68,7 @@ def save_mesh_page(
     Raises:
         InputError: as ``mesh_page``, or a file in the way.
     """
-    path = Path(path)
+    path = user_path(path)
     refuse_existing([path], overwrite)
     page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres)
     with atomic_path(path) as temporary:

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..checks import InputError
+from ..checks import InputError, check_whole
 from .attention_unet import AttentionUNet
 from .dpt import DPT
 from .midas_small import MidasSmall
-from .network import DepthNetwork
+from .network import LEAST_SIZE, DepthNetwork
 
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "weights", _PACKAGE.parent / "assets" / "weights")
@@ -153,8 +153,8 @@ def create_model(name: str, **options) -> DepthNetwork:
         options: the keyword arguments of the network's class; they win over the table's.
 
     Raises:
-        InputError: unknown name, or another value than True or False where one of them is due. TypeError: unknown
-            option.
+        InputError: unknown name, or another value than True or False, or than a whole number, where one is due.
+            TypeError: unknown option.
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
@@ -164,6 +164,8 @@ def create_model(name: str, **options) -> DepthNetwork:
     for option, default in entry.defaults().items():
         if isinstance(default, bool) and not isinstance(every[option], bool):  # "no" would switch it on
             raise InputError(f"{option}: expected True or False, got {every[option]!r}")
+        if isinstance(default, int) and not isinstance(default, bool):
+            every[option] = check_whole(option, every[option], LEAST_SIZE if option == "input_size" else 1)
     model = entry.build(**every)
     model.name, model.options, model.info = name, every, {}
     return model

@@ -36,10 +36,12 @@ def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipy
             fitted, and the true profile.
 
     Raises:
-        InputError: ``truth`` is of another size than the subject.
+        InputError: something else than these, or ``truth`` is of another size than the subject.
     """
     import ipywidgets
 
+    if not isinstance(subject, Prediction | Sample):
+        raise InputError(f"explore: expected a prediction or a sample, got {subject!r:.60}")
     if truth is not None and truth.depth.shape[-2:] != subject.image.shape[-2:]:
         sizes = [f"{width} x {height}" for height, width in (subject.image.shape[-2:], truth.depth.shape[-2:])]
         raise InputError(f"truth: expected the subject's size, {sizes[0]} pixels, got {sizes[1]}")
