@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .checks import InputError
+from .checks import InputError, user_path
 from .data import EG3DFaces
 from .evaluation import REPORT_FILES, evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
@@ -36,7 +36,7 @@ def run_demo(out: str | Path, *, overwrite: bool = False) -> Path:
     for needed in (PHOTO, SAMPLE_SET):
         if not needed.exists():
             raise InputError(f"{needed}: not there; in a clone of the repository, `pip install -e .` and try again")
-    out = Path(out)
+    out = user_path(out)
     picture = out / f"{PHOTO.stem}_sheet.png"
     results = [picture, *(out / f"{PHOTO.stem}.{ending}" for ending in FORMATS)]
     results += [out / f"{PHOTO.stem}_depth.{ending}" for ending in ("npy", "png", "json")]

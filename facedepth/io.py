@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError, shown
+from .checks import InputError, shown, user_path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
@@ -93,7 +93,8 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     picture of other proportions, this one was cropped from it later, and its focal length is unknown.
     """
     exif_ifd, focal_35mm_tag, size_tags = 0x8769, 0xA405, (0xA002, 0xA003)
-    with contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as picture:
+    opened = contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(user_path(photo))
+    with opened as picture:
         shortest, longest = sorted(picture.size)
         try:
             exif = picture.getexif().get_ifd(exif_ifd)
@@ -124,7 +125,8 @@ def read_array(path: str | Path) -> np.ndarray:
     except InputError:
         raise
     except Exception as error:  # np.load passes on the errors of its parsers: zlib's, tokenize's and more
-        raise InputError(f"{path}: not a readable NumPy file ({error}); write it again with np.save") from None
+        reason = what_else(path) or f"not a readable NumPy file ({error}); write it again with np.save"
+        raise InputError(f"{path}: {reason}") from None
 
 
 def read_values(path: str | Path) -> np.ndarray:
@@ -209,7 +211,7 @@ def write_image(path: str | Path, pixels: np.ndarray) -> None:
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
-    path = Path(path)
+    path = user_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
     temporary = path.with_name(f".{path.stem}.{unique}.tmp{path.suffix}")
@@ -228,28 +230,26 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     Raises:
         InputError: naming them, unless ``overwrite``.
     """
-    there = [str(path) for path in paths if path.exists()]
+    there = [str(path) for path in map(user_path, paths) if path.exists()]
     if there and not overwrite:
         raise InputError(
             f"{shown(there, most=3)}: already there; choose another place, or overwrite (overwrite=True, --overwrite)"
         )
 
 
-def check_writable(folder: str | Path) -> None:
+def check_writable(folder: str | Path, advice: str = "choose another folder") -> None:
     """Check before the work, not after it, that files can be written to a folder, whether it exists yet or not.
 
     Raises:
-        InputError: they cannot.
+        InputError: they cannot; with the advice.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written to ({error.strerror or error}); choose another folder"
-        ) from None
+        raise InputError(f"{folder}: cannot be written to ({error.strerror or error}); {advice}") from None
 
 
 def existing_file(path: str | Path) -> Path:
@@ -258,12 +258,26 @@ def existing_file(path: str | Path) -> Path:
     Raises:
         InputError: no file there, or an empty one.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'a folder, expected a file' if path.is_dir() else 'no such file'}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
     return path
+
+
+def what_else(path: Path) -> str:
+    """What often lies under the name of another file, and what to do then; "" where it is none of that."""
+    with open(path, "rb") as file:
+        start = file.read(256)
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download it from there"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page (HTML), not the file itself; download it again, by the link that leads to the file"
+    heic = start[4:10] == b"ftyphe" or start[4:12] in (b"ftypmif1", b"ftypmsf1")  # some are named .jpg
+    if heic or path.suffix.lower() in (".heic", ".heif"):
+        return "HEIC pictures are not read; save it as JPEG or PNG"
+    return ""
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -297,20 +311,17 @@ def _open_picture(path: str | Path) -> Image.Image:
         picture.load()
     except UnidentifiedImageError:
         with open(path, "rb") as file:
-            start = file.read(12)
-        if start[:4] in (b"II*\0", b"MM\0*"):
+            start = file.read(4)
+        if start in (b"II*\0", b"MM\0*"):
             raise InputError(
                 f"{path}: a damaged TIFF, or in an unsupported number format (64 bits, or floats in three channels); "
                 "save one channel of 8, 16 or 32 bits"
             ) from None
-        heic = start[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif")  # some are named .jpg
-        if heic or path.suffix.lower() in (".heic", ".heif"):
-            raise InputError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG") from None
-        raise InputError(f"{path}: not a picture, whatever its name says") from None
+        raise InputError(f"{path}: {what_else(path) or 'not a picture, whatever its name says'}") from None
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from None
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror})") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: a damaged picture ({error})") from None
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: AVIF's, of a HEIC in its box
+        raise InputError(f"{path}: {what_else(path) or f'a damaged picture ({error})'}") from None
     return picture

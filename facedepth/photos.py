@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from .camera import Crop
-from .checks import InputError, check_shapes
+from .checks import InputError, check_number, check_shapes, user_path
 from .detection import find_faces
 from .framing import CROP_WIDTH_M, face_crop, whole_crop
 from .io import (
     IMAGE_SUFFIXES,
+    LEAST_SIDE,
     existing_file,
     focal_from_exif,
     image_from_pil,
@@ -37,26 +38,27 @@ NEAREST_M = 0.25
 _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
 _UPRIGHT_DEG = 50.0  # a face tilted no farther counts as upright
+_GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
-_OTHER_IMAGE_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # left out of folders, with a warning
+_RARER_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # read if Pillow can, and if they are no film
 
 
 def list_images(*sources: str | Path) -> list[Path]:
     """The pictures that paths name: files, those in a folder sorted by name, or those a .txt lists, one path per line.
 
     Relative paths in a list start at the list's folder; empty lines and lines that begin with # are skipped. In a
-    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; picture formats that
-    cannot be read are left out with a warning. A path named twice counts once.
+    folder, hidden files are left out, and previews and textures that ``Prediction.save`` wrote; films and picture
+    formats that cannot be read are left out with a warning. A path named twice counts once.
 
     Raises:
         InputError: nothing there, no picture in it, or two pictures whose results would collide because their stems
             are equal once blanks become _.
     """
     by_stem: dict[str, Path] = {}
-    for path in (path for source in sources for path in _pictures_of(Path(source))):
+    for path in (path for source in sources for path in _pictures_of(user_path(source))):
         stem = "_".join(path.stem.split())  # as an .obj's texture is named
         if by_stem.setdefault(stem, path).resolve() != path.resolve():
             raise InputError(f"{by_stem[stem]} and {path}: results of both would be called {stem}; rename one of them")
@@ -66,8 +68,9 @@ def list_images(*sources: str | Path) -> list[Path]:
 def _pictures_of(source: Path) -> list[Path]:
     if source.is_dir():
         files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not _is_result(path)]
-        other = {path.name for path in files if path.suffix.lower() in _OTHER_IMAGE_SUFFIXES}
+        other = {path.name for path in files if path.suffix.lower() in _RARER_SUFFIXES and not _is_readable(path)}
+        read = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES + _RARER_SUFFIXES]
+        found = [path for path in read if path.name not in other and not _is_result(path)]
         if other:
             warnings.warn(
                 f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}",
@@ -78,12 +81,21 @@ def _pictures_of(source: Path) -> list[Path]:
             lines = [line.strip() for line in existing_file(source).read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError as error:
             raise InputError(f"{source}: expected a list of paths in UTF-8 ({error}); save it as UTF-8") from None
-        found = [source.parent / line for line in lines if line and not line.startswith("#")]
+        found = [source.parent / user_path(line) for line in lines if line and not line.startswith("#")]
     else:
         found = [existing_file(source)]
     if not found:
         raise InputError(f"{source}: no picture in it ({', '.join(IMAGE_SUFFIXES)})")
     return found
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether Pillow reads it whole (of a .dng the thumbnail), and it is no film, as ``turntable`` writes."""
+    try:
+        with Image.open(path) as picture:
+            return path.suffix.lower() != ".dng" and getattr(picture, "n_frames", 1) == 1
+    except Exception:  # Pillow's readers fail in many ways
+        return False
 
 
 def _is_result(path: Path) -> bool:
@@ -151,8 +163,12 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
         left, top, size = (round(float(number)) for number in crop)  # detectors give floats, and NumPy's integers
     except (TypeError, ValueError, OverflowError):
         size = 0
-    if size < 1:
-        raise InputError(f"crop: expected 'face', 'none' or (left, top, size), got {crop!r}")
+    most = _GREATEST_CROP * max(image.shape[-2:])
+    if not LEAST_SIDE <= size <= most:
+        raise InputError(
+            f"crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to {most}, "
+            f"got {crop!r}"
+        )
     return Crop(left, top, size)
 
 
@@ -211,7 +227,6 @@ def focal_px(
                 stacklevel=2,
             )
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
-    if not 0 < fov_deg < 180:
-        raise InputError(f"horizontal_fov_deg: expected between 0 and 180 degrees, got {fov_deg}")
+    check_number("horizontal_fov_deg", fov_deg, above=0, below=180)
     focal = crop.size / 2 / math.tan(math.radians(fov_deg) / 2)
     return focal if horizontal_fov_deg is not None else max(focal, LEAST_FOCAL * longer_side_px)

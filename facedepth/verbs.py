@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from . import demo
-from .checks import InputError
+from .checks import InputError, user_path
 from .data import EG3DFaces, PairedFolder, rerender, split
 from .evaluation import REPORT_FILES, evaluate
 from .films import refuse_film, turntable
@@ -56,7 +56,7 @@ def run_predict(options: argparse.Namespace) -> None:
     failed = []
     for photo in photos:
         try:
-            refuse_existing([Path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
+            refuse_existing([user_path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
             face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
             written = face.save(options.out, formats=formats, z_scale=options.z_scale, overwrite=options.overwrite)
         except (InputError, OSError) as error:
@@ -99,7 +99,7 @@ def run_train(options: argparse.Namespace) -> None:
         config = replace(config, target_kind="affine_relief")  # all that such data can teach
     train, val = split(data, val=options.val, seed=config.seed)
     fit(model, train, val, config)
-    print(f"best model: {Path(options.out) / 'best.safetensors'}")
+    print(f"best model: {Path(config.out) / 'best.safetensors'}")
 
 
 def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | None:
@@ -132,21 +132,23 @@ def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | No
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Score a model on a data set, or on its validation part; print the report and save it."""
-    refuse_existing([Path(options.out) / name for name in REPORT_FILES], options.overwrite)  # before the work
-    check_writable(options.out)
+    out = user_path(options.out)
+    refuse_existing([out / name for name in REPORT_FILES], options.overwrite)  # before the work
+    check_writable(out)
     model = load_model(options.model, kind=options.kind, device=options.device)
     data = _data(options, model.input_size)
     if options.val is not None:
         _, data = split(data, val=options.val, seed=options.seed)
     report = evaluate(model, data, region=options.region, align=options.align)
     print(report)
-    print("written:", ", ".join(str(path) for path in report.save(options.out, overwrite=options.overwrite)))
+    print("written:", ", ".join(str(path) for path in report.save(out, overwrite=options.overwrite)))
 
 
 def run_rerender(options: argparse.Namespace) -> None:
     """Write exact depth maps into a folder in EG3D's layout."""
-    written = rerender(options.root, size=options.size, grid=options.grid, overwrite=options.overwrite)
-    print(f"{len(written)} depth maps written to {Path(options.root) / 'depth'}")
+    root = user_path(options.root)
+    written = rerender(root, size=options.size, grid=options.grid, overwrite=options.overwrite)
+    print(f"{len(written)} depth maps written to {root / 'depth'}")
 
 
 def run_generate(options: argparse.Namespace) -> None:
@@ -155,7 +157,7 @@ def run_generate(options: argparse.Namespace) -> None:
     if not (slash and part.isdigit() and parts.isdigit()):
         raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
     manifest = generate(
-        options.out, options.count, size=options.size, seed=options.seed, views_per_identity=options.views,
+        user_path(options.out), options.count, size=options.size, seed=options.seed, views_per_identity=options.views,
         shard=(int(part), int(parts)), photographs=options.backgrounds, workers=options.workers,
     )
     print(f"listed in {manifest}")
@@ -176,11 +178,11 @@ def _data(options: argparse.Namespace, model_size: int):
     size = model_size if options.size is None else options.size
     if kind in ("eg3d", "eg3d-8bit") and folder:
         depth_kind = "affine" if kind == "eg3d-8bit" else None
-        return EG3DFaces(Path(folder).expanduser(), size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
+        return EG3DFaces(user_path(folder), size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
     if kind == "paired" and folder:
         if options.fov is None:
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
-        root = Path(folder).expanduser()  # the shell does not expand a ~ after the colon
+        root = user_path(folder)  # the shell does not expand a ~ after the colon
         masks = root / "masks" if (root / "masks").is_dir() else None
         unit = _literal(options.unit)
         return PairedFolder(
@@ -198,7 +200,9 @@ def _assignments(option: str, pairs: Sequence[str], allowed: set[str] | None) ->
         if not equals:
             raise InputError(f"{option}: expected KEY=VALUE, got {pair!r}")
         if allowed is not None and key not in allowed:
-            raise InputError(f"{option}: unknown key, got {pair!r}; known keys: {', '.join(sorted(allowed))}")
+            of_models = option == "--set" and any(key in entry.defaults() for entry in MODELS.values())
+            hint = f"; {key} is an option of the model: --option {pair}" if of_models else ""
+            raise InputError(f"{option}: unknown key, got {pair!r}{hint}; known keys: {', '.join(sorted(allowed))}")
         found[key] = _literal(value)
     return found
 

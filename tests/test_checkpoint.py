@@ -170,7 +170,7 @@ def test_safetensors_of_others(tmp_path):
         load_model(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, this is text\n", b"\x00" * 64])
+@pytest.mark.parametrize("content", [b"hello, this is text\n", b"\x00" * 64])
 def test_not_safetensors(tmp_path, content):
     path = tmp_path / "face.safetensors"
     path.write_bytes(content)
@@ -185,13 +185,40 @@ def test_safetensors_cut_short(checkpoint):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello, this is text\n", b"not a model", b"{'a': 1}", b"\x80\x02", b"PK\x03\x04"]
+    "content", [b"hello, this is text\n", b"not a model", b"{'a': 1}", b"\x80\x02", b"PK\x03\x04"]
 )
 def test_not_a_pytorch_file(tmp_path, content):
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"weights.pt: (not a readable PyTorch file|refused)"):
         load_model(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"the file is empty \(0 bytes\)"),
+        (b"\n<!DOCTYPE html>\n<html><body>Sign in", r"a web page \(HTML\), not the file itself; download it again"),
+        (b"\xef\xbb\xbf<html>", r"a web page \(HTML\)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a Git LFS pointer, .*; run `git lfs pull`"),
+    ],
+)
+def test_what_came_in_the_place_of_weights_is_called_by_its_name(tmp_path, content, said, suffix):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"weights{suffix}: {said}"):
+        load_model(path)
+
+
+def test_a_checkpoint_in_the_users_home(monkeypatch, tmp_path, checkpoint):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert save_model(load_model(checkpoint), "~/mine.safetensors") == tmp_path / "mine.safetensors"
+    assert load_model("~/mine.safetensors").name == load_model(checkpoint).name
+    assert not Path("~").exists()
+    with pytest.raises(InputError, match="got ''"):
+        load_model("")
 
 
 def test_pytorch_file_cut_short(tmp_path):

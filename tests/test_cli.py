@@ -206,8 +206,10 @@ def test_train_takes_grey_rgba_and_16_bit_images(run, tmp_path, paired):
 def test_predict_takes_several_and_warns_without_our_code(run, tmp_path, weights):
     (tmp_path / "in").mkdir()
     photos = [tmp_path / "in" / "a.png", tmp_path / "b.png"]
-    for path in (*photos, tmp_path / "in" / "film.gif"):
+    for path in photos:
         Image.fromarray(picture()).save(path)
+    frames = [Image.new("L", (4, 4), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "in" / "film.gif", save_all=True, append_images=frames[1:])
     out = tmp_path / "out"
     with pytest.warns(UserWarning, match=f"{tmp_path / 'in'}: left out"):
         code, said, err = run("predict", tmp_path / "in", photos[1], "-o", out, "--model", weights, "--crop", "none",
@@ -216,6 +218,19 @@ def test_predict_takes_several_and_warns_without_our_code(run, tmp_path, weights
     assert said.count(" -> ") == 2
     assert {path.stem for path in out.glob("*.npy")} == {"a_depth", "b_depth"}
     assert warnings.formatwarning("left out", UserWarning, "verbs.py", 3) == "facedepth predict: left out\n"
+
+
+def test_a_tilde_that_no_shell_has_expanded_is_the_users_home(run, tmp_path, weights, sample_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(weights, tmp_path / "face.safetensors")
+    Image.fromarray(picture()).save(tmp_path / "me.png")
+    model = "--model=~/face.safetensors"
+    assert run("predict", "~/me.png", model, "--out=~/out", "--crop", "none", "--format", "npy")[0] == 0
+    assert run("turntable", "~/me.png", model, "--out=~/out/me.gif", "--crop", "none", "--size", 16)[0] == 0
+    assert run("evaluate", "--data", f"eg3d-8bit:{sample_root}", model, "--out=~/out/scores")[0] == 0
+    assert {"me_depth.npy", "me.gif", "scores"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.mark.parametrize("verb", ["predict", "turntable", "evaluate"])
@@ -583,15 +598,17 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--set", "optimiser=sgd"], r"optimiser: expected one of adamw, adam, got 'sgd'"),
         (["--set", "out=elsewhere"], r"got 'out=elsewhere'; known keys"),
         (["--set", "target_kind=depth"], r"may train relief or affine_relief or affine_inverse, not 'depth'"),
-        (["--set", "input_size=big"], r"input_size: expected a whole number of at least 16, or None, got 'big'"),
+        (["--set", "input_size=big"], r"input_size: expected a whole number of at least 16, got 'big'"),
         (["--set", "device=warp"], r"device 'warp' cannot be used here"),
         (["--set", "epochs=True"], r"epochs: expected a whole number of at least 1, got True"),
         (["--set", "gradient_checkpointing=no"], r"gradient_checkpointing: expected True or False, got 'no'"),
         (["--option", "head_mask=no"], r"head_mask: expected True or False, got 'no'"),
         (["--option", "chanels=2"], r"--option: .*chanels"),
         (["--option", "channels=1"], r"depth >= 2 and channels >= 2"),
-        (["--option", "channels=two"], r"--option: "),
-        (["--option", "channels=2.5"], r"--option: "),
+        (["--option", "channels=two"], r"channels: expected a whole number of at least 1, got 'two'"),
+        (["--option", "channels=2.5"], r"channels: expected a whole number of at least 1, got 2.5"),
+        (["--set", "channels=8"], r"got 'channels=8'; channels is an option of the model: --option channels=8; known"),
+        (["--set", "learning_rate=1e999"], r"learning_rate: expected a finite number, at least 0, got inf"),
         (["--option", "mean=3"], r"--option: "),
         (["--size", 0], r"size: expected a whole number of at least 1, got 0"),
         (["--unit", "[1]"], r"unit: expected one of m, cm, mm.*got '\[1\]'"),

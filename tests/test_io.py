@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 from PIL.TiffImagePlugin import IFDRational
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
 from facedepth.io import (
     atomic_path,
+    check_writable,
     focal_from_exif,
     image_from_pil,
     image_to_uint8,
@@ -546,3 +547,39 @@ def test_threads_that_write_the_same_file_leave_a_whole_one(tmp_path):
         list(threads.map(lambda _: write_depth(tmp_path / "depth.npy", depth, depth > 0), range(64)))
     assert [path.name for path in tmp_path.iterdir()] == ["depth.npy"]
     assert_close(read_depth(tmp_path / "depth.npy"), depth)
+
+
+def avif(folder: Path, brand: bytes, codec: bytes, name: str) -> Path:
+    """An AVIF whose box says that it is of another brand, with another codec."""
+    content = saved(folder, Image.new("RGB", (32, 32)), "whole.avif").read_bytes()
+    path = folder / name
+    path.write_bytes(content.replace(b"ftypavif", b"ftyp" + brand).replace(b"av01", codec))
+    return path
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1", b"msf1"])
+@pytest.mark.parametrize("name", ["photo.heic", "photo.jpg"])
+def test_heic_is_told_from_a_damaged_picture_whatever_its_name_and_brand(tmp_path, brand, name):
+    with pytest.raises(InputError, match=rf"{name}: HEIC pictures are not read; save it as JPEG or PNG"):
+        read_image(avif(tmp_path, brand, b"hvc1", name))
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "depth.npy"])
+def test_a_pointer_in_the_place_of_a_file_is_called_one(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3\n")
+    read = read_image if name.endswith("jpg") else read_values
+    with pytest.raises(InputError, match=rf"{name}: a Git LFS pointer, not the file itself; run `git lfs pull`"):
+        read(tmp_path / name)
+
+
+def test_files_in_the_users_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_image("~/new/grey.png", np.full((20, 20, 3), 51, np.uint8))
+    assert_close(read_image("~/new/grey.png"), torch.full((3, 20, 20), 0.2))
+    assert focal_from_exif("~/new/grey.png") is None
+    check_writable("~/new/newer")
+    with pytest.raises(InputError, match=r"grey\.png: already there"):
+        refuse_existing([Path("~/new/grey.png")], overwrite=False)
+    assert not Path("~").exists()

@@ -63,10 +63,22 @@ def test_results_among_the_photos_are_no_photos(tmp_path):
 
 
 def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
-    make(tmp_path, "a.jpg", "c.gif")
+    make(tmp_path, "a.jpg", "d.gif")
     (tmp_path / "b.HEIC").touch()
+    frames = [Image.new("L", (4, 4), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
     with pytest.warns(UserWarning, match=r"left out \(save them as JPEG or PNG .*\): b\.HEIC, c\.gif"):
-        assert list_images(tmp_path) == [tmp_path / "a.jpg"]
+        assert list_images(tmp_path) == [tmp_path / "a.jpg", tmp_path / "d.gif"]  # a still one is read
+
+
+def test_photos_in_the_users_home_and_none_at_all(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make(tmp_path, "me.png")
+    (tmp_path / "list.txt").write_text("~/me.png\n")
+    for source in ("~", "~/me.png", "~/list.txt"):
+        assert list_images(source) == [tmp_path / "me.png"]
+    with pytest.raises(InputError, match="expected the path of a file or a folder, got ''"):
+        list_images("")
 
 
 def test_lists_may_begin_with_a_byte_order_mark_but_must_be_utf8(tmp_path):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checks import InputError, choose_device, installed_version
+from ..checks import InputError, choose_device, installed_version, user_path
 from ..io import atomic_path, refuse_existing
 from .converters import convert
 from .downloads import fetch, remember
@@ -40,7 +40,7 @@ def save_model(
     Raises:
         InputError: another ending, or the file is there and ``overwrite`` is not set.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
     refuse_existing([path], overwrite)
@@ -103,11 +103,11 @@ def load_model(
 
 def _local_file(source: str | Path) -> Path | None:
     """The file of that name, or the shipped one of the model of that name; None for a model's that is to be fetched."""
-    name = str(source)
-    if Path(source).is_file():
-        return Path(source)
+    name, path = str(source), user_path(source)
+    if path.is_file():
+        return path
     if name not in MODELS:
-        best = Path(source) / "best.safetensors"
+        best = path / "best.safetensors"
         if best.is_file():
             raise InputError(f"{source}: the folder of a training run; name its weights, {best}")
         close = get_close_matches(name, MODELS, n=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..checks import InputError
+from ..checks import InputError, user_path
 from .midas_small import MidasSmall
 from .states import load_strictly, read_pickle, read_safetensors
 
@@ -40,7 +40,7 @@ def load_encoder(model: MidasSmall, path: str | Path) -> None:
     Raises:
         InputError: another network, no such file, or tensors that are missing, unknown or misshapen.
     """
-    path = Path(path)
+    path = user_path(path)
     if not isinstance(model, MidasSmall):
         raise InputError(f"load_encoder: expected a network of class MidasSmall, got {type(model).__name__}")
     if not path.is_file():

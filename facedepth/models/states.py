@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..checks import InputError
+from ..io import existing_file, what_else
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -18,12 +19,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         InputError: not such a file.
     """
+    path = existing_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+        raise InputError(f"{path}: {what_else(path) or f'not a readable safetensors file ({error})'}") from None
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}, metadata
 
 
@@ -33,16 +35,18 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: not such a file, or one whose loading could run code.
     """
+    path = existing_file(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: refused: not a plain state dict, loading it could run code; if you trust it, "
-            "open it yourself and save its tensors with torch.save(model.state_dict(), ...)"
-        ) from None
+        reason = what_else(path) or (
+            "refused: not a plain state dict, loading it could run code; if you trust it, open it yourself and save "
+            "its tensors with torch.save(model.state_dict(), ...)"
+        )
+        raise InputError(f"{path}: {reason}") from None
     except Exception as error:  # bytes that are no pickle make PyTorch's reader fail in every way there is
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"{path}: not a readable PyTorch file ({reason})") from None
+        raise InputError(f"{path}: {what_else(path) or f'not a readable PyTorch file ({reason})'}") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
