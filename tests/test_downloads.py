@@ -305,3 +305,11 @@ def test_what_can_be_fetched_says_its_licence_and_its_address():
         assert entry.url.startswith("https://")
         assert entry.url.endswith((".pt", ".pth"))
         assert entry.licence.split(" ")[0] in ("MIT", "Apache-2.0", "CC-BY-NC-4.0")
+
+
+def test_a_cache_that_cannot_be_written_to_is_named_with_the_setting_that_moves_it(monkeypatch, tmp_path):
+    (tmp_path / "full").touch()  # no folder: nobody can write into it, not even root
+    monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "full" / "cache"))
+    said = rf"^{tmp_path}/full/cache: cannot be written to \(.*\); .* the environment variable FACEDEPTH_CACHE$"
+    with pytest.raises(InputError, match=said):
+        load_model("midas_small")

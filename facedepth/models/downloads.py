@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ..checks import InputError
-from ..io import atomic_path
+from ..io import atomic_path, check_writable
 from ..locking import taking_turns
 
 _ATTEMPTS = 5
@@ -45,9 +45,11 @@ def fetch(url: str) -> Path:
     call this at once: one fetches, the others wait.
 
     Raises:
-        InputError: the address cannot be reached, or the file is not the one expected.
+        InputError: the address cannot be reached, the folder cannot be written to, or the file is not the one expected.
     """
     path = cache_folder() / url.rsplit("/", 1)[-1]
+    if not path.is_file():
+        check_writable(path.parent, "choose another folder by the environment variable FACEDEPTH_CACHE")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(path.name + ".lock")
     busy = f"{path.name}: another process is downloading it"
