@@ -27,7 +27,7 @@ class LiveTraining:
     """
 
     def __init__(self) -> None:
-        self._shown = None  # the handle of the picture, once there is one
+        self._shown = self._history = None  # the picture's handle, and the run it shows
 
     def __call__(self, history: History, pictures: Pictures) -> None:
         if not _in_notebook():
@@ -37,8 +37,8 @@ class LiveTraining:
         buffer = io.BytesIO()
         training_figure(history, ["loss", "val_loss"], pictures).savefig(buffer, format="png")
         picture = Image(data=buffer.getvalue())
-        if self._shown is None:
-            self._shown = display(picture, display_id=True)
+        if self._history is not history:  # another run: its picture must not take the place of the last one's
+            self._history, self._shown = history, display(picture, display_id=True)
         else:
             self._shown.update(picture)
 

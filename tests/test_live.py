@@ -73,3 +73,10 @@ def test_the_figure_holds_curves_and_faces():
     assert [axis.get_title() for axis in faces] == ["face", "truth"]
     assert len(training_figure(HISTORY, ["loss"], []).axes) == 1
     assert len(training_figure([], ["loss"], []).axes[0].lines) == 0
+
+
+def test_one_object_shows_two_runs_each_in_a_picture_of_its_own(notebook):
+    live, first, second = LiveTraining(), [HISTORY[0]], [HISTORY[0]]
+    for history in (first, first, second, second):
+        live(history, [])
+    assert [how for how, _ in notebook] == ["display", "update", "display", "update"]
