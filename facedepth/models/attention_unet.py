@@ -1,7 +1,7 @@
-"""The Attention-UNet: a U-Net whose skip connections are gated by what the decoder already knows.
+"""The Attention-UNet: a U-Net whose skip connections are gated by the decoder's features.
 
-Sources: Ronneberger et al., "U-Net", 2015; Oktay et al., "Attention U-Net", 2018. The defaults are those of the
-face-depth-3D-reconstruction project (5 levels, 32 start filters, resize-convolutions), whose weights convert exactly.
+Sources: Ronneberger et al., "U-Net", 2015; Oktay et al., "Attention U-Net", 2018. Resize-convolutions, 5 levels and 32
+start filters by default, as in the face-depth-3D-reconstruction project, whose weights convert exactly.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class AttentionUNet(DepthNetwork):
     """Attention-UNet.
 
     Args:
-        channels: filters of the finest level; each coarser one has twice as many.
+        channels: filters of the finest level, at least 2; each coarser level has twice as many.
         depth: number of levels, at least 2.
         attention: gate the skip connections.
-        head_mask: give a second output channel, the logits of the head.
-        kind: what the first output says, one of ``facedepth.depth.KINDS``.
-        input_size: side of the square picture it is trained at; any other size works too.
-        mean, std: of the RGB input, taken off inside.
+        head_mask: add a second output channel, the logits of the head.
+        kind: of the first output channel, one of ``facedepth.depth.KINDS``.
+        input_size: side in pixels of the square pictures it is trained on; any other size works too.
+        mean, std: of the RGB input, which is normalised inside.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AttentionUNet(DepthNetwork):
 
 
 class ConvPair(nn.Sequential):
-    """Twice: 3x3 convolution, batch norm, ReLU."""
+    """3x3 convolution, batch norm, ReLU; twice."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__(
@@ -72,7 +72,7 @@ class ConvPair(nn.Sequential):
 
 
 class DecoderStep(nn.Module):
-    """Enlarge the coarse features, put the gated skip beside them, convolve."""
+    """Upsample the coarse features, concatenate the gated skip, convolve."""
 
     def __init__(self, coarse: int, fine: int, attention: bool) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class DecoderStep(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Weigh each place of the skip by how well it agrees with the coarse features (Oktay et al., figure 2)."""
+    """Weight each pixel of the skip by how well it agrees with the coarse features (Oktay et al., figure 2)."""
 
     def __init__(self, skip: int, coarse: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """State dicts published elsewhere, recognised by their keys and renamed to ours.
 
-Tensors do not say everything. The same keys are those of MiDaS's DPT-Large and of a fine-tuned one whose output means
-something else, and those of Depth Anything V2 and its metric variants (not supported: their output ends in a sigmoid).
-What comes out of here is the published network; ``load_model`` can be told otherwise.
+Keys do not say everything: MiDaS's DPT-Large shares them with a fine-tuned one whose output means something else, and
+Depth Anything V2 with its metric variants (not supported: their output ends in a sigmoid). The conversion assumes the
+published network; ``load_model`` has an argument ``kind`` to say otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ATTENTION_UNET = (  # theirs (elektronn3's U-Net), ours
     (r"^conv_final\.", r"head."),
 )
 
-_DECODER = (  # theirs (MiDaS's; Depth Anything has taken them over), ours; they count from 1
+_DECODER = (  # theirs (MiDaS's, adopted by Depth Anything), ours; theirs count from 1
     *((rf"^scratch\.layer{level + 1}_rn\.", rf"decoder.reduce.{level}.") for level in range(4)),
     *(
         (rf"^scratch\.refinenet{level + 1}\.{theirs}\.", rf"decoder.fuse.{level}.{ours}.")
@@ -67,7 +67,7 @@ _TRANSFORMER = (
 
 
 def _dpt(first_level: int) -> tuple[tuple[str, str], ...]:
-    """MiDaS's DPT, whose levels from ``first_level`` on are reassembled."""
+    """Patterns for MiDaS's DPT, whose levels from ``first_level`` on are reassembled from tokens."""
     reassembled = tuple(
         (rf"^pretrained\.act_postprocess{level + 1}\.{theirs}\.", rf"reassemble.{level - first_level}.{ours}.")
         for level in range(first_level, 4)
@@ -86,7 +86,7 @@ _DEPTH_ANYTHING = (
     (r"^depth_head\.scratch\.output_conv2\.2\.", r"head.out."),
 )
 
-# Tensors that are published but never computed with.
+# Tensors that are published but never used.
 _COARSEST_SKIP = tuple(
     f"scratch.refinenet4.resConfUnit1.conv{number}.{part}" for number in (1, 2) for part in ("weight", "bias")
 )
@@ -98,11 +98,11 @@ class Family(NamedTuple):
 
     Attributes:
         about: one line for people.
-        marks: patterns, each of which fits at least one key.
-        name: of our model, from the state dict.
-        renamed: patterns of their keys and what ours are.
-        unused: keys that are there but left out.
-        options: of our model, from the state dict, where the table of models does not say.
+        marks: patterns, each of which matches at least one key.
+        name: function from the state dict to the name of our model.
+        renamed: patterns of their keys, with our replacements.
+        unused: keys that must be there and are dropped.
+        options: function from the state dict to our model's options, where they differ from the table of models.
     """
 
     about: str
@@ -114,7 +114,7 @@ class Family(NamedTuple):
 
 
 def _attention_unet_options(state: dict[str, Tensor]) -> dict:
-    """The face-depth-3D-reconstruction project's Attention-UNet, fed and read in [-1, 1]."""
+    """The face-depth-3D-reconstruction project's Attention-UNet, whose input and output are in [-1, 1]."""
     return {
         "channels": len(state["down_convs.0.conv1.weight"]),
         "depth": len({key.split(".")[1] for key in state if key.startswith("down_convs.")}),
@@ -126,7 +126,7 @@ def _attention_unet_options(state: dict[str, Tensor]) -> dict:
 
 
 def _depth_anything_name(state: dict[str, Tensor]) -> str:
-    sizes = {48: "small", 96: "base", 256: "large"}  # by the finest level's channels
+    sizes = {48: "small", 96: "base", 256: "large"}  # by the channels of the finest level
     channels = state["depth_head.projects.0.weight"].shape[0]
     if channels not in sizes:
         raise InputError(
@@ -136,7 +136,7 @@ def _depth_anything_name(state: dict[str, Tensor]) -> str:
     return f"depth_anything_v2_{sizes[channels]}"
 
 
-FAMILIES = (  # the first whose marks are there
+FAMILIES = (  # the first whose marks all match is taken
     Family(
         "the original project's Attention-UNet (down_convs.*, up_convs.*, conv_final.*)",
         marks=(r"^down_convs\.0\.conv1\.weight$", r"^conv_final\.weight$"),
@@ -170,11 +170,11 @@ def convert(state: dict[str, Tensor], path: Path) -> tuple[str, dict, dict[str, 
     """Recognise a foreign state dict.
 
     Returns:
-        The model's name, the options to create it with, and the state dict under our names, which lacks the buffers
-        ``mean`` and ``std``: those are what the model's options say.
+        The model's name, the options to create it with, and the state dict under our names, without the buffers
+        ``mean`` and ``std``, which the model's options give.
 
     Raises:
-        InputError: keys that belong to no network known here, or tensors that are missing.
+        InputError: keys of no known network, missing ``unused`` keys, or a Depth Anything of unknown size.
     """
     family = next((family for family in FAMILIES if all(_fits(mark, state) for mark in family.marks)), None)
     if family is None:

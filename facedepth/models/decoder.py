@@ -1,4 +1,4 @@
-"""The decoder that MiDaS, DPT and Depth Anything share: levels of features are fused from coarse to fine.
+"""The decoder shared by MiDaS, DPT and Depth Anything: levels of features are fused from coarse to fine.
 
 Source: Ranftl et al., "Vision Transformers for Dense Prediction", 2021 (after RefineNet, Lin et al., 2017).
 """
@@ -19,8 +19,8 @@ class FusionDecoder(nn.Module):
     """Levels of features in, the finest first; one map of twice the finest level's size out.
 
     Args:
-        channels: of the levels that come in.
-        widths: of the levels inside the decoder; the map that comes out has ``widths[0]`` channels.
+        channels: of the input levels.
+        widths: channels of the levels inside the decoder; the output has ``widths[0]``.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
@@ -45,7 +45,7 @@ class FusionDecoder(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Add a level to what the coarser ones made, refine, enlarge, and bring to the next finer level's width."""
+    """Add a level to the fused coarser ones, refine, project to the next finer level's width, and upsample."""
 
     def __init__(self, width: int, outside: int, *, coarsest: bool) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ class Fusion(nn.Module):
 
     def forward(self, skip: Tensor, coarse: Tensor | None, size: tuple[int, int]) -> Tensor:
         features = skip if self.refine_skip is None else coarse + self.refine_skip(skip)
-        # The source enlarges first. A 1x1 convolution gives the same before it, at a quarter of the pixels.
+        # The source upsamples first. A 1x1 convolution before it gives the same result on a quarter of the pixels.
         return F.interpolate(self.project(self.refine(features)), size, mode="bilinear", align_corners=True)
 
 
 class ResidualUnit(nn.Module):
-    """x + two times (ReLU, 3x3 convolution)."""
+    """The input plus the output of two (ReLU, 3x3 convolution) steps."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class ResidualUnit(nn.Module):
 
 
 class DepthHead(nn.Module):
-    """The decoder's map to values, and to logits of the head where wanted, at the size asked for.
+    """From the decoder's output to depth values, and optionally logits of the head, at a given size.
 
     Args:
-        width: channels that come in.
-        head_mask: give a second channel.
-        align_corners: how the published weights enlarge the picture here.
+        width: input channels.
+        head_mask: add the logits as a second channel.
+        align_corners: of the upsampling, as the published weights expect it.
     """
 
     def __init__(self, width: int, *, head_mask: bool, align_corners: bool) -> None:
@@ -94,13 +94,13 @@ class DepthHead(nn.Module):
 
 @torch.no_grad()
 def add_head_mask(model: DepthNetwork) -> None:
-    """Give a network that says nothing but depth a second output, the logits of the head, in place.
+    """Add a second output, the logits of the head, to a network that only outputs depth, in place.
 
-    The depth stays what it was. Until training has taught it otherwise (data with head masks do), the second output
-    takes every pixel for head. A network that has it already stays as it is.
+    The depth does not change. Until the second output is trained (on data with head masks), it takes every pixel for
+    head. A network that already has it stays as it is.
 
     Raises:
-        InputError: a network without a ``DepthHead``: it has to be created with head_mask=True.
+        InputError: a network without a ``DepthHead``; create it with head_mask=True.
     """
     if model.options.get("head_mask"):
         return

@@ -1,7 +1,7 @@
-"""DPT: a vision transformer with a convolutional decoder; MiDaS v3 and Depth Anything V2 are of this family.
+"""DPT: a vision transformer with a convolutional decoder; MiDaS v3 and Depth Anything V2 belong to this family.
 
 Sources: Ranftl et al., "Vision Transformers for Dense Prediction", 2021; Yang et al., "Depth Anything V2", 2024; Oquab
-et al., "DINOv2", 2023. Published weights convert exactly. A new backbone is a row of ``BACKBONES``.
+et al., "DINOv2", 2023. Published weights convert exactly. To add a backbone, add a row to ``BACKBONES``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Backbone(NamedTuple):
     """A row of the table of backbones.
 
     Attributes:
-        timm_name: what timm calls it.
-        patch: side in pixels of what becomes one token.
-        blocks: the transformer blocks whose outputs are levels of the decoder, the finest first. Where there are fewer
-            than four, the first levels are the outputs of the stages of the ResNet before the transformer.
+        timm_name: its name in timm.
+        patch: side in pixels of the patch that becomes one token.
+        blocks: indices of the transformer blocks whose outputs are the decoder's levels, the finest first. If there are
+            fewer than four, the first levels are the outputs of the stages of the ResNet before the transformer.
         channels: of the four levels.
-        readout: whether the class token is worked into every patch, or dropped.
+        readout: whether the class token is merged into every patch token, or dropped.
         final_norm: whether levels go through the norm after the last block.
-        resize_position: one of the functions that bring the position embedding to another grid.
-        options: of timm's model, where they differ from timm's.
+        resize_position: "bilinear" or "bicubic", how the position embedding is resized to another grid.
+        options: of timm's model, where they differ from timm's defaults.
     """
 
     timm_name: str
@@ -66,13 +66,13 @@ class DPT(DepthNetwork):
 
     Args:
         backbone: one of ``BACKBONES``.
-        features: channels of the decoder.
-        head_mask: give a second output channel, the logits of the head.
-        non_negative: cut the values off at 0, as inverse depth is.
-        kind: what the first output says, one of ``facedepth.depth.KINDS``.
-        input_size: side of the square picture it is trained at. Pictures of any size are taken: one whose sides are no
-            multiples of the patch is resampled to the nearest that are, and the output back.
-        mean, std: of the RGB input, taken off inside.
+        features: channels of the decoder, at least 2.
+        head_mask: add a second output channel, the logits of the head.
+        non_negative: clip the values at 0, as suits inverse depth.
+        kind: of the first output channel, one of ``facedepth.depth.KINDS``.
+        input_size: side in pixels of the square pictures it is trained on. Any other size works too: sides that are not
+            multiples of the patch are resampled to the nearest multiples, and the output back.
+        mean, std: of the RGB input, which is normalised inside.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class DPT(DepthNetwork):
 
 
 class TransformerEncoder(nn.Module):
-    """timm's transformer, taken apart: only its modules and parameters are used, none of its forward functions.
+    """timm's transformer, taken apart: only its modules and parameters are used, not the model's own forward.
 
     Attributes:
-        gradient_checkpointing: compute the blocks once more in the backward pass, for less memory.
+        gradient_checkpointing: recompute the blocks in the backward pass, to save memory.
     """
 
     def __init__(self, row: Backbone) -> None:
@@ -128,7 +128,8 @@ class TransformerEncoder(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Levels (B, C, h, w) of the ResNet, if there is one; tokens (B, 1 + h * w, width), the class token first."""
+        """Levels (B, C, h, w) of the ResNet, if there is one; tokens (B, 1 + h * w, width) of ``row.blocks``, the class
+        token first."""
         levels = []
         if self.resnet is not None:
             image = self.resnet.stem(image)
@@ -157,7 +158,7 @@ class TransformerEncoder(nn.Module):
 
 
 class Reassemble(nn.Module):
-    """Tokens of one block to features of one level: 4, 2, 1 or 1/2 times as fine as the patches."""
+    """From one block's tokens to one level of features, 4, 2, 1 or 1/2 times as fine as the patches."""
 
     def __init__(self, width: int, channels: int, *, level: int, readout: bool) -> None:
         super().__init__()
@@ -183,7 +184,7 @@ def _bilinear(picture: Tensor, grid: Sequence[int]) -> Tensor:
 
 
 def _bicubic(picture: Tensor, grid: Sequence[int]) -> Tensor:
-    # The published weights were trained with a scale a little too large, which guarded against rounding down.
+    # The published weights were trained with a slightly too large scale, a guard against rounding down.
     scale = tuple((side + 0.1) / own for side, own in zip(grid, picture.shape[-2:], strict=True))
     return F.interpolate(picture, scale_factor=scale, mode="bicubic", align_corners=False)
 

@@ -15,24 +15,24 @@ from .decoder import DepthHead, FusionDecoder
 from .network import DepthNetwork
 
 ENCODERS = tuple(f"tf_efficientnet_lite{size}" for size in range(5))
-"""Names, as timm has them, of the encoders that ``MidasSmall`` takes; 0 is the smallest."""
+"""timm's names of the encoders that ``MidasSmall`` takes; lite0 is the smallest."""
 
-_COARSEST = 32  # pixels of the picture to one of the coarsest level
+_COARSEST = 32  # stride of the coarsest level
 
 
 class MidasSmall(DepthNetwork):
     """MiDaS v2.1 small.
 
     Args:
-        encoder: one of ``ENCODERS``; its weights are random (``load_encoder`` puts published ones in).
-        features: channels of the decoder's finest level; each coarser one has twice as many.
-        finest_stride: pixels of the picture to one of the finest level, 4 as in MiDaS, or 2: edges and noses come out
-            sharper, for little more time.
-        head_mask: give a second output channel, the logits of the head.
-        non_negative: cut the values off at 0, as inverse depth is.
-        kind: what the first output says, one of ``facedepth.depth.KINDS``.
-        input_size: side of the square picture it is trained at; any other size works too.
-        mean, std: of the RGB input, taken off inside.
+        encoder: one of ``ENCODERS``; its weights are random (``load_encoder`` loads published ones).
+        features: channels of the decoder's finest level, at least 2; each coarser level has twice as many.
+        finest_stride: of the finest level, in pixels of the picture: 4 as in MiDaS, or 2 for sharper edges and noses at
+            little extra time.
+        head_mask: add a second output channel, the logits of the head.
+        non_negative: clip the values at 0, as suits inverse depth.
+        kind: of the first output channel, one of ``facedepth.depth.KINDS``.
+        input_size: side in pixels of the square pictures it is trained on; any other size works too.
+        mean, std: of the RGB input, which is normalised inside.
     """
 
     def __init__(
@@ -60,6 +60,6 @@ class MidasSmall(DepthNetwork):
         height, width = image.shape[-2:]
         padding = (0, -width % _COARSEST, 0, -height % _COARSEST)
         padded = F.pad(image, padding, mode="replicate")
-        with torch.autocast("cpu", enabled=False):  # there depthwise gradients take ten times as long in bfloat16
+        with torch.autocast("cpu", enabled=False):  # on CPUs, depthwise gradients take ten times as long in bfloat16
             levels = self.encoder(padded)  # (B, C, H / stride, W / stride), from the finest stride to 32
         return self.head(self.decoder(levels), padded.shape[-2:])[..., :height, :width]

@@ -1,4 +1,4 @@
-"""What every network of this package has in common."""
+"""What all networks of this package have in common."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from ..checks import InputError, check_shapes
 from ..depth import KINDS
 
 LEAST_SIZE = 16
-"""Least side in pixels of the pictures a network works on."""
+"""The smallest ``input_size``, in pixels."""
 
 
 class DepthNetwork(nn.Module, ABC):
     """A network from unnormalised RGB (B, 3, H, W) to (B, 1, H, W) values of its ``kind``, larger is nearer.
 
-    A second output channel, where there is one, holds the logits of the head. Subclasses give
-    ``predict_normalised``.
+    If there is a second output channel, it holds the logits of the head. Subclasses implement ``predict_normalised``.
 
     Attributes:
         kind: one of ``facedepth.depth.KINDS``.
         input_size: side in pixels of the square pictures it works best on.
         mean, std: buffers (1, 3, 1, 1).
-        non_negative: values are cut off at 0, as inverse depth is; the logits are not.
-        name, options: what ``create_model`` was called with; they travel in the checkpoint.
-        info: what the checkpoint says besides: training data, metrics, licence.
+        non_negative: values (not the logits) are clipped at 0, as suits inverse depth.
+        name, options: set by ``create_model``: the name and all options, defaults included; saved in the checkpoint.
+        info: further metadata of the checkpoint: training data, metrics, licence.
     """
 
     name: str
@@ -51,7 +50,7 @@ class DepthNetwork(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def retarget(self, kind: str) -> None:
-        """Say from now on that the values are of that kind; where it is another one, they are not cut off at 0."""
+        """Declare the values to be of this kind from now on; if that is a change, they are no longer clipped at 0."""
         check_kind(kind)
         self.non_negative = self.non_negative and kind == self.kind
         self.kind = kind
@@ -66,14 +65,14 @@ class DepthNetwork(nn.Module, ABC):
 
     @abstractmethod
     def predict_normalised(self, image: Tensor) -> Tensor:
-        """Values (B, 1 or 2, H, W) for an image whose mean and std have been taken off; not yet cut off at 0."""
+        """(B, 1 or 2, H, W) outputs for a normalised image; not yet clipped at 0."""
 
 
 class _RevivableReLU(torch.autograd.Function):
-    """ReLU, but what it cut off learns to come back where the loss wants more of it.
+    """ReLU that passes gradients to clipped values where the loss wants them larger.
 
-    A network all of whose values are cut off would get no gradient any more, as half of those that start from random
-    weights do: the losses of inverse depth, which fit the shift, do not pull them up.
+    A network whose values are all clipped, as happens to half of those that start from random weights, would get no
+    gradient any more: the losses of inverse depth, which fit the shift, do not pull the values up.
     """
 
     @staticmethod
@@ -88,14 +87,14 @@ class _RevivableReLU(torch.autograd.Function):
 
 
 class OutputConv2d(nn.Conv2d):
-    """A network's last layer, which mixed precision leaves in 32 bits.
+    """A network's last layer, kept in 32 bits under mixed precision.
 
-    Rounded to the eight significant bits of bfloat16, a relief has steps of up to a millimetre, which normals see.
+    Rounded to bfloat16's eight significant bits, a relief has steps of up to a millimetre, visible in the normals.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         kind = features.device.type
-        if not torch.amp.is_autocast_available(kind):  # such as "meta", for shapes alone
+        if not torch.amp.is_autocast_available(kind):  # such as "meta", which only has shapes
             return super().forward(features)
         with torch.autocast(kind, enabled=False):
             return super().forward(features.to(self.weight.dtype))
@@ -107,10 +106,10 @@ def check_kind(kind: str) -> None:
 
 
 def check_network(model: object) -> None:
-    """Refuse what is no network, such as a model's name.
+    """Refuse anything but a network, such as a model's name.
 
     Raises:
-        InputError: saying how to get one.
+        InputError: it says how to get one.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
@@ -118,7 +117,7 @@ def check_network(model: object) -> None:
 
 @contextmanager
 def answering(model: DepthNetwork) -> Iterator[None]:
-    """Within the block the network answers as in use; one in training is in training again afterwards."""
+    """Within the block the network is in evaluation mode; afterwards it is back in its previous mode."""
     training = model.training
     model.eval()
     try:
