@@ -221,6 +221,11 @@ def test_a_checkpoint_in_the_users_home(monkeypatch, tmp_path, checkpoint):
         load_model("")
 
 
+def test_what_is_no_network_is_not_saved(tmp_path):
+    with pytest.raises(InputError, match=r"model: expected a network, .* got 'attention_unet'"):
+        save_model("attention_unet", tmp_path / "face.safetensors")
+
+
 def test_pytorch_file_cut_short(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"weight": torch.zeros(1000)}, path)

@@ -20,7 +20,7 @@ from ..checks import InputError, choose_device, installed_version, user_path
 from ..io import atomic_path, refuse_existing
 from .converters import convert
 from .downloads import fetch, remember
-from .network import DepthNetwork, check_kind
+from .network import DepthNetwork, check_kind, check_network
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
@@ -38,8 +38,9 @@ def save_model(
         half: store the weights in 16 bits, half the size; they are computed with in 32 all the same.
 
     Raises:
-        InputError: another ending, or the file is there and ``overwrite`` is not set.
+        InputError: no network, another ending, or the file is there and ``overwrite`` is not set.
     """
+    check_network(model)
     path = user_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
