@@ -1,4 +1,4 @@
-"""Batches for training whose content depends on (seed, epoch, index) alone: not on workers, order or interruptions."""
+"""Training batches whose content depends only on (seed, epoch, index), not on workers, order or interruptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .transforms import Compose, Photometric, RandomCrop, RandomFlip, to_square
 
 
 class Transformed(Dataset):
-    """A data set seen through a transform that is the same every time."""
+    """A data set seen through a deterministic transform."""
 
     def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample]) -> None:
         self.dataset, self.transform = dataset, transform
@@ -29,11 +29,11 @@ class Transformed(Dataset):
 
 
 class EpochOrder(Sampler):
-    """Yields (epoch, index) for every sample, shuffled anew each epoch.
+    """Yields (epoch, index) for every sample, reshuffled each epoch.
 
     Attributes:
-        epoch: which epoch's order comes next.
-        skip: how many samples of it have been seen already; for a run that goes on in the middle of an epoch.
+        epoch: the epoch whose order comes next.
+        skip: how many of its samples have been seen already, for a run resumed in the middle of an epoch.
     """
 
     def __init__(self, length: int, seed: int) -> None:
@@ -52,7 +52,7 @@ class EpochOrder(Sampler):
 class Augmented(Dataset):
     """A data set seen through a random transform that is seeded with (seed, epoch, index).
 
-    Indices beyond its length start over: the same samples once more, transformed differently.
+    Indices beyond its length wrap around: the same samples again, transformed differently.
     """
 
     def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int) -> None:
@@ -67,28 +67,28 @@ class Augmented(Dataset):
 
 
 def augmentation(strength: float, size: int) -> Compose:
-    """The random transform of training, by its strength from 0 (none) to 1, to pictures of ``size`` x ``size``."""
+    """The random transform for training, of strength 0 (none) to 1, to pictures of ``size`` x ``size``."""
     if strength == 0:
         return to_square(size)
     crop = RandomCrop((1 - 0.35 * strength, 1 + 0.5 * strength))  # faces are not always framed by the rule
-    # Colour and noise come last: they are meant at the size the network sees.
+    # Colour and noise come last: they are meant for the size the network sees.
     return Compose((crop, RandomFlip(), to_square(size), Photometric(strength)))
 
 
 def to_device(batch: Sample, device: torch.device | str) -> Sample:
     """The same batch with its tensors on a device."""
-    to_card = torch.device(device).type == "cuda"  # elsewhere nobody waits before the values are read
+    to_card = torch.device(device).type == "cuda"  # elsewhere, values could be read before they have arrived
     moved = [tensor.to(device, non_blocking=to_card) for tensor in batch[:5]]
     return Sample(*moved, Camera(*(tensor.to(device) for tensor in batch.camera)), batch.name)
 
 
 def made_on_gpu(dataset: Dataset) -> bool:
-    """Whether the data set says of itself, by its ``device``, that its samples are on a GPU."""
+    """Whether the data set's samples are on a GPU, by its ``device`` attribute."""
     return torch.device(getattr(dataset, "device", "cpu")).type != "cpu"
 
 
 def workers_for(dataset: Dataset, workers: int) -> int:
-    """The number of worker processes, but none for samples made on a GPU, which belongs to this process."""
+    """The number of worker processes; 0 for samples made on a GPU, which belongs to this process."""
     return 0 if made_on_gpu(dataset) else workers
 
 
@@ -96,8 +96,8 @@ def training_batches(
     dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int,
     pin_memory: bool = False,
 ) -> tuple[DataLoader, EpochOrder]:
-    """A loader of shuffled, transformed batches, and the order to set its epoch on; an epoch has every sample
-    ``repeats`` times. ``workers`` and ``pin_memory``, which suits a CUDA card, are for samples of the CPU."""
+    """A loader of shuffled, transformed batches, and its order, whose ``epoch`` is to be set; an epoch has every sample
+    ``repeats`` times. ``workers`` and ``pin_memory`` (for training on a CUDA card) apply only to samples on the CPU."""
     order = EpochOrder(len(dataset) * repeats, seed)
     workers = workers_for(dataset, workers)
     loader = DataLoader(
@@ -108,8 +108,16 @@ def training_batches(
     return loader, order
 
 
+def evaluation_batches(dataset: Dataset, size: int, *, batch_size: int, workers: int) -> DataLoader:
+    """A loader of every sample in its order, at ``size`` x ``size`` pixels; ``workers`` are for samples of the CPU."""
+    return DataLoader(
+        Transformed(dataset, to_square(size)), batch_size=batch_size, num_workers=workers_for(dataset, workers),
+        worker_init_fn=leave_interrupts,
+    )
+
+
 def bad_data_named(loader: DataLoader) -> Iterator[Sample]:
-    """The loader's batches. What is wrong with a sample is said in its own words, not in a worker's traceback.
+    """The loader's batches. An error about a sample keeps its own message, without a worker's traceback.
 
     Raises:
         InputError: a sample cannot be used.
@@ -117,12 +125,12 @@ def bad_data_named(loader: DataLoader) -> Iterator[Sample]:
     try:
         yield from loader
     except InputError as error:
-        # From a worker the message comes wrapped in the text of the traceback that it ends.
+        # From a worker, the message comes at the end of a traceback's text.
         raise InputError(str(error).rpartition("facedepth.checks.InputError: ")[2].strip()) from None
 
 
 def leave_interrupts(worker: int) -> None:
-    """A Ctrl-C is for the main process, which needs its workers until the step is done."""
+    """Leave Ctrl-C to the main process, which needs its workers until the step is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from .batches import Transformed, bad_data_named, to_device, workers_for
+from .batches import bad_data_named, evaluation_batches, to_device
 from .checks import InputError, check_dataset, check_whole, installed_version
 from .comparison import picture_row
 from .figures import panel
@@ -29,14 +29,10 @@ from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering, check_network
 from .report_page import Case, report_page
 from .sample import Sample
-from .scoring import MAIN_SCORE, check_choices, score_batch
-from .transforms import to_square
+from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, score_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_SURELY_BACKGROUND = 0.95
-"""If a head's region is a greater share of the pictures than this, the background must be in it."""
 
 REPORT_FILES = ("metrics.csv", "summary.json", "summary.txt", "report.html", "pictures.png")
 
@@ -178,10 +174,7 @@ def evaluate(
     scores, pictures, shares = [], [], []
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
-    loader = DataLoader(
-        Transformed(dataset, to_square(model.input_size)), batch_size=batch_size,
-        num_workers=workers_for(dataset, workers),
-    )
+    loader = evaluation_batches(dataset, model.input_size, batch_size=batch_size, workers=workers)
     batches = tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
     with answering(model):
         for batch in batches:
@@ -211,7 +204,7 @@ def evaluate(
 
 def _doubt_region(region: str, share: float) -> None:
     """Warn where a region that should be a part of the pictures is nearly all of them."""
-    if share > _SURELY_BACKGROUND:
+    if share > SURELY_BACKGROUND:
         warnings.warn(
             f"region: {share:.0%} of the pictures' pixels count as {region}, so what is behind the head is scored too; "
             "does the data set lack masks of the head? PairedFolder takes masks=", stacklevel=4,

@@ -57,10 +57,10 @@ class Sample(NamedTuple):
                 "head mask, or leave the sample out"
             )
         least, greatest = (float(bound) for bound in self.image.aminmax())
-        if not (least >= -_ROUNDED and greatest <= 1 + _ROUNDED):
+        if not (least >= -_ROUNDED and greatest <= 1 + _ROUNDED):  # nor NaN
             raise InputError(
-                f"sample {self.name!r}: image: expected RGB in [0, 1], got values from {least:.4g} to {greatest:.4g}; "
-                "divide pictures of 8 bits by 255, and do not normalise them: networks do that themselves"
+                f"sample {self.name!r}: image: expected RGB in [0, 1], got values from {least:.4g} to {greatest:.4g}"
+                "; divide pictures of 8 bits by 255, and do not normalise them: networks do that themselves"
             )
         return self
 

@@ -26,6 +26,9 @@ FARTHEST = 2.0
 """Fitted inverse depth may come out at infinity or beyond. It counts as this many times the picture's farthest true
 depth, as evaluations of such networks cap it: very wrong, and what lies farther never scores better."""
 
+SURELY_BACKGROUND = 0.95
+"""If a head is a greater share of the pictures than this, the background must be in it."""
+
 _LEAST_FITTED_PX = 3
 
 MAIN_SCORE = {"metric": "rmse", "affine": "picture_l1"}

@@ -12,19 +12,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
-from .batches import (
-    Transformed,
-    augmentation,
-    bad_data_named,
-    leave_interrupts,
-    to_device,
-    training_batches,
-    workers_for,
-)
+from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
 from .checks import InputError, check_dataset, choose_device
 from .config import TrainConfig
 from .figures import panel
@@ -40,8 +32,8 @@ from .optimisation import (
 )
 from .runs import RunFolder, alone_in, describe_data
 from .sample import Sample
+from .scoring import SURELY_BACKGROUND
 from .stepping import Stepper
-from .transforms import to_square
 from .validation import validate
 
 
@@ -103,7 +95,7 @@ class _Run:
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
-        if "head_mask" in model.options and model.options["head_mask"] and self.data["train_first_head"] > 0.95:
+        if model.options.get("head_mask") and self.data["train_first_head"] > SURELY_BACKGROUND:
             warnings.warn(
                 "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
                 "learn where it ends, and meshes will hold the background", stacklevel=4,
@@ -125,9 +117,8 @@ class _Run:
             repeats=config.repeats, workers=config.workers, seed=config.seed, pin_memory=self.device.type == "cuda",
         )
         self.steps_per_epoch = len(self.loader)
-        self.val_loader = DataLoader(
-            Transformed(val, to_square(model.input_size)), batch_size=config.batch_size,
-            num_workers=workers_for(val, config.workers), worker_init_fn=leave_interrupts,
+        self.val_loader = evaluation_batches(
+            val, model.input_size, batch_size=config.batch_size, workers=config.workers
         )
         self.stepper = Stepper(model, self.objective, config, steps=config.epochs * self.steps_per_epoch)
 

@@ -494,7 +494,7 @@ class Poisoned(Part):
     def __getitem__(self, index):
         sample = super().__getitem__(index)
         self.good_reads -= 1
-        return sample if self.good_reads >= 0 else sample._replace(image=torch.full_like(sample.image, torch.nan))
+        return sample if self.good_reads >= 0 else sample._replace(depth=torch.full_like(sample.depth, torch.nan))
 
     def __getitems__(self, indices):
         return [self[index] for index in indices]
