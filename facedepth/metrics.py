@@ -1,8 +1,8 @@
-"""Scores of depth maps, one an image, (B,). Depths are z-depth (B, 1, H, W); ``region`` is a bool mask of that shape.
+"""Scores of depth maps, one per image, (B,). Depths are z-depth (B, 1, H, W); ``region`` is a bool mask of that shape.
 
-An image whose region holds no pixel has no score: NaN, never a flattering 0. Predicted depth that is not positive has
-no logarithm and no ratio; it counts as ``MIN_DEPTH``, which makes it very wrong but keeps every score finite.
-Predictions of unknown scale and shift are aligned before, in the space they were predicted in.
+The score of an image with an empty region is NaN, never a flattering 0. Predicted depth that is not positive has no
+logarithm and no meaningful ratio; there it counts as ``MIN_DEPTH``, very wrong, but the score stays finite.
+Predictions of unknown scale and shift must be aligned first, in the space they were predicted in.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from .depth import fit_range
 from .geometry import normals_from_depth, normals_valid
 
 MIN_DEPTH = 1e-6
-"""What a predicted depth that is not positive counts as, in the unit of depth."""
+"""What a predicted depth that is not positive counts as in ``delta`` and ``side``, in the unit of depth."""
 
 DELTA_THRESHOLDS = (1.05, 1.1, 1.25)
 NORMAL_DEGREES = (11.25, 20, 22.5, 25, 30)
 HIGHER_IS_BETTER = frozenset(
     [f"delta_{threshold:g}" for threshold in DELTA_THRESHOLDS] + [f"normals_{deg:g}_pct" for deg in NORMAL_DEGREES]
 )
-"""The scores of ``depth_scores`` of which more is better; of all others, less is."""
+"""The scores of ``depth_scores`` for which higher is better; for all others, lower is."""
 
 _MEANINGS = {
-    "abs_rel": "mean error of depth, as a share of it",
+    "abs_rel": "mean error of depth, as a fraction of the true depth",
     "rmse": "root of the mean squared error, in the data's unit of depth (metres where it has one)",
     "side_e2": "scale-invariant error of log depth, hundredths",
     "mad_deg": "mean angle between predicted and true normals, degrees",
@@ -36,17 +36,17 @@ _MEANINGS = {
 
 
 def score_meaning(name: str) -> str:
-    """What a score says, and in which unit; nothing for a name that is no score's."""
+    """What a score means, and in which unit; an empty string for an unknown name."""
     kind, _, bound = name.partition("_")
     if kind == "delta":
-        return f"share of pixels whose depth is right to a factor of {bound}"
+        return f"share of pixels whose depth is within a factor of {bound}"
     if kind == "normals":
-        return f"percent of normals right to {bound.removesuffix('_pct')} degrees"
+        return f"percent of normals within {bound.removesuffix('_pct')} degrees"
     return _MEANINGS.get(name, "")
 
 
 def depth_scores(pred: Tensor, true: Tensor, region: Tensor, camera: Camera) -> dict[str, Tensor]:
-    """Every score of a predicted z-depth map against the true one.
+    """All scores of a predicted z-depth map against the true one.
 
     Args:
         pred: (B, 1, H, W) z-depth, in the unit of ``true``, already aligned if its scale is unknown.
@@ -59,7 +59,7 @@ def depth_scores(pred: Tensor, true: Tensor, region: Tensor, camera: Camera) -> 
         0 ... 1), ``side_e2`` (hundredths), ``mad_deg`` (degrees), ``normals_11.25_pct`` and the like (percent).
 
     Raises:
-        InputError: if the true depth is not positive somewhere in the region.
+        InputError: true depth in the region that is not positive.
     """
     check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"), region=(region, "B 1 H W"))
     bad_pixels = int((region & ~(true > 0)).sum())
@@ -108,7 +108,7 @@ def side(pred: Tensor, true: Tensor, region: Tensor) -> Tensor:
 def normal_angles_deg(pred: Tensor, true: Tensor, camera: Camera) -> Tensor:
     """(B, 1, H, W) angle between the normals of two z-depth maps, in degrees, 0 ... 180.
 
-    A predicted depth that is not positive lies on no surface that could be seen: it counts as 180 degrees off.
+    A predicted depth that is not positive is on no visible surface: it counts as 180 degrees off.
     """
     check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"))
     first, second = normals_from_depth(pred, camera), normals_from_depth(true, camera)
@@ -119,29 +119,29 @@ def normal_angles_deg(pred: Tensor, true: Tensor, camera: Camera) -> Tensor:
 
 
 def mad_deg(angles_deg: Tensor, region: Tensor) -> Tensor:
-    """(B,) mean angular deviation, degrees, of ``normal_angles_deg`` where a pixel and its neighbours are in region."""
+    """(B,) mean of ``normal_angles_deg``, in degrees, where a pixel and its neighbours are in ``region``."""
     return _mean(angles_deg, normals_valid(region))
 
 
 def normals_within(angles_deg: Tensor, region: Tensor, degrees: float) -> Tensor:
-    """(B,) percent of the normals (those that ``mad_deg`` takes) less than ``degrees`` off."""
+    """(B,) percent of the normals (the same as in ``mad_deg``) less than ``degrees`` off."""
     return 100 * _mean((angles_deg < degrees).to(angles_deg.dtype), normals_valid(region))
 
 
 def to_picture(depth: Tensor, mask: Tensor) -> Tensor:
-    """Depth (B, 1, H, W) as the original's pictures: minus the depth, min-max over ``mask`` to [-1, 1]; -1 outside.
+    """Depth (B, 1, H, W) as the original's pictures: minus the depth, scaled over ``mask`` to [-1, 1]; -1 outside.
 
-    The nearest pixel is +1, the farthest -1, like the background.
+    The nearest pixel is 1, the farthest -1, like the background.
     """
     return torch.where(mask, fit_range(-depth, mask, -1.0, 1.0), -1.0)
 
 
 def picture_l1(pred_picture: Tensor, true_picture: Tensor, region: Tensor) -> Tensor:
-    """(B,) mean absolute difference of two pictures in [-1, 1]: the validation loss of the original notebooks."""
+    """(B,) mean absolute difference of two pictures in [-1, 1]: the original notebooks' validation loss."""
     return _mean((pred_picture - true_picture).abs(), region)
 
 
 def _mean(values: Tensor, region: Tensor) -> Tensor:
-    """(B,) mean of ``values`` over ``region``, NaN where it holds no pixel."""
+    """(B,) mean of ``values`` over ``region``, NaN if it is empty."""
     check_shapes(values=(values, "B 1 H W"), region=(region, "B 1 H W"))
     return torch.where(region, at_least_32_bits(values), 0.0).flatten(1).sum(dim=1) / region.flatten(1).sum(dim=1)

@@ -1,4 +1,4 @@
-"""The parts of training beside its loop: optimisers, schedules, precision, the moving average, how a run ends."""
+"""The parts of training around its loop: optimisers, schedules, precision, the moving average, interruptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEDULES = ("cosine", "plateau")
 
 
 class TrainingStopped(RuntimeError):
-    """The loss is no number any more, or memory is full; the last good state is kept."""
+    """The loss became NaN or infinite, or the GPU's memory is full; the last good state is kept."""
 
 
 def make_schedule(
@@ -29,9 +29,9 @@ def make_schedule(
 ) -> LambdaLR | ReduceLROnPlateau:
     """A schedule by name.
 
-    "cosine" steps with the optimiser: a linear warm-up of ``warmup`` steps (at most a tenth of all ``steps``), then
-    half a cosine down to 0. "plateau" steps once an epoch with the validation loss: a tenth of the learning rate
-    whenever it has not fallen for more than 3 epochs.
+    "cosine" is stepped with the optimiser: a linear warm-up of ``warmup`` steps (at most a tenth of all ``steps``),
+    then half a cosine down to 0. "plateau" is stepped once an epoch with the validation loss: the learning rate drops
+    to a tenth whenever the loss has not fallen for more than 3 epochs.
     """
     if name == "plateau":
         return ReduceLROnPlateau(optimiser, patience=3)
@@ -46,7 +46,7 @@ def make_schedule(
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, encoder_factor: float) -> list[dict]:
-    """The optimiser's groups: where ``encoder_factor`` is not 1, the encoder learns at that share of the rate."""
+    """The optimiser's groups; if ``encoder_factor`` is not 1, the encoder learns at that share of the rate."""
     if encoder_factor == 1:
         return [{"params": list(model.parameters())}]
     encoder = list(model.encoder.parameters())
@@ -56,16 +56,16 @@ def parameter_groups(model: nn.Module, learning_rate: float, encoder_factor: flo
 
 
 def mixed_precision(amp: str, device: torch.device) -> torch.dtype | None:
-    """The type of 16 bits that the network computes in, by ``TrainConfig.amp``; None for 32 bits everywhere.
+    """The 16-bit type that the network computes in, by ``TrainConfig.amp``; None for 32 bits everywhere.
 
-    Warns of a processor that has no instructions for it.
+    Warns about a processor that has no instructions for it.
     """
     if amp == "never" or (amp == "cuda" and device.type != "cuda"):
         return None
     if device.type == "cuda":
         # Cards before Ampere, such as Colab's T4, only emulate bfloat16.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
-    # Without oneDNN, as on Macs, its operators are not there to be asked.
+    # Without oneDNN, as on Macs, this operator does not exist.
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if device.type == "cpu" and not native:
         warnings.warn(
@@ -77,10 +77,10 @@ def mixed_precision(amp: str, device: torch.device) -> torch.dtype | None:
 
 
 def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
-    """Whether the transformer's blocks are computed once more in the backward pass, to keep less in memory until then.
+    """Set whether the transformer's blocks are recomputed in the backward pass, to save memory.
 
     Raises:
-        InputError: it is wanted of a network without a transformer.
+        InputError: it is wanted for a network without a transformer.
     """
     if hasattr(model.encoder, "gradient_checkpointing"):
         model.encoder.gradient_checkpointing = wanted
@@ -89,10 +89,10 @@ def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
 
 
 def answer_to(model: nn.Module, image: Tensor) -> Tensor:
-    """What a network in training says of a batch.
+    """The output of a network in training for a batch.
 
     Raises:
-        InputError: the batch is one picture so small that batch norm has a single number to go by.
+        InputError: the batch is one picture so small that batch norm has only one value per channel.
     """
     try:
         return model(image)
@@ -101,13 +101,13 @@ def answer_to(model: nn.Module, image: Tensor) -> Tensor:
             raise
         raise InputError(
             f"a batch of one picture of {image.shape[-1]} x {image.shape[-2]} pixels is too little for this network's "
-            "batch norm; choose a larger input_size, or a batch_size that leaves no single picture over"
+            "batch norm; choose a larger input_size, or a batch_size that leaves no batch with a single picture"
         ) from None
 
 
 @contextmanager
 def frozen_encoder(model: nn.Module) -> Iterator[None]:
-    """Within the block the encoder does not learn; its batch norms' statistics stay too."""
+    """Within the block the encoder does not learn, and its batch norms' statistics stay."""
     model.encoder.requires_grad_(False)
     model.encoder.eval()
     try:
@@ -118,13 +118,13 @@ def frozen_encoder(model: nn.Module) -> Iterator[None]:
 
 
 def warmed_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Exponential moving average that follows quickly at first: a short run must not keep its random start."""
+    """Exponential moving average that follows faster at first, so that a short run does not keep its random start."""
 
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, current, weight)
-        else:  # counters of batch norm
+        else:  # batch norm's counters
             torch._foreach_copy_(averaged, current)
 
     return update
@@ -132,10 +132,10 @@ def warmed_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Within the block the first Ctrl-C only sets the event, so that no step is cut in half; the second one raises."""
+    """Within the block the first Ctrl-C only sets the event, so that no step is cut short; the second one raises."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # signals reach the main thread only
+        yield interrupted  # signals reach only the main thread
         return
 
     def remember(number, frame) -> None:
@@ -152,18 +152,18 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 @contextmanager
 def full_memory_named() -> Iterator[None]:
-    """A full GPU ends the block with words on what to do, and with its memory free again.
+    """If the GPU's memory is full, end the block with advice, and free the memory.
 
     Raises:
-        TrainingStopped: in the place of PyTorch's error.
+        TrainingStopped: instead of PyTorch's error.
     """
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # a notebook keeps the last error, and with it what they hold
+        traceback.clear_frames(error.__traceback__)  # a notebook keeps the last error, and so what its frames hold
         torch.cuda.empty_cache()
         raise TrainingStopped(
             f"the GPU's memory is full ({str(error).splitlines()[0]}); choose a smaller batch_size or input_size, "
-            "let less learn (TrainConfig.finetune: learns, gradient_checkpointing), or restart the kernel if other "
-            "networks fill it"
+            "train less of the network or recompute more (TrainConfig: learns, gradient_checkpointing), or restart the "
+            "kernel if other networks fill it"
         ) from None

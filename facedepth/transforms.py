@@ -1,8 +1,8 @@
 """Sample -> Sample: geometric changes that move the camera with the pixels, and changes of light and picture quality.
 
-Depth values never change here, only where they lie: a point of the scene has the same z before and after. Every
-random choice is drawn from torch's global generator of the CPU, so ``torch.manual_seed`` fixes all of them, in workers
-and for samples on a GPU too.
+Depth moves with the pixels but is never scaled: a point of the scene has the same z before and after. All random
+choices are drawn from torch's global CPU generator, so ``torch.manual_seed`` fixes them, in workers and for samples on
+a GPU too.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .io import image_to_uint8
 from .sample import Sample
 
 _JUMP_RELATIVE = 0.02  # of the nearer pixel's depth: 1 cm at half a metre ...
-_JUMP_ABRUPT = 4  # ... and this many times the change a pixel further on
+_JUMP_ABRUPT = 4  # ... and this many times the smallest change in the neighbouring cells
 
-_LEAST_HEAD = 0.1  # of the head's pixels, in a random crop
+_LEAST_HEAD = 0.1  # share of the head's pixels that a random crop must keep
 
 
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
-    """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased where it shrinks."""
+    """An image (3, h, w) in [0, 1] as (3, height, width), bilinear, antialiased when shrinking."""
     check_shapes(image=(image, "3 h w"))
-    return resample(image, height, width).clamp(0, 1)  # rounded, white may come out above 1
+    return resample(image, height, width).clamp(0, 1)  # rounding may take white above 1
 
 
 def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
-    """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that its centre falls into, the one
-    before and the one after in turn where it lies between two."""
+    """A mask (1, h, w) as (1, height, width): each new pixel takes the old one that contains its centre; where the
+    centre lies between two, alternately the one before and the one after."""
     check_shapes(mask=(mask, "1 h w"))
     rows, columns = (
         _nearest(old, new, mask.device) for old, new in zip(mask.shape[-2:], (height, width), strict=True)
@@ -45,22 +45,22 @@ def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
 def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Resample depth (1, h, w) without inventing surfaces between the head and what is behind it.
 
-    Bilinear where the four pixels around the new centre lie on one surface; where one of them is invalid or the depth
-    jumps between them, the value of the pixel that the centre falls into. Exact for planes parallel to the picture,
+    Bilinear where the four pixels around the new centre lie on one surface; if one of them is invalid or the depth
+    jumps between them, the value of the pixel that contains the centre. Exact for planes parallel to the picture,
     within second order of the pixel size for slanted ones, except for the outermost half pixel when enlarging.
 
     Args:
-        depth: (1, h, w), of any unit.
+        depth: (1, h, w), in any unit.
         mask: (1, h, w) bool, where depth is valid.
 
     Returns:
-        depth (1, height, width), 0 where invalid, and its mask, the same as ``resize_mask``'s.
+        depth (1, height, width), 0 where invalid, and its mask, as from ``resize_mask``.
     """
     sizes = check_shapes(depth=(depth, "1 h w"), mask=(mask, "1 h w"))
     if (sizes["h"], sizes["w"]) == (height, width):
         return depth, mask
     nearest, valid = resize_mask(depth, height, width), resize_mask(mask, height, width)
-    if 1 in depth.shape[-2:]:  # a single row or column is doubled: cells are 2 x 2
+    if 1 in depth.shape[-2:]:  # a single row or column is doubled, because cells are 2 x 2
         repeats = [2 if size == 1 else 1 for size in depth.shape[-2:]]
         depth, mask = depth.repeat(1, *repeats), mask.repeat(1, *repeats)
     top, weight_y = _cells(sizes["h"], height, depth.device)
@@ -74,8 +74,8 @@ def resize_depth(depth: Tensor, mask: Tensor, height: int, width: int) -> tuple[
 
 
 def _nearest(old: int, new: int, device: torch.device) -> Tensor:
-    """For every new pixel the old one that its centre falls into. Where that lies between two old pixels, as at half
-    the size, it is in turn the one before and the one after: always the same would shift masks against the image."""
+    """For every new pixel, the old one that contains its centre. If the centre lies between two, as at half the size,
+    alternately the one before and the one after: always the same side would shift masks against the image."""
     place = torch.arange(new, device=device)
     centre = (place + 0.5) * old / new
     nearest = centre.long().clamp(max=old - 1)
@@ -84,7 +84,7 @@ def _nearest(old: int, new: int, device: torch.device) -> Tensor:
 
 
 def _cells(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For every new pixel: the first of the two old pixels around its centre, and the weight of the second."""
+    """For every new pixel, the first of the two old pixels around its centre, and the weight of the second."""
     centre = ((torch.arange(new, device=device) + 0.5) * old / new - 0.5).clamp(0, old - 1)
     first = centre.floor().clamp(max=max(old - 2, 0))
     return first.long(), centre - first
@@ -93,8 +93,8 @@ def _cells(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor]:
 def _one_surface(depth: Tensor, mask: Tensor) -> Tensor:
     """(1, h - 1, w - 1) bool: the four pixels of a 2 x 2 cell are valid and the depth does not jump between them.
 
-    A jump is large against the depth itself and abrupt, that is large against the change in a neighbouring cell:
-    the first alone would call a steep cheek a jump, the second alone the noise of a flat wall.
+    A jump is large relative to the depth, and abrupt, that is, large relative to the change in a neighbouring cell: the
+    first criterion alone would take a steep cheek for a jump, the second alone the noise of a flat wall.
     """
     values = torch.where(mask, depth, torch.nan)
     cells = torch.stack([values[:, :-1, :-1], values[:, 1:, :-1], values[:, :-1, 1:], values[:, 1:, 1:]])
@@ -106,10 +106,10 @@ def _one_surface(depth: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Resize:
-    """Resample a sample to ``height`` x ``width`` pixels (a square when only one number is given).
+    """Resample a sample to ``height`` x ``width`` pixels (a square if only one number is given).
 
     Raises:
-        InputError: when no valid pixel is left.
+        InputError: the result fails ``Sample.check``, as when no valid pixel of the head is left.
     """
 
     height: int
@@ -128,10 +128,11 @@ class Resize:
 
 @dataclass(frozen=True)
 class CentreCrop:
-    """The largest square in the middle, or one of ``size`` pixels.
+    """The largest central square, or the central one of ``size`` pixels.
 
     Raises:
-        InputError: the picture is smaller than ``size``, or the square holds no valid pixel.
+        InputError: the picture is smaller than ``size``, or the square fails ``Sample.check``, as when it holds no
+            valid pixel of the head.
     """
 
     size: int | None = None
@@ -145,17 +146,17 @@ class CentreCrop:
 
 
 def to_square(size: int) -> Compose:
-    """The largest square in the middle, at ``size`` x ``size`` pixels: how a network sees a picture of any shape."""
+    """The largest central square, at ``size`` x ``size`` pixels: how a network sees a picture of any shape."""
     return Compose((CentreCrop(), Resize(size)))
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A square of random size and place; follow it by ``Resize``.
+    """Crop a square of random size at a random place; apply ``Resize`` afterwards.
 
-    The side is ``scale`` (least, greatest) of the picture's shorter side. A square that is larger than the picture
-    reaches beyond it, where the picture's edges are repeated, as ``framing.cut`` does, and depth is invalid. The square
-    holds at least a tenth of the head's pixels with valid depth, so that a smaller copy holds some too; after ten
+    The side is ``scale`` (least, greatest) times the picture's shorter side. A square larger than the picture extends
+    beyond it; there the picture's edge pixels are repeated, as in ``framing.cut``, and depth is invalid. The square
+    keeps at least a tenth of the head's pixels with valid depth, so that some remain in a smaller copy; after ten
     squares that do not, the whole sample is returned.
     """
 
@@ -178,12 +179,12 @@ class RandomCrop:
 
 
 def _place(room: int) -> int:
-    """A random place from 0 to ``room``, or, where there is too little of it, from ``room`` to 0."""
+    """A random integer between 0 and ``room``, both included; ``room`` may be negative."""
     return int(torch.randint(abs(room) + 1, ())) * (1 if room > 0 else -1)
 
 
 def _with_margins(sample: Sample, left: int, top: int, side: int) -> Sample:
-    """The sample enlarged, where the square lies beyond its edges, just so much that it holds the square."""
+    """The sample padded just enough to contain the square."""
     height, width = sample.image.shape[-2:]
     margins = (max(-left, 0), max(left + side - width, 0), max(-top, 0), max(top + side - height, 0))
     if not any(margins):
@@ -209,11 +210,11 @@ class RandomFlip:
 class Photometric:
     """Change light and picture quality as cameras, apps and messengers do; depth and camera stay.
 
-    Brightness, contrast, saturation, hue and gamma always; patches of another colour or brightness (shadows, paint,
-    make-up, what the pictures trained on never show), grey, blur, noise and JPEG now and then.
+    Always brightness, contrast, saturation, hue and gamma; sometimes patches of another colour or brightness (shadows,
+    paint, make-up, things that the training pictures never show), grey, blur, noise and JPEG.
 
     Args:
-        strength: 0 leaves the image as it is, 1 is the strongest that still looks like a photo.
+        strength: from 0, which leaves the image as it is, to 1, the strongest that still looks like a photo.
     """
 
     def __init__(self, strength: float = 0.5):
@@ -237,13 +238,13 @@ class Photometric:
     def __call__(self, sample: Sample) -> Sample:
         if not self.strength:
             return sample
-        return sample._replace(image=self._steps(sample.image).clamp(0, 1))  # a blur may round beyond
+        return sample._replace(image=self._steps(sample.image).clamp(0, 1))  # rounding in a blur may leave the range
 
     def _gamma(self, image: Tensor) -> Tensor:
         return image ** 2 ** _uniform(-0.6 * self.strength, 0.6 * self.strength)
 
     def _patches(self, image: Tensor) -> Tensor:
-        """Where a random field is high, mix in the picture's brightness in another tint; edges from soft to hard."""
+        """Where a random field is high, mix in the picture's brightness with another tint; edges from soft to hard."""
         cells = int(torch.randint(2, 13, ()))
         field = F.interpolate(torch.randn(1, 1, cells, cells), image.shape[-2:], mode="bicubic")[0]
         share = torch.sigmoid(20 ** _uniform(0.0, 1.0) * field) * _uniform(0.2, 0.2 + 0.7 * self.strength)
@@ -264,7 +265,7 @@ class Photometric:
 
 @dataclass(frozen=True)
 class Compose:
-    """One transform after the other."""
+    """Several transforms, one after the other."""
 
     transforms: tuple[Callable[[Sample], Sample], ...]
 

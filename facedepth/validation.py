@@ -1,4 +1,4 @@
-"""What a network in training is worth so far: its loss and its scores on the faces kept apart."""
+"""Validation of a network in training: its loss and scores on held-out faces."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def validate(
     model: DepthNetwork, loader: DataLoader, objective: Objective, depth_kind: str, device: torch.device, *,
     before_each: Callable[[], None],
 ) -> tuple[dict[str, float], Pictures]:
-    """Mean loss and scores of a model, by names that begin with ``val_``, and pictures of the first four samples.
+    """Mean loss and scores of a model, under names that begin with ``val_``, and pictures of the first four samples.
 
-    Scores may be NaN where an image has nothing to score, and are left out of their mean; a loss is not.
+    Scores are NaN for an image with nothing to score, and the mean leaves those out; NaN losses are not left out.
 
     Args:
-        loader: yields batches of ``Sample`` of that ``depth_kind``.
-        before_each: called before every batch; what it raises ends the validation.
+        loader: yields batches of ``Sample`` of this ``depth_kind``.
+        before_each: called before every batch; an exception from it ends the validation.
     """
     model.eval()
     columns: dict[str, list[Tensor]] = {}

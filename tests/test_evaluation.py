@@ -307,7 +307,7 @@ def test_text_of_a_report(report):
     by_name = {line.split()[0]: line for line in lines[1:]}
     assert f"{report.means['rmse']:.4g}" in by_name["rmse"]
     assert "lower is better: root of the mean squared error" in by_name["rmse"]
-    assert by_name["delta_1.25"].endswith("higher is better: share of pixels whose depth is right to a factor of 1.25")
+    assert by_name["delta_1.25"].endswith("higher is better: share of pixels whose depth is within a factor of 1.25")
     assert not any(line.endswith(": ") for line in lines)  # every score is explained
 
 
