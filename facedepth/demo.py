@@ -1,4 +1,4 @@
-"""The demo: a photo and the sample faces, read by the shipped weights."""
+"""The demo: a photo and the sample faces, through the best shipped weights."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SAMPLE_SET = REPOSITORY / "data" / "sample"
 
 
 def run_demo(out: str | Path, *, overwrite: bool = False) -> Path:
-    """Predict a photo with the best shipped weights, score it on the sample faces, write depth, meshes, pictures.
+    """Predict a photo with the best shipped weights, score them on the sample faces, write depth, meshes, pictures.
 
     Args:
-        out: folder.
+        out: folder for the results.
 
     Returns:
-        The picture to look at, ``astronaut_sheet.png``.
+        The path of the picture to look at, ``astronaut_sheet.png``.
 
     Raises:
-        InputError: photo or samples are not there, because facedepth was not installed from a clone; or a file in the
-            way.
+        InputError: photo or samples are missing, because facedepth was not installed from a clone; or results are
+            already there.
     """
     for needed in (PHOTO, SAMPLE_SET):
         if not needed.exists():
@@ -56,7 +56,7 @@ def run_demo(out: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def portrait_sheet(face: Prediction) -> np.ndarray:
-    """Photo, depth and normals inside the crop, and the mesh from five sides with the photo on it and as clay."""
+    """Photo, depth and normals inside the crop, and the mesh from five sides, with the photo on it and as clay."""
     mesh = face.mesh()
     views = [mesh_views(mesh, size=360, textured=textured, background=STUDIO) for textured in (True, False)]
     trimmed = [[picture[14:-14, 14:-14] for picture in row.values()] for row in views]
@@ -64,7 +64,7 @@ def portrait_sheet(face: Prediction) -> np.ndarray:
 
 
 def face_maps(face: Prediction, *, size: int = 512) -> list[np.ndarray]:
-    """Photo, depth and normals of what the network saw of a photo, each (size, size, 3) uint8."""
+    """Photo, depth and normals of the part of a photo that the network saw, each (size, size, 3) uint8."""
     height, width = face.image.shape[-2:]
     left, top, side = face.crop
     pictures = [

@@ -1,10 +1,10 @@
-"""What a network is trained to say, and the loss that teaches it: the table of data kinds and target kinds.
+"""What a network is trained to output, and the loss for it: the table of data kinds and target kinds.
 
-| the data's ``depth_kind`` | may train | default target and loss |
+| the data's ``depth_kind`` | may train | targets and their loss by default |
 |---|---|---|
 | "metric" (z and camera known) | any kind | relief: L1 + multi-scale gradients + normals on the head; |
 |   |   | affine kinds: scale-and-shift-invariant L1 (in 1/z for affine_inverse) + gradients on the head |
-| "affine" (EG3D's 8-bit pictures) | affine_relief | plain L1 in [-1, 1] on all pixels; or, with loss="ssi", |
+| "affine" (EG3D's 8-bit pictures) | affine_relief | plain L1 in [-1, 1] on all valid pixels; or, with loss="ssi", |
 |   |   | scale-and-shift-invariant L1 + gradients on the head |
 """
 
@@ -26,9 +26,9 @@ LOSSES = ("default", "ssi", "by_kind")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each part of the loss counts; ``face`` is how much more a pixel of the face counts than one outside,
-    in what a relief is taught: L1, gradients and normals. Where the target is of an affine kind, only ``mask`` is used:
-    the weights of the other parts are fixed.
+    """Weights of the parts of the loss. For a relief target, ``face`` is how many times as much a pixel of the face
+    counts as one outside, in L1, gradients and normals. For targets of an affine kind only ``mask``, the weight of the
+    head's outline, is used: the other weights are fixed.
 
     Raises:
         InputError: a weight that is not a number of at least 0.
@@ -47,10 +47,10 @@ class LossWeights:
 
 
 def check_target(depth_kind: str, target_kind: str) -> None:
-    """Refuse a pair the table does not hold.
+    """Refuse a pair of kinds that is not in the table.
 
     Raises:
-        InputError: saying what this data may train.
+        InputError: it says what this data may train.
     """
     if depth_kind not in TARGETS:
         raise InputError(f"depth_kind: expected one of {', '.join(TARGETS)}, got {depth_kind!r}")
@@ -67,11 +67,12 @@ class Objective:
     """The loss of a batch, for one data kind and one target kind.
 
     Args:
-        loss: "default"; "ssi" for the scale-and-shift-invariant loss on affine data too; "by_kind" for "ssi" where the
+        loss: "default"; "ssi" for the scale-and-shift-invariant loss on affine data too; "by_kind" for "ssi" if the
             target is of an affine kind, else "default".
 
     Raises:
-        InputError: a pair of kinds the table does not hold; "ssi" for a relief, which would lose its scale.
+        InputError: a pair of kinds that is not in the table; an unknown loss; "ssi" for a relief, which would lose its
+            scale.
     """
 
     def __init__(self, depth_kind: str, target_kind: str, weights: LossWeights, *, loss: str = "default") -> None:
@@ -81,12 +82,12 @@ class Objective:
         if loss == "by_kind":
             loss = "default" if target_kind == "relief" else "ssi"
         if loss == "ssi" and target_kind == "relief":
-            raise InputError("loss: a relief knows its scale, the scale-and-shift-invariant loss would lose it")
+            raise InputError("loss: a relief knows its scale, which the scale-and-shift-invariant loss would lose")
         self.depth_kind, self.target_kind, self.weights = depth_kind, target_kind, weights
         self.plain = depth_kind == "affine" and loss == "default"
 
     def __call__(self, output: Tensor, batch: Sample) -> dict[str, Tensor]:
-        """Parts of the loss, each a scalar: the mean over the batch. "loss" is their weighted sum.
+        """Parts of the loss as scalars, means over the batch; "loss" is their weighted sum.
 
         Args:
             output: (B, 1, H, W) values, or (B, 2, H, W) with the logits of the head second.
@@ -100,7 +101,7 @@ class Objective:
             weights = {"l1": self.weights.l1, "gradient": self.weights.gradient, "normal": self.weights.normal}
         else:
             parts = self._invariant_parts(values, batch)
-            weights = {"ssi": 1.0, "gradient": 0.5}  # by the means here, a quarter of Ranftl et al.'s share (2020)
+            weights = {"ssi": 1.0, "gradient": 0.5}  # with the means taken here, a quarter of Ranftl et al.'s share
         if output.shape[1] == 2:
             parts["mask"] = mask_bce(output[:, 1:], batch.head)
             weights["mask"] = self.weights.mask

@@ -102,7 +102,7 @@ def test_told_what_the_output_means(published):
 
 def test_the_attention_unet_is_never_cut_off(published):
     assert load_model(published("attention_unet"), kind="relief", non_negative=False, device="cpu").kind == "relief"
-    with pytest.raises(InputError, match="attention_unet never cuts its values off"):
+    with pytest.raises(InputError, match="attention_unet never clips its values"):
         load_model(published("attention_unet"), non_negative=True)
 
 

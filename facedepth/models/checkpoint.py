@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file with the weights, and in its metadata all that is needed to use them.
+"""Checkpoints: one safetensors file with the weights and, in its metadata, all that is needed to use them.
 
-The metadata are strings: ``format`` ("facedepth"), ``model`` and ``options`` (JSON: what ``create_model`` takes),
-``kind``, ``input_size``, ``mean``, ``std``, ``version``, and whatever else is told (training data, metrics, licence).
+The metadata are strings: ``format`` ("facedepth"), ``model`` and ``options`` (JSON, for ``create_model``), ``kind``,
+``input_size``, ``mean``, ``std``, ``version``, and anything else given (training data, metrics, licence).
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def save_model(
     model: DepthNetwork, path: str | Path, *, info: Mapping[str, str] | None = None, half: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write a model, made by ``create_model`` or ``load_model``, as a .safetensors checkpoint.
+    """Write a model from ``create_model`` or ``load_model`` as a .safetensors checkpoint.
 
     Args:
-        info: further metadata, such as ``training_data``, ``metrics``, ``licence``; joins what the model already has.
-        half: store the weights in 16 bits, half the size; they are computed with in 32 all the same.
+        info: further metadata, such as ``training_data``, ``metrics``, ``licence``; added to the model's own.
+        half: store the weights in 16 bits, for half the size; once loaded, they are in 32 bits again.
 
     Raises:
-        InputError: no network, another ending, or the file is there and ``overwrite`` is not set.
+        InputError: not a network, another ending, or the file exists and ``overwrite`` is not set.
+        OSError: the file cannot be written.
     """
     check_network(model)
     path = user_path(path)
@@ -56,7 +57,7 @@ def save_model(
         state = {key: tensor if key in ("mean", "std") else _halved(tensor) for key, tensor in state.items()}
     with atomic_path(path) as temporary:
         temporary.touch()
-        rights = temporary.stat().st_mode  # save_file's own would let nobody else read it
+        rights = temporary.stat().st_mode  # with save_file's own, nobody else could read it
         try:
             save_file(state, temporary, metadata=metadata)
         except SafetensorError as error:
@@ -74,17 +75,18 @@ def load_model(
     Args:
         source: the name of a model, whose weights are shipped ("attention_unet") or fetched once ("dpt_large"; see
             ``fetch``); a checkpoint of this library (.safetensors); or a state dict published elsewhere (.pt, .pth),
-            which is recognised by its keys: the original project's Attention-UNet, MiDaS's dpt_large, dpt_hybrid and
+            recognised by its keys: the original project's Attention-UNet, MiDaS's dpt_large, dpt_hybrid and
             midas_v21_small, Depth Anything V2.
-        kind: what the output of a state dict published elsewhere means, where it is not what its publisher's means:
-            tensors do not say. The original project's fine-tuned DPT-Large (Midas_DPT_b1_e10ckp9_weights.pt) has
-            MiDaS's keys and is "affine_relief".
-        non_negative: likewise, whether values are cut off at 0; by default not, where ``kind`` is not inverse depth.
-        device: "auto" is the CUDA card where there is one, else the CPU.
+        kind: what the output of a state dict published elsewhere means, if not the same as its publisher's: its tensors
+            do not say. The original project's fine-tuned DPT-Large (Midas_DPT_b1_e10ckp9_weights.pt) has MiDaS's keys
+            and is "affine_relief".
+        non_negative: likewise, whether values are clipped at 0; by default as published, or not if ``kind`` differs.
+        device: "auto" is the CUDA card if there is one, else the CPU.
 
     Raises:
-        InputError: no such file, a file that is no checkpoint, or tensors that are missing, superfluous or misshapen; a
-            model's weights that cannot be fetched; a ``kind`` told for a checkpoint that says its own.
+        InputError: no such file, a file that is not a checkpoint, missing, superfluous or misshapen tensors; weights
+            that cannot be fetched; ``kind`` or ``non_negative`` given for a checkpoint of this library; a device that
+            cannot be used.
     """
     device = choose_device(device)  # before anything is fetched
     if kind is not None:
@@ -103,7 +105,7 @@ def load_model(
 
 
 def _local_file(source: str | Path) -> Path | None:
-    """The file of that name, or the shipped one of the model of that name; None for a model's that is to be fetched."""
+    """The file of this name, or the shipped weights of the model of this name; None if they have to be fetched."""
     name, path = str(source), user_path(source)
     if path.is_file():
         return path
@@ -112,7 +114,7 @@ def _local_file(source: str | Path) -> Path | None:
         if best.is_file():
             raise InputError(f"{source}: the folder of a training run; name its weights, {best}")
         close = get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {close[0]}?" if close else "`facedepth models` lists those"
+        hint = f"did you mean {close[0]}?" if close else "`facedepth models` lists the names"
         raise InputError(f"{source}: no such checkpoint file, and no model's name; {hint}")
     entry, shipped = MODELS[name], shipped_weights(name)
     if shipped is None and entry.url is None:
@@ -134,7 +136,7 @@ def _read(path: Path, kind: str | None, non_negative: bool | None) -> DepthNetwo
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    """In 16 bits, where that is a number's shorter form and not infinity."""
+    """The tensor in 16 bits, unless it is not floating-point or a number in it would become infinite."""
     if not tensor.is_floating_point():
         return tensor
     half = tensor.half()
@@ -143,17 +145,17 @@ def _halved(tensor: Tensor) -> Tensor:
 
 def _read_foreign(path: Path, kind: str | None, non_negative: bool | None) -> tuple[DepthNetwork, dict[str, Tensor]]:
     name, options, state = convert(read_pickle(path), path)
-    with torch.device("meta"):  # no random weights, which take a large network seconds, only to be replaced
+    with torch.device("meta"):  # random weights would take seconds for a large network, only to be replaced
         model, entry = create_model(name, **options), MODELS[name]
     if entry.url is not None:
-        model.info = {"licence": entry.licence}  # what is trained from them is bound by it
+        model.info = {"licence": entry.licence}  # it also binds what is trained from these weights
     if kind is not None:
         model.retarget(kind)
     elif entry.url is not None:
         model.info["weights"] = entry.url
     if non_negative not in (None, model.non_negative):
         if "non_negative" not in model.options:
-            raise InputError(f"{path}: non_negative was told, but {name} never cuts its values off at 0")
+            raise InputError(f"{path}: non_negative was given, but {name} never clips its values at 0")
         model.non_negative = non_negative
     normalisation = {key: torch.tensor(model.options[key]).view(1, 3, 1, 1) for key in ("mean", "std")}
     return model, state | normalisation
@@ -166,7 +168,7 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
     try:
         options = json.loads(metadata["options"])
         options |= {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
-        # An option that the file does not name came after it: the class's default for it changes nothing.
+        # An option missing in the file was added later: the class's default for it changes nothing.
         with torch.device("meta"):
             model = create_model(metadata["model"], **MODELS[metadata["model"]].class_defaults() | options)
     except (KeyError, TypeError, ValueError) as error:

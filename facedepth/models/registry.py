@@ -1,4 +1,4 @@
-"""The models by name: build one, list them."""
+"""The models by name: create one, list them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .network import LEAST_SIZE, DepthNetwork
 
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "weights", _PACKAGE.parent / "assets" / "weights")
-"""Where shipped weights lie, ``<name>.safetensors`` each with a model card beside it: installed, and in a clone."""
+"""Folders of the shipped weights, ``<name>.safetensors`` with a model card each: when installed, and in a clone."""
 
 BEST = "face_small"
-"""The shipped weights to take where nothing else is said: those with the least error on faces they have not seen."""
+"""The default model: the shipped weights with the lowest error on unseen faces."""
 
 _MIDAS = "https://github.com/isl-org/MiDaS/releases/download"
 _DEPTH_ANYTHING = "https://huggingface.co/depth-anything/Depth-Anything-V2"
@@ -31,11 +31,11 @@ class ModelEntry(NamedTuple):
     Attributes:
         build: the network's class.
         about: one line for people.
-        millions: of parameters.
-        licence: of the published weights this architecture takes.
-        weights: where those weights come from.
+        millions: number of parameters, in millions.
+        licence: of the weights; where there are none, of the code.
+        weights: where the weights come from.
         url: address they are fetched from, if they are.
-        options: of the class, where this model's differ from the class's defaults.
+        options: those that differ from the class's defaults.
     """
 
     build: type[DepthNetwork]
@@ -47,11 +47,11 @@ class ModelEntry(NamedTuple):
     options: Mapping[str, object] = MappingProxyType({})
 
     def class_defaults(self) -> dict[str, object]:
-        """Every option of the class, as it is where nothing is said."""
+        """All options of the class, with its defaults."""
         return {key: parameter.default for key, parameter in inspect.signature(self.build).parameters.items()}
 
     def defaults(self) -> dict[str, object]:
-        """Every option of the model, as it is where nothing is said."""
+        """All options of the model, with its defaults."""
         return self.class_defaults() | dict(self.options)
 
 
@@ -64,7 +64,7 @@ MODELS = {
         about="Attention-UNet, keeps fine detail",
         millions=9.0,
         licence="MIT (code and shipped weights)",
-        weights="shipped; or train it, or the original's Attention_UNET_*_weights.pt",
+        weights="shipped; or train it, or load the original's Attention_UNET_*_weights.pt",
     ),
     "depth_anything_v2_base": ModelEntry(
         DPT,
@@ -124,19 +124,19 @@ MODELS = {
     ),
     "face_small": ModelEntry(
         MidasSmall,
-        about="a pretrained encoder and a light decoder, small and quick, made for faces",
+        about="a pretrained encoder and a light decoder, small and fast, made for faces",
         millions=8.8,
         licence="MIT (shipped weights; their encoder started from EfficientNet-Lite0's, Apache-2.0)",
-        weights="shipped; or train it, load_encoder gives it a start",
+        weights="shipped; or train it, starting with load_encoder",
         options={
             "encoder": "tf_efficientnet_lite0", "features": 24, "finest_stride": 2, "head_mask": True,
             "non_negative": False, "kind": "relief",
-            **_HALF,  # as the ImageNet weights that load_encoder takes were trained
+            **_HALF,  # as in the training of the ImageNet weights that load_encoder takes
         },
     ),
     "midas_small": ModelEntry(
         MidasSmall,
-        about="MiDaS v2.1 small, quick on a CPU",
+        about="MiDaS v2.1 small, fast on a CPU",
         millions=16.6,
         licence="MIT",
         weights="MiDaS's, fetched once",
@@ -150,16 +150,16 @@ def create_model(name: str, **options) -> DepthNetwork:
 
     Args:
         name: one of ``list_models()``.
-        options: the keyword arguments of the network's class; they win over the table's.
+        options: keyword arguments of the network's class; they override the table's.
 
     Raises:
-        InputError: unknown name, or another value than True or False, or than a whole number, where one is due.
-            TypeError: unknown option.
+        InputError: unknown name, or an option of the wrong type or out of its range.
+        TypeError: unknown option.
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
     entry = MODELS[name]
-    # Defaults are written down too: a checkpoint must not change when they do, nor when the table does.
+    # Defaults are stored too: a checkpoint must not change when they do, nor when the table does.
     every = entry.defaults() | options
     for option, default in entry.defaults().items():
         if isinstance(default, bool) and not isinstance(every[option], bool):  # "no" would switch it on
@@ -172,16 +172,16 @@ def create_model(name: str, **options) -> DepthNetwork:
 
 
 def shipped_weights(name: str) -> Path | None:
-    """The file of a model's shipped weights, if there is one."""
+    """The file with a model's shipped weights, if there is one."""
     files = (folder / f"{name}.safetensors" for folder in SHIPPED)
     return next((file for file in files if file.is_file()), None)
 
 
 def has_weights(name: str) -> bool:
-    """Whether ``load_model`` knows weights of the model of that name: shipped ones, or an address to fetch from."""
+    """Whether ``load_model`` has weights for the model of this name: shipped ones, or an address to fetch from."""
     return name in MODELS and (MODELS[name].url is not None or shipped_weights(name) is not None)
 
 
 def list_models() -> list[str]:
-    """Names that ``create_model`` knows."""
+    """The names that ``create_model`` knows, sorted."""
     return sorted(MODELS)

@@ -1,4 +1,4 @@
-"""State dicts: read from files without running what is in them, and loaded strictly."""
+"""State dicts: read from files without running code in them, and loaded strictly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..io import existing_file, what_else
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a .safetensors file, those of 16 bits in 32, and its metadata.
+    """The tensors of a .safetensors file, floating-point ones in 32 bits, and its metadata.
 
     Raises:
-        InputError: not such a file.
+        InputError: no such file, or one of another format.
     """
     path = existing_file(path)
     try:
@@ -30,10 +30,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pt or .pth file, whether they lie in it as they are or under "state_dict".
+    """The tensors of a .pt or .pth file, at its top level or under "state_dict".
 
     Raises:
-        InputError: not such a file, or one whose loading could run code.
+        InputError: no such file, one of another format, or one whose loading could run code.
     """
     path = existing_file(path)
     try:
@@ -44,7 +44,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             "its tensors with torch.save(model.state_dict(), ...)"
         )
         raise InputError(f"{path}: {reason}") from None
-    except Exception as error:  # bytes that are no pickle make PyTorch's reader fail in every way there is
+    except Exception as error:  # bytes that are not a pickle make PyTorch's reader fail in all kinds of ways
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}: {what_else(path) or f'not a readable PyTorch file ({reason})'}") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
@@ -55,14 +55,15 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, name: str) -> None:
-    """Put the tensors of ``state`` into ``module``: all of them, and nothing else. A module on the device "meta", made
-    without weights, takes the tensors for its own.
+    """Load the tensors of ``state`` into ``module``, which must have exactly these. A module on the device "meta", made
+    without weights, takes copies of the tensors as its own.
 
     Args:
-        source: the file they come from, and ``name``, what they should fit, for the message.
+        source: the file they come from, for the message.
+        name: what they should fit, for the message.
 
     Raises:
-        InputError: tensors that are missing, unknown or misshapen; it lists them.
+        InputError: missing, unknown or misshapen tensors; it lists them.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
@@ -75,6 +76,6 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: Path, nam
         raise InputError(f"{source}: its tensors do not fit {name}: {shown}")
     before = module.state_dict()
     without_weights = any(tensor.is_meta for tensor in before.values())
-    # A copy: what was read may be a view of the file, which others may write to.
+    # A copy: what was read may be a view of the file, which others may overwrite.
     fitting = {key: tensor.to(before[key].dtype, copy=without_weights) for key, tensor in state.items()}
     module.load_state_dict(fitting, assign=without_weights)

@@ -1,4 +1,4 @@
-"""What notebooks show: still pictures, sliders over a depth map, a mesh to turn, and a button to upload a photo."""
+"""Displays for notebooks: still pictures, sliders for a depth map, a mesh to turn, a button to upload a photo."""
 
 from .explorer import explore
 from .iframe import show_mesh

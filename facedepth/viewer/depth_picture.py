@@ -1,4 +1,4 @@
-"""The picture that ``explore`` shows: drawn with NumPy and OpenCV, in a few hundredths of a second."""
+"""The picture that ``explore`` shows, drawn with NumPy and OpenCV in a few hundredths of a second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOUR_MAPS = {
     "Spectral_r": ("Spectral_r", "warm"), "inferno": ("inferno", "bright"), "turbo": ("turbo", "warm"),
     "grey": ("gray", "bright"),
 }
-"""Names shown, matplotlib's, and how the upper end looks, which is near."""
+"""By the name shown: matplotlib's name, and how the upper end, which is near, looks."""
 
 PANE_PX = 340
 _GAP, _TITLE, _LEGEND, _PROFILE = 20, 26, 34, 150
@@ -35,7 +35,7 @@ _PREDICTED, _TRUE = (180, 71, 44), (40, 90, 170)
 
 @dataclass(frozen=True)
 class View:
-    """What the sliders say. ``near`` and ``far`` are z-depths; positions are fractions of the picture's sides."""
+    """The sliders' values. ``near`` and ``far`` are z-depths; ``profile_at`` is a fraction of the picture's side."""
 
     near: float
     far: float
@@ -52,20 +52,20 @@ class View:
 
 
 class DepthPicture:
-    """A depth map and what can be seen of it. What a slider does not change is kept from the last drawing.
+    """Drawings of a depth map. What a slider does not change is kept from the last drawing.
 
     Args:
-        image, depth, mask, camera: (3, H, W), (1, H, W), (1, H, W), as small as they are to be drawn.
-        truth: (1, H, W) true depth, 0 where unknown; the depth is fitted to it in scale and shift before it is
-            compared, as scores are: along the crop's central ray, in 1/z for ``kind`` "affine_inverse".
+        image, depth, mask, camera: (3, H, W), (1, H, W), (1, H, W), at the resolution to draw.
+        truth: (1, H, W) true depth, 0 where unknown; before the comparison the depth is fitted to it in scale and
+            shift, as for scores: along the crop's central ray, in 1/z for ``kind`` "affine_inverse".
         axis_factor: (1, H, W) from z-depth to depth along that ray, see ``depth.axis_factor``; 1 for a crop in the
             middle.
         kind: of the prediction.
-        per_unit, unit: the subject's numbers are multiplied by the one and followed by the other when shown. What is
-            fitted to the truth is in the truth's own unit.
+        per_unit, unit: factor and suffix for the subject's numbers when shown. What is fitted to the truth is shown in
+            the truth's own unit.
 
     Raises:
-        InputError: no depth, or none that the truth has too.
+        InputError: no depth, or no pixel where both subject and truth have depth.
     """
 
     def __init__(
@@ -79,20 +79,20 @@ class DepthPicture:
         scale = PANE_PX / max(height, width)
         self.pane = (max(1, round(width * scale)), max(1, round(height * scale)))  # width, height
         if not mask.any():
-            raise InputError("too little of the picture has depth to be drawn")
+            raise InputError("too little of the picture has depth to draw")
         if truth is not None and not self._compared().any():
-            raise InputError("truth: it has no depth where the subject has; does it belong to this picture?")
+            raise InputError("truth: it has no depth where the subject has any; does it belong to this picture?")
         self.nearest, self.farthest = float(depth[mask].min()), float(depth[mask].max())
         self._kept: dict[str, tuple[Any, Any]] = {}
         self._greatest_error = None if truth is None else self._quantile_of_error(0.98)
 
     @property
     def besides(self) -> list[str]:
-        """What can be shown beside the depth map."""
+        """What can be drawn beside the depth map."""
         return ["photo", "normals", "relit clay", "relit photo"] + (["error"] if self.truth is not None else [])
 
     def draw(self, view: View) -> np.ndarray:
-        """(H, W, 3) uint8: the depth map, what is beside it, the legend and the profile."""
+        """(H, W, 3) uint8: the depth map, the pane beside it, the legend and the profile."""
         width, height = self.pane
         sheet = np.full((_TITLE + height + _LEGEND + _PROFILE, 2 * width + _GAP, 3), 255, np.uint8)
         right = width + _GAP
@@ -108,7 +108,7 @@ class DepthPicture:
             *self._draw_profile(sheet[-_PROFILE:], view),
         ]
         if not self._shown(view).any():
-            words.append(((12, _TITLE + 12), "nothing lies in this range", _INK))
+            words.append(((12, _TITLE + 12), "nothing in this range", _INK))
         return _write(sheet, words)
 
     def _title(self, view: View) -> str:
@@ -118,7 +118,7 @@ class DepthPicture:
         return f"error, truth's unit: mean {mean:.2g}, bright from {self._greatest_error:.2g}"
 
     def _keep(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
-        """The last one made under this name, if it was for the same key; never more than one a name."""
+        """The last value made under this name if it was for the same key, else a new one; one is kept per name."""
         if name not in self._kept or self._kept[name][0] != key:
             self._kept[name] = (key, make())
         return self._kept[name][1]
@@ -138,11 +138,11 @@ class DepthPicture:
     def _shown(self, view: View) -> np.ndarray:
         """(H, W) bool: valid and between near and far."""
         depth = self._smoothed(view.smooth_px)[0].numpy()
-        slack = 1e-6 * self.farthest  # the ends of the slider are rounded
+        slack = 1e-6 * self.farthest  # the slider's ends are rounded
         return self.mask[0].numpy() & (depth >= view.near - slack) & (depth <= view.far + slack)
 
     def _jumps(self, view: View) -> np.ndarray:
-        """(H, W) bool: pixels on a grid edge that is steeper than the mesh would keep."""
+        """(H, W) bool: pixels on a grid edge too steep for the mesh to keep."""
 
         def make() -> np.ndarray:
             z, valid = self._smoothed(view.smooth_px)[0].numpy(), self.mask[0].numpy()
@@ -169,7 +169,7 @@ class DepthPicture:
         picture[self._jumps(view) & shown] = _JUMP
         pane = self._enlarge(picture)
         if view.contours:
-            # At the pane's size, so that the lines are thin whatever the map's.
+            # At the pane's size, so that the lines are thin whatever the size of the map.
             level = np.floor(cv2.resize(np.where(shown, nearness, -1).astype(np.float32), self.pane) * view.contours)
             inside = cv2.resize(cv2.erode(shown.astype(np.uint8), np.ones((3, 3))), self.pane) > 0
             line = (level != np.roll(level, 1, axis=0)) | (level != np.roll(level, 1, axis=1))
@@ -206,7 +206,7 @@ class DepthPicture:
         return self.mask & (self.truth > 0)
 
     def _aligned(self, smooth_px: float) -> Tensor:
-        """The depth in the truth's scale and shift."""
+        """The depth, fitted to the truth in scale and shift."""
 
         def make() -> Tensor:
             space = invert_depth if self.kind == "affine_inverse" else torch.clone
@@ -232,7 +232,7 @@ class DepthPicture:
         return pane
 
     def _draw_profile(self, strip: np.ndarray, view: View) -> list:
-        """Draw the depth along the line into ``strip``, near upwards; gives the words that belong to it."""
+        """Draw the depth along the line into ``strip``, near upwards; returns its texts for ``_write``."""
         if view.profile == "off":
             return []
         above = _TITLE + self.pane[1] + _LEGEND
@@ -258,7 +258,7 @@ class DepthPicture:
             words.append(((left, above + 2), name, colour))
             left += 8 * len(name) + 12
         extent = f"{(far - near) * self.per_unit:.3g}{self.unit}"
-        if self.truth is not None:  # EG3D's is no metre, that of 8-bit depth no length at all
+        if self.truth is not None:  # EG3D's is not the metre, that of 8-bit depth not even a length
             extent = f"{far - near:.3g} (truth's unit)"
         where = f"along the dotted {view.profile}, {extent} from line to line, near is up"
         return [*words, ((left, above + 2), where, _QUIET)]
@@ -266,7 +266,7 @@ class DepthPicture:
 
 @lru_cache
 def _table(name: str) -> np.ndarray:
-    """(256, 3) uint8, far to near."""
+    """(256, 3) uint8 colours, far to near."""
     from matplotlib import colormaps
 
     return (colormaps[COLOUR_MAPS[name][0]](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
@@ -280,7 +280,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _write(sheet: np.ndarray, words: list) -> np.ndarray:
-    """Texts at (x, y) in a colour."""
+    """The sheet with texts, each given as (x, y), text and colour."""
     picture = Image.fromarray(sheet)
     pen = ImageDraw.Draw(picture)
     for place, text, colour in words:

@@ -1,4 +1,4 @@
-"""A mesh in a notebook: the self-contained page, in a frame of its own."""
+"""A mesh in a notebook: its self-contained page, in a frame."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Subject = Mesh | Prediction | Sample
 
 
 def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 640) -> None:
-    """Show a mesh to turn and look at, or two side by side that turn together, with the page's own sliders.
+    """Show a mesh to turn, or two side by side that turn together, with the page's own sliders.
 
     Works without a network or a running kernel: in Colab, JupyterLab, VS Code, and in the notebook exported as HTML.
-    Where there is no mesh, the page says why.
+    If there is no mesh, the page says why.
 
     Args:
-        subjects: one or two of: a prediction, a sample (its true depth), a mesh. The first two can be cut anew at
-            depth jumps; a mesh is shown as it was cut.
+        subjects: one or two of: a prediction, a sample (its true depth), a mesh. The page can cut the first two at
+            depth jumps; a mesh is shown as it is.
         titles: one for each; by default their names.
         height_px: of the frame.
 
     Raises:
-        InputError: not one or two subjects, something else than these, or not as many titles.
+        InputError: not one or two subjects, a subject of another type, or another number of titles.
     """
     from IPython.display import HTML, display
 
@@ -48,7 +48,7 @@ def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 6
 
 
 def _mesh_or_reason(subject: Subject) -> Mesh | str:
-    """The whole mesh, or in words why there is none."""
+    """The uncut mesh, or the reason why there is none."""
     try:
         if isinstance(subject, Prediction):
             mesh = subject.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
@@ -67,10 +67,10 @@ def _mesh_or_reason(subject: Subject) -> Mesh | str:
 
 
 def _refuse_pictures(name: str, depth: Tensor) -> None:
-    """Depth of ``depth_kind`` "affine" reaches from 0 to 1; a head in metres is not fifty times as far as near.
+    """Refuse depth of ``depth_kind`` "affine", recognised by its range of about 0 to 1.
 
     Raises:
-        InputError: it is a picture, which has no scale.
+        InputError: the depth has no scale.
     """
     if looks_affine(depth):
         raise InputError(
