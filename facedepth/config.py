@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from .checks import InputError, check_number, check_whole, user_path
+from .depth import KINDS
 from .models import LEAST_SIZE, DepthNetwork
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
@@ -125,6 +126,8 @@ class TrainConfig:
         if not str(self.out).strip():
             raise InputError(f"out: expected a folder for the run, got {self.out!r}")
         choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP, "learns": LEARNS}
+        if self.target_kind is not None:
+            choices["target_kind"] = KINDS
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")

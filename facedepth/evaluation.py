@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .batches import bad_data_named, evaluation_batches, to_device
-from .checks import InputError, check_dataset, check_whole, installed_version
+from .checks import InputError, check_dataset, check_whole, installed_version, user_path
 from .comparison import picture_row
 from .figures import panel
 from .io import atomic_path, refuse_existing
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 REPORT_FILES = ("metrics.csv", "summary.json", "summary.txt", "report.html", "pictures.png")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays are not equal or unequal as a whole
 class Report:
     """Scores of one model on one data set.
 
@@ -94,7 +94,7 @@ class Report:
         Raises:
             InputError: one of them is already there.
         """
-        paths = [Path(folder) / name for name in REPORT_FILES]
+        paths = [user_path(folder) / name for name in REPORT_FILES]
         refuse_existing(paths, overwrite)
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(self.scores[0]), lineterminator="\n")
@@ -121,8 +121,8 @@ def score_table(reports: Mapping[str, Report]) -> str:
     Raises:
         InputError: no report, or reports that cannot be compared.
     """
-    if not reports:
-        raise InputError("reports: expected at least one, got none")
+    if not isinstance(reports, Mapping) or not reports:
+        raise InputError("reports: expected reports by the names to show, {'mine': report, ...}")
     ways = {
         tuple(report.settings[key] for key in ("depth_kind", "region", "align"))
         + tuple(row["name"] for row in report.scores) for report in reports.values()

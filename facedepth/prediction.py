@@ -229,6 +229,8 @@ def check_formats(formats: Sequence[str]) -> None:
     Raises:
         InputError: naming them, or saying that none was asked for.
     """
+    if isinstance(formats, str) or formats is None:
+        raise InputError(f"formats: expected a list of some of {', '.join(FORMATS)}, got {formats!r}")
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise InputError(f"formats: expected some of {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
 from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
-from .checks import InputError, check_dataset, choose_device
+from .checks import InputError, check_dataset, choose_device, shown
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures
@@ -99,6 +99,12 @@ class _Run:
             warnings.warn(
                 "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
                 "learn where it ends, and meshes will hold the background", stacklevel=4,
+            )
+        both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
+        if both:
+            warnings.warn(
+                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say little "
+                "of people never seen; fd.split keeps people apart", stacklevel=4,
             )
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)

@@ -236,7 +236,7 @@ def test_an_archive_cannot_write_beside_the_target(tmp_path):
 
 def test_what_cannot_be_copied_is_named(tmp_path):
     for nothing in ("", " "):
-        with pytest.raises(InputError, match="source: expected a folder or an archive, got nothing"):
+        with pytest.raises(InputError, match="expected the path of a file or a folder, got '"):
             copy_to_local_disk(nothing, tmp_path / "local")
     with pytest.raises(InputError, match=r"nowhere: no such folder or archive; is the Drive mounted\?"):
         copy_to_local_disk(tmp_path / "nowhere", tmp_path / "local")

@@ -231,6 +231,13 @@ def test_identity_is_told_never_guessed(folders):
     told = PairedFolder(*folders, camera=40, identity=lambda stem: stem.split("_")[0])
     assert told.names == plain.names
     assert told.identities == ["anna", "anna", "ben"]
+    with pytest.raises(InputError, match="identity: expected who 'ben_1' is, got None"):
+        PairedFolder(*folders, camera=40, identity={"anna_1": "anna", "anna_2": "anna"}.get)
+
+
+def test_a_folder_is_found_at_home(folders, monkeypatch):
+    monkeypatch.setenv("HOME", str(folders[0].parent))
+    assert len(PairedFolder("~/images", "~/depths", camera=40)) == 3
 
 
 def test_unmatched_files_of_both_sides_are_named_and_counted(folders):

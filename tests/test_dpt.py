@@ -171,7 +171,7 @@ def test_options_that_cannot_be(options, message):
 def test_trained_to_another_kind_it_is_no_longer_cut_off(tmp_path, affine_faces):
     model = tiny(kind="affine_inverse", non_negative=True, head_mask=False, input_size=32)
     config = TrainConfig(
-        target_kind="affine_relief", epochs=1, batch_size=4, workers=0, out=tmp_path / "run", augment=False,
+        target_kind="affine_relief", epochs=1, batch_size=4, workers=0, out=tmp_path / "run", augment=0,
     )
     fit(model, affine_faces, affine_faces, config)
     loaded = load_model(tmp_path / "run" / "best.safetensors", device="cpu")

@@ -842,3 +842,13 @@ def test_a_run_of_an_older_version_that_wrote_down_less_goes_on(tmp_path, train,
     path.write_text(json.dumps(told | {"clip_norm": 3.0}))
     with pytest.raises(InputError, match=r"other settings \(clip_norm: 3\.0 then"):
         fit(tiny_model(), train, val, config(tmp_path / "run", epochs=1, resume=True))
+
+
+def test_people_on_both_sides_are_told(tmp_path, tiny_model, affine_faces):
+    with pytest.warns(UserWarning, match=r"val: 1 of its people are in train too \(seed0002\).*fd\.split"):
+        fit(tiny_model(), Part(affine_faces, [0, 1, 2]), Part(affine_faces, [2, 3]), config(tmp_path / "run", epochs=1))
+
+
+def test_a_kind_that_there_is_not_is_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match=r"target_kind: expected one of relief, .*, got 'depth'"):
+        config(tmp_path, target_kind="depth")

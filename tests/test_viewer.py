@@ -23,7 +23,7 @@ from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
 from facedepth.prediction import Prediction
 from facedepth.sample import Sample
-from facedepth.viewer import PhotoUpload, explore, show_mesh
+from facedepth.viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 from facedepth.viewer.depth_picture import DepthPicture, View
 from facedepth.viewer.explorer import _depth_picture
 
@@ -66,7 +66,7 @@ def beside_pane(view) -> np.ndarray:
     ("name", "value", "besides", "depth_changes"),
     [
         ("near, far mm", (5, 20), "photo", True), ("colours", "inferno", "photo", True),
-        ("colours", "grey", "photo", True), ("photo over it", 0.8, "photo", True), ("contours", 12, "photo", True),
+        ("colours", "grey", "photo", True), ("photo overlay", 0.8, "photo", True), ("contours", 12, "photo", True),
         ("smoothing px", 4, "normals", True), ("jump angle °", 50, "photo", True),
         ("beside it", "normals", "photo", False), ("light around °", 60, "relit clay", False),
         ("light height °", -60, "relit photo", False), ("profile", "column", "photo", True),
@@ -186,6 +186,18 @@ def test_truth_of_another_size_is_refused(prediction, truth):
         explore(prediction, truth=small)
 
 
+def test_what_cannot_be_shown_is_refused_in_words(prediction):
+    for show_it, said in (
+        (lambda: explore(prediction, truth="truth"), "truth: expected the sample that was predicted, got str"),
+        (lambda: show("me.jpg"), "figure: expected one, as fd.compare and .*, got str"),
+        (lambda: show_samples("data/sample"), "dataset: expected a data set"),
+        (lambda: show_training("runs/unet"), "history: expected what fit returns"),
+        (lambda: prediction.save("out", formats="npy"), "formats: expected a list of some of npy, .*, got 'npy'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            show_it()
+
+
 def test_jumps_are_those_that_the_mesh_is_cut_at():
     depth = torch.ones(1, 20, 20)
     depth[..., 10:] = 1.2
@@ -264,7 +276,7 @@ def test_nothing_to_explore_is_said_in_the_place_of_the_picture(prediction, trut
         assert "bump: the network sees no head" in view.value
     elif spoil == "depth":
         view = explore(truth._replace(depth=torch.full_like(truth.depth, torch.nan)))
-        assert "no pixel has a depth that is finite" in view.value
+        assert "no pixel has a finite depth" in view.value
     else:
         elsewhere = torch.zeros_like(truth.head)
         elsewhere[0, 0, 0] = True

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import InputError, check_whole, shown
+from ..checks import InputError, check_whole, shown, user_path
 from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
@@ -53,7 +53,7 @@ class EG3DFaces(Dataset):
 
     def __init__(self, root: str | Path, *, size: int = 128, depth_kind: str | None = None, skip_bad: bool = False):
         check_whole("size", size, 1)
-        self.root, self.size = Path(root), size
+        self.root, self.size = user_path(root), size
         if depth_kind not in (None, *_DEPTH_FOLDERS):
             raise InputError(f"depth_kind: expected 'affine', 'metric' or None, got {depth_kind!r}")
         warn_about_drive(self.root)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..checks import InputError, shown
+from ..checks import InputError, shown, user_path
 from ..locking import taking_turns
 
 _THREADS = 16  # a network drive answers slowly, but many at once
@@ -49,9 +49,7 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files that would land
             outside the target; the target is no folder, or lies in the source; the disk is full.
     """
-    if not str(source).strip():
-        raise InputError("source: expected a folder or an archive, got nothing")
-    source, target = Path(source), Path(target)
+    source, target = user_path(source), user_path(target)
     if source.is_dir():
         if target.resolve().is_relative_to(source.resolve()):
             raise InputError(f"{target}: lies in {source}, which would be copied into itself; name another target")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError, check_whole
+from ..checks import InputError, check_whole, user_path
 from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -85,7 +85,7 @@ class PairedFolder(Dataset):
         self.camera = Camera(*(part.float() for part in camera)) if isinstance(camera, Camera) else camera
         self.unit, self.size = unit, size
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
-        warn_about_drive(Path(images), Path(depths))
+        warn_about_drive(user_path(images), user_path(depths))
         self._told_turned = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
@@ -93,7 +93,7 @@ class PairedFolder(Dataset):
             others["mask"] = _list(masks, IMAGE_SUFFIXES)
         self._depths, self._masks = others["depth"], others.get("mask")
         self.names = complete_stems(self._images, others, skip_bad=skip_bad)
-        self.identities = [str(identity(stem)) if identity else stem for stem in self.names]
+        self.identities = [_person(stem, identity) if identity else stem for stem in self.names]
         if self.depth_kind == "metric":
             _doubt_unit(self._depths[self.names[0]], unit)
 
@@ -165,6 +165,14 @@ class PairedFolder(Dataset):
         return self.camera
 
 
+def _person(stem: str, identity: Callable[[str], str]) -> str:
+    """None, as a pattern gives that fits some stems only, would make one person of all the others."""
+    person = identity(stem)
+    if person is None:
+        raise InputError(f"identity: expected who {stem!r} is, got None; return the stem itself where nobody is known")
+    return str(person)
+
+
 def _doubt_unit(path: Path, unit: str | float) -> None:
     """Warn where a depth map is farther than faces are."""
     with contextlib.suppress(InputError):  # told when it is read
@@ -175,7 +183,7 @@ def _doubt_unit(path: Path, unit: str | float) -> None:
 
 
 def _list(folder: str | Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    files = list_files(Path(folder), suffixes)
+    files = list_files(user_path(folder), suffixes)
     if not files:
         raise InputError(f"{folder}: expected files ending in {', '.join(suffixes)}, found none")
     return files

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError, check_whole, shown
+from ..checks import InputError, check_whole, shown, user_path
 from ..io import write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
 from .files import list_files, warn_about_drive
@@ -39,7 +39,7 @@ def rerender(
             unreadable or was not sampled on such a grid.
     """
     check_whole("size", size, 1)
-    root = Path(root)
+    root = user_path(root)
     warn_about_drive(root)
     shapes, poses = (list_files(root / folder, (EG3D_SUFFIXES[folder],)) for folder in ("shapes", "cam_poses"))
     if not shapes:

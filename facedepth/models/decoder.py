@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import InputError
-from .network import DepthNetwork, OutputConv2d
+from .network import DepthNetwork, OutputConv2d, check_network
 
 
 class FusionDecoder(nn.Module):
@@ -100,8 +100,9 @@ def add_head_mask(model: DepthNetwork) -> None:
     head. A network that already has it stays as it is.
 
     Raises:
-        InputError: a network without a ``DepthHead``; create it with head_mask=True.
+        InputError: a network without a ``DepthHead``; create it with head_mask=True. Or no network.
     """
+    check_network(model)
     if model.options.get("head_mask"):
         return
     head = getattr(model, "head", None)

@@ -11,7 +11,7 @@ import cv2
 import torch
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from ..checks import InputError, check_whole, choose_device
+from ..checks import InputError, check_whole, choose_device, user_path
 from ..sample import Sample
 from .background import list_photographs
 from .devices import making_on, moved
@@ -95,13 +95,13 @@ class SyntheticFaces(Dataset):
         self.device = choose_device(device)
         if self.device.type == "mps":
             raise InputError("device 'mps': faces need numbers of 64 bits, which it lacks; make them on the CPU")
-        self.photographs = Path(photographs) if photographs is not None else None
+        self.photographs = user_path(photographs) if photographs is not None else None
         if self.photographs is not None:
             list_photographs(self.photographs)
         load_kit()
         self.names = [f"seed{index:04d}" for index in range(n)]
         self.identities = [f"person{index // views_per_identity:04d}" for index in range(n)]
-        self.cache = Path(cache) if cache is not None else None
+        self.cache = user_path(cache) if cache is not None else None
         if self.cache is not None:
             settle(self.cache, self.settings)
 

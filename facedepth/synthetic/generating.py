@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from ..checks import InputError, check_whole
+from ..checks import InputError, check_whole, user_path
 from ..io import atomic_path
 from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
@@ -44,7 +44,7 @@ def generate(
     Raises:
         InputError: bad arguments, a folder made with other settings, or a full disk.
     """
-    root = Path(root)
+    root = user_path(root)
     for number in shard:
         check_whole("shard", number, 0)
     part, parts = shard

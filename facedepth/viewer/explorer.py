@@ -20,28 +20,29 @@ from .depth_picture import COLOUR_MAPS, DepthPicture, View
 if TYPE_CHECKING:
     import ipywidgets
 
-_MOST_PX = 384  # longer sides are drawn with fewer pixels: the picture is not larger
+_MOST_PX = 384  # longer sides are reduced to this, because the panes are no larger
 
 
 def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipywidgets.Widget:
     """Sliders to inspect a depth map: its range and colours, contours, jumps, normals, light, profile and error.
 
-    Depths are shown in millimetres behind the nearest point for a prediction, in the data's own unit for a sample and
-    for errors.
-    Where there is nothing to show, the widget says why.
+    Depths are measured from the nearest point, in millimetres for a prediction, in the data's own unit for a sample and
+    for errors. If there is nothing to show, the widget says why.
 
     Args:
-        subject: a prediction, or a sample to look at its true depth.
-        truth: the sample that was predicted, at the prediction's size: adds the error, after scale and shift are
-            fitted, and the true profile.
+        subject: a prediction, or a sample, to look at its true depth.
+        truth: the sample that was predicted, at the prediction's size: adds the error, after a fit of scale and shift,
+            and the true profile.
 
     Raises:
-        InputError: something else than these, or ``truth`` is of another size than the subject.
+        InputError: a subject of another type, or ``truth`` of another size than the subject.
     """
     import ipywidgets
 
     if not isinstance(subject, Prediction | Sample):
         raise InputError(f"explore: expected a prediction or a sample, got {subject!r:.60}")
+    if not isinstance(truth, Sample | None):
+        raise InputError(f"truth: expected the sample that was predicted, got {type(truth).__name__}")
     if truth is not None and truth.depth.shape[-2:] != subject.image.shape[-2:]:
         sizes = [f"{width} x {height}" for height, width in (subject.image.shape[-2:], truth.depth.shape[-2:])]
         raise InputError(f"truth: expected the subject's size, {sizes[0]} pixels, got {sizes[1]}")
@@ -54,7 +55,7 @@ def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipy
 
 
 def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthPicture:
-    """The subject, cut out and made small enough to be drawn at every move."""
+    """The subject, cropped and made small enough to be redrawn at every move of a slider."""
     height, width = subject.image.shape[-2:]
     if isinstance(subject, Prediction):
         depth, window, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
@@ -62,7 +63,7 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         depth, window, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
     valid = subject.mask & torch.isfinite(depth)
     if not valid.any():
-        raise InputError(f"{subject.name}: no pixel has a depth that is finite")
+        raise InputError(f"{subject.name}: no pixel has a finite depth")
     left, top = max(window.left, 0), max(window.top, 0)
     seen = (..., slice(top, window.top + window.size), slice(left, window.left + window.size))
     fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
@@ -100,7 +101,7 @@ def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
             readout_format=decimals,
         ),
         "colour_map": ipywidgets.Dropdown(description="colours", options=list(COLOUR_MAPS)),
-        "photo": slider("photo over it", 0, 1, 0, 0.05, ".2f"),
+        "photo": slider("photo overlay", 0, 1, 0, 0.05, ".2f"),
         "contours": ipywidgets.IntSlider(description="contours", min=0, max=40, value=0),
         "smooth_px": slider("smoothing px", 0, 6, 0, 0.5, ".1f"),
         "max_angle_deg": slider("jump angle °", 45, 89.5, 85, 0.5, ".1f"),
@@ -130,6 +131,6 @@ def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
 
 
 def _jpeg(pixels) -> bytes:
-    """A fifth of the same picture as PNG: it goes over the network at every move. Colours keep their full detail."""
+    """As JPEG, a fifth of the size of PNG, because it is sent at every move; colours keep their full detail."""
     full_colour = [cv2.IMWRITE_JPEG_QUALITY, 93, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), full_colour)[1].tobytes()

@@ -1,14 +1,16 @@
-"""Figures shown in a notebook as pictures."""
+"""Figures shown as pictures in a notebook."""
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 
+from ..checks import InputError, check_dataset, check_whole
 from ..figures import curves, panel, sample_row
 
 if TYPE_CHECKING:
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def show(figure: Figure) -> None:
-    """Show a figure in the notebook, the same everywhere: as a PNG."""
+    """Show a figure in the notebook, the same everywhere: as a PNG.
+
+    Raises:
+        InputError: something else than a figure.
+    """
+    if not hasattr(figure, "savefig"):
+        raise InputError(f"figure: expected one, as fd.compare and report.figure() give, got {type(figure).__name__}")
     from IPython.display import Image as Picture
     from IPython.display import display
 
@@ -26,11 +34,23 @@ def show(figure: Figure) -> None:
 
 
 def show_samples(dataset: Dataset, count: int = 4) -> None:
-    """Show samples, evenly spread over a data set: image, depth and normals."""
+    """Show samples, evenly spread over a data set: image, depth and normals.
+
+    Raises:
+        InputError: no data set, or none or too few samples asked for.
+    """
+    check_dataset("dataset", dataset)
+    check_whole("count", count, 1)
     picked = [dataset[int(index)] for index in torch.linspace(0, len(dataset) - 1, min(count, len(dataset)))]
     show(panel([sample_row(sample, dataset.depth_kind) for sample in picked], note="near is warm"))
 
 
 def show_training(history: Sequence[Mapping[str, float]]) -> None:
-    """Show the curves of a run, as ``fit`` returns it."""
+    """Show the curves of a run, as ``fit`` returns it.
+
+    Raises:
+        InputError: no history.
+    """
+    if isinstance(history, (str, os.PathLike)) or not all(isinstance(row, Mapping) for row in history):
+        raise InputError(f"history: expected what fit returns, a row per epoch, got {type(history).__name__}")
     show(curves(history, ["loss", "val_loss"]))

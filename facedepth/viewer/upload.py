@@ -1,4 +1,4 @@
-"""A button that brings a photo into a notebook."""
+"""A button to upload a photo into a notebook."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from ..checks import user_path
 from ..io import atomic_path
 
 
 class PhotoUpload:
-    """A button to upload one's own photo, and beside it which photo is in use.
+    """A button to upload a photo, with the name of the photo in use beside it.
 
-    An upload stays in use when the same button is made again, as by running its cell again. Colab loses uploads of more
+    An upload stays in use when the same button is created again, as when its cell is rerun. Colab loses uploads of more
     than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger photos on its disk by its own means, and make
     them the default.
 
     Attributes:
-        path: the uploaded photo, or the default as long as there is none.
+        path: the uploaded photo, or the default until there is one.
         widget: the button.
         in_use: the line beside it.
     """
 
-    _uploads: ClassVar[dict[tuple[Path, Path], Path]] = {}  # a cell that is run again keeps its upload
+    _uploads: ClassVar[dict[tuple[Path, Path], Path]] = {}  # so that a cell keeps its upload when rerun
 
     def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
         import ipywidgets
 
-        self.folder, self._default = Path(folder), (Path(folder), Path(default))
+        self.folder = user_path(folder)
+        self._default = self.folder, Path(default)
         self.path = self._uploads.get(self._default, Path(default))
         self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
         self.widget.observe(self._keep, names="value")
@@ -45,7 +47,7 @@ class PhotoUpload:
             self.in_use.value = f"in use: {self.path}"
 
     def _stored(self, name: str, content: bytes) -> Path:
-        """Where it lies now: under its name, with a number where another photo has that name."""
+        """The path of the stored photo: its name, with a number if another photo has that name."""
         path, number = self.folder / name, 1
         while path.exists() and path.read_bytes() != content:
             number += 1
