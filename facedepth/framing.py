@@ -81,7 +81,7 @@ def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
     left, top = max(crop.left, 0), max(crop.top, 0)
     right, bottom = min(crop.left + crop.size, width), min(crop.top + crop.size, height)
     if right <= left or bottom <= top:
-        raise InputError(f"crop: expected a square that meets the {width} x {height} picture, got {tuple(crop)}")
+        raise InputError(f"crop: expected a square that overlaps the {width} x {height} picture, got {tuple(crop)}")
     return left, top, right, bottom
 
 

@@ -71,7 +71,7 @@ def test_shrinking_averages_and_does_not_pick():
 
 def test_a_square_that_misses_the_photo_is_refused():
     for crop in (Crop(90, 0, 10), Crop(0, -10, 10), Crop(-50, 20, 50)):
-        with pytest.raises(InputError, match=r"crop: expected a square that meets the 90 x 60 picture, got \("):
+        with pytest.raises(InputError, match=r"crop: expected a square that overlaps the 90 x 60 picture, got \("):
             cut(rand(3, 60, 90), crop, 8)
 
 

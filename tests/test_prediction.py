@@ -276,7 +276,7 @@ def test_crops_that_are_none(unet, crop):
 
 
 def test_a_crop_beside_the_photo(unet):
-    with pytest.raises(InputError, match="crop: expected a square that meets the 40 x 40 picture"):
+    with pytest.raises(InputError, match="crop: expected a square that overlaps the 40 x 40 picture"):
         predict(unet, rand(3, 40, 40), crop=(50, 0, 20))
 
 
