@@ -100,7 +100,7 @@ def add_head_mask(model: DepthNetwork) -> None:
     head. A network that already has it stays as it is.
 
     Raises:
-        InputError: a network without a ``DepthHead``; create it with head_mask=True. Or no network.
+        InputError: not a network, or one without a ``DepthHead``: create that with head_mask=True.
     """
     check_network(model)
     if model.options.get("head_mask"):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def show(figure: Figure) -> None:
-    """Show a figure in the notebook, the same everywhere: as a PNG.
+    """Show a figure in the notebook as a PNG, which looks the same everywhere.
 
     Raises:
-        InputError: something else than a figure.
+        InputError: not a figure.
     """
     if not hasattr(figure, "savefig"):
         raise InputError(f"figure: expected one, as fd.compare and report.figure() give, got {type(figure).__name__}")
@@ -34,10 +34,10 @@ def show(figure: Figure) -> None:
 
 
 def show_samples(dataset: Dataset, count: int = 4) -> None:
-    """Show samples, evenly spread over a data set: image, depth and normals.
+    """Show samples evenly spread over a data set: image, depth and normals.
 
     Raises:
-        InputError: no data set, or none or too few samples asked for.
+        InputError: not a data set, or ``count`` is not a whole number of at least 1.
     """
     check_dataset("dataset", dataset)
     check_whole("count", count, 1)
@@ -46,10 +46,10 @@ def show_samples(dataset: Dataset, count: int = 4) -> None:
 
 
 def show_training(history: Sequence[Mapping[str, float]]) -> None:
-    """Show the curves of a run, as ``fit`` returns it.
+    """Show the loss curves of a run, given the history that ``fit`` returns.
 
     Raises:
-        InputError: no history.
+        InputError: not a history.
     """
     if isinstance(history, (str, os.PathLike)) or not all(isinstance(row, Mapping) for row in history):
         raise InputError(f"history: expected what fit returns, a row per epoch, got {type(history).__name__}")
