@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral, Real
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -135,14 +133,3 @@ def check_number(
         finite = "" if math.isfinite(value) else "a finite number, "
         raise InputError(f"{name}: expected {(finite + told).rstrip(', ')}, got {value}")
     return float(value)
-
-
-def user_path(path: str | Path) -> Path:
-    """A path as a user gives it: a ~ in front is their home, as in a shell.
-
-    Raises:
-        InputError: empty, which would be the current folder, or no path at all.
-    """
-    if not isinstance(path, str | os.PathLike) or not str(path).strip():
-        raise InputError(f"expected the path of a file or a folder, got {path!r}")
-    return Path(os.path.expanduser(path))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from .checks import InputError, check_number, check_whole, user_path
+from .checks import InputError, check_number, check_whole
 from .depth import KINDS
 from .models import LEAST_SIZE, DepthNetwork
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
+from .paths import user_path
 
 # What may differ when a run is resumed: where and how fast it runs, not what it computes.
 _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradient_checkpointing")

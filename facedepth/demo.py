@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .checks import InputError, user_path
+from .checks import InputError
 from .data import EG3DFaces
 from .evaluation import REPORT_FILES, evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
-from .io import check_writable, image_to_uint8, refuse_existing, write_image
+from .io import image_to_uint8, write_image
 from .models import BEST, load_model
+from .paths import check_writable, refuse_existing, user_path
 from .prediction import FORMATS, Prediction, predict
 
 REPOSITORY = Path(__file__).parent.parent

@@ -21,12 +21,12 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .batches import bad_data_named, evaluation_batches, to_device
-from .checks import InputError, check_dataset, check_whole, installed_version, user_path
+from .checks import InputError, check_dataset, check_whole, installed_version
 from .comparison import picture_row
 from .figures import panel
-from .io import atomic_path, refuse_existing
 from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering, check_network
+from .paths import atomic_path, refuse_existing, user_path
 from .report_page import Case, report_page
 from .sample import Sample
 from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, score_batch

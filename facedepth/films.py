@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .checks import InputError, check_number, check_whole, user_path
+from .checks import InputError, check_number, check_whole
 from .figures import STUDIO, MeshScene
-from .io import atomic_path, check_writable, refuse_existing
 from .mesh import Mesh
+from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .prediction import Prediction
 
 FILM_SUFFIXES = (".mp4", ".gif")

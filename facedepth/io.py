@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import struct
-import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,7 +16,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError, shown, user_path
+from .checks import InputError
+from .paths import atomic_path, existing_file, user_path, what_else
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
@@ -206,78 +203,6 @@ def write_image(path: str | Path, pixels: np.ndarray) -> None:
     """Write (H, W, 3) or (H, W) uint8 as a picture; the suffix determines the format."""
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary)
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
-    path = user_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
-    temporary = path.with_name(f".{path.stem}.{unique}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def refuse_existing(paths: list[Path], overwrite: bool) -> None:
-    """Refuse to overwrite files that are already there.
-
-    Raises:
-        InputError: naming them, unless ``overwrite``.
-    """
-    there = [str(path) for path in map(user_path, paths) if path.exists()]
-    if there and not overwrite:
-        raise InputError(
-            f"{shown(there, most=3)}: already there; choose another place, or overwrite (overwrite=True, --overwrite)"
-        )
-
-
-def check_writable(folder: str | Path, advice: str = "choose another folder") -> None:
-    """Check before the work, not after it, that files can be written to a folder, whether it exists yet or not.
-
-    Raises:
-        InputError: they cannot; with the advice.
-    """
-    folder = user_path(folder)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror or error}); {advice}") from None
-
-
-def existing_file(path: str | Path) -> Path:
-    """The path, if something can be read there.
-
-    Raises:
-        InputError: no file there, or an empty one.
-    """
-    path = user_path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: {'a folder, expected a file' if path.is_dir() else 'no such file'}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
-    return path
-
-
-def what_else(path: Path) -> str:
-    """What often lies under the name of another file, and what to do then; "" where it is none of that."""
-    with open(path, "rb") as file:
-        start = file.read(256)
-    if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download it from there"
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html", b"<head")):
-        return "a web page (HTML), not the file itself; download it again, by the link that leads to the file"
-    heic = start[4:10] == b"ftyphe" or start[4:12] in (b"ftypmif1", b"ftypmsf1")  # some are named .jpg
-    if heic or path.suffix.lower() in (".heic", ".heif"):
-        return "HEIC pictures are not read; save it as JPEG or PNG"
-    return ""
 
 
 def _upright(picture: Image.Image) -> Image.Image:

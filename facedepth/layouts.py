@@ -29,7 +29,8 @@ from torch import Tensor
 
 from .camera import Camera
 from .checks import InputError, shown
-from .io import atomic_path, read_array, read_brightness, read_values, write_image
+from .io import read_array, read_brightness, read_values, write_image
+from .paths import atomic_path
 
 EG3D_SUFFIXES = {
     "images": ".png", "depth128x128": ".png", "cam_poses": ".npy", "shapes": ".ply", "depth": ".npy", "masks": ".png",

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .checks import InputError, user_path
-from .io import atomic_path, refuse_existing
+from .checks import InputError
+from .paths import atomic_path, refuse_existing, user_path
 
 _CLAY = 160  # the grey of a mesh without a texture, in sRGB
 MESH_SUFFIXES = (".glb", ".obj", ".ply")

@@ -12,19 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from .camera import Crop
-from .checks import InputError, check_number, check_shapes, user_path
+from .checks import InputError, check_number, check_shapes
 from .detection import find_faces
 from .framing import CROP_WIDTH_M, face_crop, whole_crop
-from .io import (
-    IMAGE_SUFFIXES,
-    LEAST_SIDE,
-    existing_file,
-    focal_from_exif,
-    image_from_pil,
-    image_to_uint8,
-    read_image,
-    refuse_tiny,
-)
+from .io import IMAGE_SUFFIXES, LEAST_SIDE, focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
+from .paths import existing_file, user_path
 
 DEFAULT_FOV_DEG = 20.0
 """Horizontal field of view assumed for a face crop when neither the caller nor the photo's EXIF gives one."""

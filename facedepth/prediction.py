@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from .camera import Camera, Crop, pixel_grid
-from .checks import InputError, check_number, check_whole, user_path
+from .checks import InputError, check_number, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, paste
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
-from .io import atomic_path, refuse_existing, write_depth, write_image
+from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork, answering, check_network
+from .paths import atomic_path, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
 
 FACE_DEPTH_M = 0.033

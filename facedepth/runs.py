@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 
 from .checks import InputError
-from .io import atomic_path, check_writable
+from .paths import atomic_path, check_writable
 from .sample import checked
 
 _COLAB = Path("/content")

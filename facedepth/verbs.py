@@ -15,11 +15,10 @@ from pathlib import Path
 import torch
 
 from . import demo
-from .checks import InputError, user_path
+from .checks import InputError
 from .data import EG3DFaces, PairedFolder, rerender, split
 from .evaluation import REPORT_FILES, evaluate
 from .films import refuse_film, turntable
-from .io import check_writable, refuse_existing
 from .models import (
     MODELS,
     DepthNetwork,
@@ -30,6 +29,7 @@ from .models import (
     load_model,
     shipped_weights,
 )
+from .paths import check_writable, refuse_existing, user_path
 from .photos import list_images
 from .prediction import check_formats, predict
 from .runs import refuse_started

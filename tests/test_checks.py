@@ -10,8 +10,9 @@ import torch
 
 import facedepth as fd
 from facedepth.camera import Camera, Crop
-from facedepth.checks import InputError, check_number, check_shapes, check_whole, user_path
+from facedepth.checks import InputError, check_number, check_shapes, check_whole
 from facedepth.geometry import depth_to_mesh, smooth_depth
+from facedepth.paths import user_path
 
 
 def test_returns_the_sizes_of_the_letters():

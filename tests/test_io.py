@@ -14,8 +14,6 @@ from torch.testing import assert_close
 
 from facedepth.checks import InputError
 from facedepth.io import (
-    atomic_path,
-    check_writable,
     focal_from_exif,
     image_from_pil,
     image_to_uint8,
@@ -24,10 +22,10 @@ from facedepth.io import (
     read_image,
     read_mask,
     read_values,
-    refuse_existing,
     write_depth,
     write_image,
 )
+from facedepth.paths import atomic_path, check_writable, refuse_existing
 
 # Two rows, three columns, no two pixels alike.
 RGB = np.array(

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "locking", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
+    "checks", "paths", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
     "metrics", "detection", "framing", "photos", "layouts", "transforms", "data", "synthetic", "models", "figures",
     "prediction", "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",

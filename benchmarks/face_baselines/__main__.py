@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces
 from facedepth.evaluation import evaluate
-from facedepth.io import atomic_path
 from facedepth.models import load_model
+from facedepth.paths import atomic_path
 
 from . import methods
 from .scoring import SCORES, breakdown, score, table

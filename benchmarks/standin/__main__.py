@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from facedepth.checks import InputError
-from facedepth.io import atomic_path
+from facedepth.paths import atomic_path
 from facedepth.synthetic.faces import one_thread
 from facedepth.synthetic.portrait import Portrait
 from facedepth.synthetic.storing import is_stored, settle, store

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import InputError, check_whole, shown, user_path
+from ..checks import InputError, check_whole, shown
 from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
@@ -18,6 +18,7 @@ from ..layouts import (
     read_eg3d_mask,
     read_eg3d_picture,
 )
+from ..paths import user_path
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
 from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..checks import InputError, shown, user_path
-from ..locking import taking_turns
+from ..checks import InputError, shown
+from ..paths import taking_turns, user_path
 
 _THREADS = 16  # a network drive answers slowly, but many at once
 

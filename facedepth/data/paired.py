@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError, check_whole, user_path
+from ..checks import InputError, check_whole
 from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -23,6 +23,7 @@ from ..io import (
     read_values,
     refuse_tiny,
 )
+from ..paths import user_path
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive

@@ -10,9 +10,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError, check_whole, shown, user_path
+from ..checks import InputError, check_whole, shown
 from ..io import write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
+from ..paths import user_path
 from .files import list_files, warn_about_drive
 
 

@@ -14,9 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ..checks import InputError, user_path
-from ..io import atomic_path, refuse_existing
+from ..checks import InputError
 from ..mesh import Mesh, check_mesh
+from ..paths import atomic_path, refuse_existing, user_path
 from .packing import pack_mesh
 
 UNCUT_DEG = 89.9

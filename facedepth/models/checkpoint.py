@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checks import InputError, choose_device, installed_version, user_path
-from ..io import atomic_path, refuse_existing
+from ..checks import InputError, choose_device, installed_version
+from ..paths import atomic_path, refuse_existing, user_path
 from .converters import convert
 from .downloads import fetch, remember
 from .network import DepthNetwork, check_kind, check_network

@@ -17,8 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ..checks import InputError
-from ..io import atomic_path, check_writable
-from ..locking import taking_turns
+from ..paths import atomic_path, check_writable, taking_turns
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..checks import InputError, user_path
+from ..checks import InputError
+from ..paths import user_path
 from .midas_small import MidasSmall
 from .states import load_strictly, read_pickle, read_safetensors
 

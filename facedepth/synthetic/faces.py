@@ -11,7 +11,8 @@ import cv2
 import torch
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from ..checks import InputError, check_whole, choose_device, user_path
+from ..checks import InputError, check_whole, choose_device
+from ..paths import user_path
 from ..sample import Sample
 from .background import list_photographs
 from .devices import making_on, moved

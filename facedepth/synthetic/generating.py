@@ -9,8 +9,8 @@ from pathlib import Path
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from ..checks import InputError, check_whole, user_path
-from ..io import atomic_path
+from ..checks import InputError, check_whole
+from ..paths import atomic_path, user_path
 from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from ..camera import Camera
 from ..checks import InputError
 from ..depth import z_to_distance
-from ..io import atomic_path, read_depth, read_image, write_depth, write_image
+from ..io import read_depth, read_image, write_depth, write_image
 from ..layouts import eg3d_path, read_eg3d_camera, read_eg3d_mask, write_eg3d_camera, write_eg3d_mask
+from ..paths import atomic_path
 from .devices import CPU, moved
 from .labels import Labels
 from .portrait import Portrait

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from ..checks import user_path
-from ..io import atomic_path
+from ..paths import atomic_path, user_path
 
 
 class PhotoUpload:

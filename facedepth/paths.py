@@ -1,0 +1,118 @@
+"""Where users' paths lead, files that appear whole or not at all, and one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .checks import InputError, shown
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as a user gives it: a ~ in front is their home, as in a shell.
+
+    Raises:
+        InputError: empty, which would be the current folder, or no path at all.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise InputError(f"expected the path of a file or a folder, got {path!r}")
+    return Path(os.path.expanduser(path))
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path, if something can be read there.
+
+    Raises:
+        InputError: no file there, or an empty one.
+    """
+    path = user_path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder, expected a file' if path.is_dir() else 'no such file'}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); was its download or copy cut short?")
+    return path
+
+
+def what_else(path: Path) -> str:
+    """What often lies under the name of another file, and what to do then; "" where it is none of that."""
+    with open(path, "rb") as file:
+        start = file.read(256)
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download it from there"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page (HTML), not the file itself; download it again, by the link that leads to the file"
+    heic = start[4:10] == b"ftyphe" or start[4:12] in (b"ftypmif1", b"ftypmsf1")  # some are named .jpg
+    if heic or path.suffix.lower() in (".heic", ".heif"):
+        return "HEIC pictures are not read; save it as JPEG or PNG"
+    return ""
+
+
+def check_writable(folder: str | Path, advice: str = "choose another folder") -> None:
+    """Check before the work, not after it, that files can be written to a folder, whether it exists yet or not.
+
+    Raises:
+        InputError: they cannot; with the advice.
+    """
+    folder = user_path(folder)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror or error}); {advice}") from None
+
+
+def refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    """Refuse to overwrite files that are already there.
+
+    Raises:
+        InputError: naming them, unless ``overwrite``.
+    """
+    there = [str(path) for path in map(user_path, paths) if path.exists()]
+    if there and not overwrite:
+        raise InputError(
+            f"{shown(there, most=3)}: already there; choose another place, or overwrite (overwrite=True, --overwrite)"
+        )
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
+    path = user_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
+    temporary = path.with_name(f".{path.stem}.{unique}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def taking_turns(lock: str | Path, busy: str) -> Iterator[None]:
+    """Hold a lock file while the block runs, after whoever holds it; the lock of a process that was killed is free.
+
+    Args:
+        lock: the file, made if it is missing; on some systems it stays.
+        busy: printed if another holds it, before waiting.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        print(f"{busy}; waiting", file=sys.stderr)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
