@@ -21,7 +21,7 @@ from .checks import InputError, check_dataset, choose_device, shown
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures
-from .models import DepthNetwork, check_network, load_model, save_model
+from .models import DepthNetwork, check_network, list_models, load_model, save_model
 from .objectives import Objective
 from .optimisation import (
     TrainingStopped,
@@ -63,6 +63,8 @@ def fit(
     """
     callbacks = list(callbacks)
     check_network(model)
+    if model.name not in list_models():
+        raise InputError(f"model: expected one that create_model knows, which can be saved, got {model.name}")
     for name, part in (("train", train), ("val", val)):
         check_dataset(name, part)
     if len(train) == 0 or len(val) == 0:

@@ -597,7 +597,7 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--set", "learning_rate=nan"], r"learning_rate: expected a number, got 'nan'"),
         (["--set", "optimiser=sgd"], r"optimiser: expected one of adamw, adam, got 'sgd'"),
         (["--set", "out=elsewhere"], r"got 'out=elsewhere'; known keys"),
-        (["--set", "target_kind=depth"], r"target_kind: expected one of relief, affine_relief, affine_inverse, got 'depth'"),
+        (["--set", "target_kind=depth"], r"target_kind: expected one of relief, .*, got 'depth'"),
         (["--set", "input_size=big"], r"input_size: expected a whole number of at least 16, got 'big'"),
         (["--set", "device=warp"], r"device 'warp' cannot be used here"),
         (["--set", "epochs=True"], r"epochs: expected a whole number of at least 1, got True"),

@@ -27,8 +27,7 @@ class Oracle(DepthNetwork):
 
     def __init__(self, kind: str, images: Tensor, answers: Tensor) -> None:
         super().__init__(kind=kind, input_size=images.shape[-1], mean=(0, 0, 0), std=(1, 1, 1))
-        self.name, self.options, self.info = "oracle", {}, {}
-        self.images, self.answers = images, answers
+        self.name, self.images, self.answers = "oracle", images, answers
 
     def predict_normalised(self, image: Tensor) -> Tensor:
         distance = (image[:, None] - self.images).abs().flatten(2).sum(dim=2)  # (B, N)

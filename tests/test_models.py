@@ -10,7 +10,10 @@ from parity import rule
 from torch.testing import assert_close
 
 from facedepth.checks import InputError, choose_device
+from facedepth.evaluation import evaluate
 from facedepth.models import MODELS, DepthNetwork, create_model, list_models, load_model, save_model
+from facedepth.prediction import predict
+from facedepth.training import TrainConfig, fit
 
 PARITY = Path(__file__).parent / "parity"
 GOLDEN = dict(np.load(PARITY / "attention_unet.golden.npz"))
@@ -199,3 +202,19 @@ def test_another_kind_is_not_cut_off_at_zero():
 @pytest.mark.parametrize("name", ["attention_unet", "face_small"])
 def test_shapes_can_be_asked_for_without_memory(name):
     assert create_model(name).to("meta")(torch.rand(1, 3, 64, 48, device="meta")).shape == (1, 2, 64, 48)
+
+
+def test_a_network_of_ones_own_is_asked_and_scored_but_not_trained_or_saved(tmp_path, exact_faces):
+    class Flat(DepthNetwork):
+        def predict_normalised(self, image):
+            return image.mean(dim=1, keepdim=True)
+
+    model = Flat(kind="relief", input_size=np.int64(32), mean=(0, 0, 0), std=(1, 1, 1))
+    assert predict(model, exact_faces[0].image, crop="none").values.shape == (1, 64, 64)
+    assert str(evaluate(model, exact_faces)).startswith("Flat on 4 pictures")
+    with pytest.raises(InputError, match="Flat is a class of one's own"):
+        save_model(model, tmp_path / "flat.safetensors")
+    with pytest.raises(InputError, match=r"expected one that create_model knows.* got Flat"):
+        fit(model, exact_faces, exact_faces, TrainConfig(out=tmp_path / "run"))
+    with pytest.raises(InputError, match=r"expected a network.* got Conv2d"):
+        evaluate(torch.nn.Conv2d(3, 1, 1), exact_faces)

@@ -1,7 +1,7 @@
-"""Render the set: ``python -m benchmarks.standin -n 240 -o data/standin``.
+"""Render the set: ``python -m benchmarks.standin -n 200 -o data/standin``.
 
 Needs the extra ``bench``, npm, and for speed LLVM 16 or newer; see benchmarks/README.md. Fetches the heads and
-environments once, then takes 10 to 20 seconds a picture on two busy cores. Interrupted, the same command goes on.
+environments once, then takes 5 to 20 seconds a picture on two busy cores. Interrupted, the same command goes on.
 Sample i depends on the seed and i alone.
 """
 
@@ -28,7 +28,7 @@ from .sources import fetch
 def main() -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.standin", description=__doc__.splitlines()[0])
-    parser.add_argument("-n", "--count", type=int, default=240, help="pictures (default: %(default)s)")
+    parser.add_argument("-n", "--count", type=int, default=200, help="pictures (default: %(default)s)")
     parser.add_argument("-o", "--out", type=Path, default=Path("data/standin"), help="default: %(default)s")
     parser.add_argument("--sources", type=Path, default=Path("data/standin_sources"),
                         help="folder that heads and environments are fetched into (default: %(default)s)")

@@ -38,10 +38,13 @@ def save_model(
         half: store the weights in 16 bits, for half the size; once loaded, they are in 32 bits again.
 
     Raises:
-        InputError: not a network, another ending, or the file exists and ``overwrite`` is not set.
+        InputError: not a network that ``create_model`` knows, another ending, or the file exists and ``overwrite`` is
+            not set.
         OSError: the file cannot be written.
     """
     check_network(model)
+    if model.name not in MODELS:
+        raise InputError(f"model: {model.name} is a class of one's own, which load_model could not make again")
     path = user_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")

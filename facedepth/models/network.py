@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import InputError, check_shapes
+from ..checks import InputError, check_shapes, check_whole
 from ..depth import KINDS
 
 LEAST_SIZE = 16
@@ -27,13 +27,10 @@ class DepthNetwork(nn.Module, ABC):
         input_size: side in pixels of the square pictures it works best on.
         mean, std: buffers (1, 3, 1, 1).
         non_negative: values (not the logits) are clipped at 0, as suits inverse depth.
-        name, options: set by ``create_model``: the name and all options, defaults included; saved in the checkpoint.
+        name, options: set by ``create_model``: the name and all options, defaults included; saved in the checkpoint. A
+            class of one's own has its class's name and no options; it can be asked and scored, not trained or saved.
         info: further metadata of the checkpoint: training data, metrics, licence.
     """
-
-    name: str
-    options: dict
-    info: dict[str, str]
 
     def __init__(
         self, *, kind: str, input_size: int, mean: tuple[float, float, float], std: tuple[float, float, float],
@@ -41,10 +38,9 @@ class DepthNetwork(nn.Module, ABC):
     ) -> None:
         super().__init__()
         check_kind(kind)
-        if not isinstance(input_size, int) or input_size < LEAST_SIZE:
-            raise InputError(f"input_size: expected a whole number of at least {LEAST_SIZE}, got {input_size!r}")
         self.kind = kind
-        self.input_size = input_size
+        self.input_size = check_whole("input_size", input_size, LEAST_SIZE)
+        self.name, self.options, self.info = type(self).__name__, {}, {}
         self.non_negative = non_negative
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
@@ -111,8 +107,9 @@ def check_network(model: object) -> None:
     Raises:
         InputError: it says how to get one.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
+    if not (isinstance(model, nn.Module) and hasattr(model, "kind")):  # what torch.compile gives is no DepthNetwork
+        got = type(model).__name__ if isinstance(model, nn.Module) else f"{model!r:.60}"
+        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {got}")
 
 
 @contextmanager
