@@ -20,15 +20,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .checks import check_number, check_shapes
-
-_LEAST_FOCAL = 0.1  # widths of the picture, which is 157 degrees: less is hardly meant in pixels
 
 
 def pixel_grid(height: int, width: int, *, device=None) -> Tensor:
@@ -71,17 +68,12 @@ class Camera(NamedTuple):
 
     @classmethod
     def from_focal(cls, focal_px: float, height: int, width: int) -> Camera:
-        """A camera at the origin with this focal length, its principal point in the middle of the image.
+        """A camera at the origin with this focal length in pixels, its principal point in the middle of the image.
 
         Raises:
             InputError: a focal length that is not a number above 0.
         """
         check_number("focal_px", focal_px, above=0)
-        if focal_px < _LEAST_FOCAL * width:
-            warnings.warn(
-                f"focal_px: {focal_px:g} pixels are too few for a picture {width} wide, no lens sees that much; mm, of "
-                "36 mm film, are mm / 36 * width pixels", stacklevel=2,
-            )
         K = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], dtype=torch.float32)
         return cls(K, torch.eye(4))
 

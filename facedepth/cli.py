@@ -208,10 +208,11 @@ def _add_kind(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="KIND:FOLDER", help=DATA_HELP)
+    parser.add_argument("--data", required=True, action="append", metavar="KIND:FOLDER",
+                        help=f"{DATA_HELP}; if it is repeated, all of them together")
     parser.add_argument("--size", type=int, help="pixels a side of the samples (default: the model's input size)")
-    parser.add_argument("--unit", default="m",
-                        help="paired data: m, cm, mm, metres per unit, near_bright or far_bright")
+    parser.add_argument("--unit",
+                        help="paired data: m (default), cm, mm, metres per unit, near_bright or far_bright")
     parser.add_argument("--fov", type=_degrees,
                         help="paired data: horizontal field of view of the pictures, in degrees")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable and unmatched files")

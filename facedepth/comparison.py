@@ -79,10 +79,10 @@ def compare(
     if depth_kind == "metric" and looks_affine(sample.depth[sample.mask]):
         raise InputError(
             f"sample {sample.name!r}: its depth goes from 0 to 1, as that of pictures without a scale does; pass "
-            "depth_kind=dataset.depth_kind"
+            "depth_kind=dataset.depth_kind, or take pixels as near as that out of the mask"
         )
-    if depth_kind == "affine" and sample.depth.max() > 1:
-        raise InputError(f"sample {sample.name!r}: expected depth from 0 to 1, got {float(sample.depth.max()):.4g}")
+    if depth_kind == "affine" and sample.depth[sample.mask].max() > 1:
+        raise InputError(f"sample {sample.name!r}: its depth goes beyond 1, where data of this depth_kind end")
     batch = default_collate([sample])
     main, near_far = MAIN_SCORE[depth_kind], _range(sample)
     depths, scores = {}, {}

@@ -25,6 +25,16 @@ _FINETUNING = {
     "lora+decoder": {},
 }
 
+_LEAST = {
+    "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "lora_rank": 1, "seed": 0,
+    "workers": 0,
+}
+_BOUNDS = {
+    "learning_rate": {"above": 0}, "encoder_factor": {"above": 0, "most": 1}, "weight_decay": {"least": 0},
+    "clip_norm": {"above": 0}, "ema_decay": {"least": 0, "below": 1}, "augment": {"least": 0, "most": 1},
+    "save_every_s": {"least": 0},
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -124,37 +134,23 @@ class TrainConfig:
         return json.loads(json.dumps(settings | effective | {"model": model.name, "options": options}))
 
     def __post_init__(self) -> None:
-        if not str(self.out).strip():
-            raise InputError(f"out: expected a folder for the run, got {self.out!r}")
         choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "loss": LOSSES, "amp": AMP, "learns": LEARNS}
         if self.target_kind is not None:
             choices["target_kind"] = KINDS
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        least = {
-            "epochs": 1, "batch_size": 1, "repeats": 1, "warmup_steps": 0, "frozen_epochs": 0, "lora_rank": 1,
-            "seed": 0, "workers": 0,
-        }
-        if self.input_size is not None:
-            least["input_size"] = LEAST_SIZE
-        given = {name: check_whole(name, getattr(self, name), least[name]) for name in least}
-        for name in (
-            "learning_rate", "encoder_factor", "weight_decay", "clip_norm", "ema_decay", "augment", "save_every_s",
-        ):
-            given[name] = check_number(name, getattr(self, name), least=0)
-        given["out"] = str(user_path(self.out))
-        for name, value in given.items():  # as Python's own numbers, which JSON holds
-            object.__setattr__(self, name, value)
         for name in ("gradient_checkpointing", "resume"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}: expected True or False, got {getattr(self, name)!r}")
-        if not (self.learning_rate > 0 and self.clip_norm > 0):
-            raise InputError(f"expected learning_rate, clip_norm above 0, got {self.learning_rate}, {self.clip_norm}")
+        whole = _LEAST | ({} if self.input_size is None else {"input_size": LEAST_SIZE})
+        given = {name: check_whole(name, getattr(self, name), least) for name, least in whole.items()}
+        given |= {name: check_number(name, getattr(self, name), **bounds) for name, bounds in _BOUNDS.items()}
+        given["out"] = str(user_path(self.out, "out"))
+        for name, value in given.items():  # as Python's own numbers, which JSON holds
+            object.__setattr__(self, name, value)
         if self.seed >= 2**63:
             raise InputError(f"seed: expected less than 2**63, got {self.seed}")
-        if not 0 < self.encoder_factor <= 1:
-            raise InputError(f"encoder_factor: expected above 0, at most 1, got {self.encoder_factor}")
         if self.frozen_epochs and self.learns != "all":
             raise InputError(f"frozen_epochs: only with learns='all', got learns={self.learns!r}")
         if self.frozen_epochs >= self.epochs:
@@ -164,5 +160,3 @@ class TrainConfig:
             )
         if not isinstance(self.weights, LossWeights):
             raise InputError(f"weights: expected LossWeights(l1=..., ...), got {self.weights!r}")
-        if not 0 <= self.ema_decay < 1 or not 0 <= self.augment <= 1:
-            raise InputError(f"expected ema_decay in [0, 1), augment in [0, 1], got {self.ema_decay}, {self.augment}")

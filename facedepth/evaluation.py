@@ -191,7 +191,7 @@ def evaluate(
                 if len(scores) in picked:
                     pictures.append(draw())
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
-    if dataset.depth_kind == "metric" and region != "mask":
+    if dataset.depth_kind == "metric" and region != "mask":  # 8-bit depth is valid everywhere
         _doubt_region(region, float(np.mean(shares)))
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,

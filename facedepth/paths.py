@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from filelock import FileLock, Timeout
 from .checks import InputError, shown
 
 
-def user_path(path: str | Path) -> Path:
+def user_path(path: str | Path, name: str = "") -> Path:
     """A path as a user gives it: a ~ in front is their home, as in a shell.
+
+    Args:
+        name: of the argument, where there are several.
 
     Raises:
         InputError: empty, which would be the current folder, or no path at all.
     """
     if not isinstance(path, str | os.PathLike) or not str(path).strip():
-        raise InputError(f"expected the path of a file or a folder, got {path!r}")
+        raise InputError(f"{name}{': ' * bool(name)}expected the path of a file or a folder, got {path!r}")
     return Path(os.path.expanduser(path))
 
 
@@ -42,8 +46,11 @@ def existing_file(path: str | Path) -> Path:
 
 def what_else(path: Path) -> str:
     """What often lies under the name of another file, and what to do then; "" where it is none of that."""
-    with open(path, "rb") as file:
-        start = file.read(256)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(256)
+    except OSError:  # it may not be read at all
+        return ""
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download it from there"
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html", b"<head")):
@@ -99,19 +106,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def taking_turns(lock: str | Path, busy: str) -> Iterator[None]:
+def taking_turns(lock: str | Path, busy: str, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock file while the block runs, after whoever holds it; the lock of a process that was killed is free.
+
+    Where a file system has no locks, or the file cannot be made, the block runs all the same, after a warning.
 
     Args:
         lock: the file, made if it is missing; on some systems it stays.
-        busy: printed if another holds it, before waiting.
+        busy: who else may hold it and what that means; printed before waiting.
+        wait: if False, ``busy`` is an error.
+
+    Raises:
+        InputError: another holds it, and ``wait`` is False.
     """
     held = FileLock(lock)
     try:
-        held.acquire(timeout=0)
-    except Timeout:
-        print(f"{busy}; waiting", file=sys.stderr)
-        held.acquire()
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise InputError(busy) from None
+            print(f"{busy}; waiting", file=sys.stderr)
+            held.acquire()
+    except (OSError, RuntimeError) as error:  # file systems without locks report it in many ways
+        warnings.warn(f"{lock}: cannot be locked ({error}); make sure that nothing else writes there", stacklevel=4)
     try:
         yield
     finally:

@@ -82,7 +82,7 @@ def _pictures_of(source: Path) -> list[Path]:
 
 
 def _is_readable(path: Path) -> bool:
-    """Whether Pillow reads it whole (of a .dng the thumbnail), and it is no film, as ``turntable`` writes."""
+    """Whether Pillow knows its format (of a .dng it reads a thumbnail) and it is no film, as ``turntable`` writes."""
     try:
         with Image.open(path) as picture:
             return path.suffix.lower() != ".dng" and getattr(picture, "n_frames", 1) == 1

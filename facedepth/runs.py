@@ -14,17 +14,15 @@ import csv
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 
 from .checks import InputError
-from .paths import atomic_path, check_writable
+from .paths import atomic_path, check_writable, taking_turns
 from .sample import checked
 
 _COLAB = Path("/content")
@@ -40,7 +38,7 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     """
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
-        people = "\n".join(getattr(part, "identities", ())).encode(errors="surrogateescape")
+        people = "\n".join(map(str, getattr(part, "identities", ()))).encode(errors="surrogateescape")
         first = checked(part[0])
         facts |= {f"{name}_samples": len(part), f"{name}_people": hashlib.sha256(people).hexdigest()[:12]}
         facts |= {
@@ -73,19 +71,9 @@ def alone_in(path: str | Path) -> Iterator[None]:
     _refuse_what_colab_would_lose(path)
     check_writable(path)
     path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(
-            f"{path}: another training is running there; wait for its end or choose another folder"
-        ) from None
-    except (OSError, RuntimeError) as error:  # file systems without locks report it in many ways
-        warnings.warn(f"{path}: cannot be locked ({error}); make sure that nothing else trains there", stacklevel=3)
-    try:
+    busy = f"{path}: another training is running there; wait for its end or choose another folder"
+    with taking_turns(path / ".lock", busy, wait=False):
         yield
-    finally:
-        lock.release()
 
 
 class RunFolder:

@@ -100,14 +100,15 @@ class _Run:
         if model.options.get("head_mask") and self.data["train_first_head"] > SURELY_BACKGROUND:
             warnings.warn(
                 "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
-                "learn where it ends, and meshes will hold the background", stacklevel=4,
+                "learn where it ends, and meshes will hold the background", stacklevel=3,
             )
-        both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
-        if both:
-            warnings.warn(
-                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say little "
-                "of people never seen; fd.split keeps people apart", stacklevel=4,
-            )
+        if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
+            both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
+            if both:
+                warnings.warn(
+                    f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
+                    "little of people never seen; fd.split keeps people apart", stacklevel=3,
+                )
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):

@@ -13,10 +13,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from . import demo
 from .checks import InputError
-from .data import EG3DFaces, PairedFolder, rerender, split
+from .data import EG3DFaces, Joined, PairedFolder, rerender, split
 from .evaluation import REPORT_FILES, evaluate
 from .films import refuse_film, turntable
 from .models import (
@@ -172,10 +173,19 @@ def run_models(options: argparse.Namespace) -> None:
             print(f"  fetched from: {entry.url}")
 
 
-def _data(options: argparse.Namespace, model_size: int):
-    """The data set that --data names, at --size or else at the model's input size, in pixels."""
-    kind, _, folder = options.data.partition(":")
+def _data(options: argparse.Namespace, model_size: int) -> Dataset:
+    """The data sets that --data names, as one, at --size or else at the model's input size, in pixels."""
     size = model_size if options.size is None else options.size
+    if not any(text.startswith("paired:") for text in options.data):
+        for option, value in (("--fov", options.fov), ("--unit", options.unit)):
+            if value is not None:
+                raise InputError(f"{option}: for paired data only; EG3D's layout says it in its files")
+    parts = [_data_set(text, options, size) for text in options.data]
+    return parts[0] if len(parts) == 1 else Joined(*parts)
+
+
+def _data_set(text: str, options: argparse.Namespace, size: int) -> Dataset:
+    kind, _, folder = text.partition(":")
     if kind in ("eg3d", "eg3d-8bit") and folder:
         depth_kind = "affine" if kind == "eg3d-8bit" else None
         return EG3DFaces(user_path(folder), size=size, depth_kind=depth_kind, skip_bad=options.skip_bad)
@@ -184,12 +194,13 @@ def _data(options: argparse.Namespace, model_size: int):
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
         root = user_path(folder)  # the shell does not expand a ~ after the colon
         masks = root / "masks" if (root / "masks").is_dir() else None
-        unit = _literal(options.unit)
+        said = options.unit or "m"
+        unit = _literal(said)
         return PairedFolder(
             root / "images", root / "depths", masks, camera=options.fov, size=size, skip_bad=options.skip_bad,
-            unit=unit if isinstance(unit, int | float) else options.unit,
+            unit=unit if isinstance(unit, int | float) else said,
         )
-    raise InputError(f"--data: expected {DATA_HELP}; got {options.data!r}")
+    raise InputError(f"--data: expected {DATA_HELP}; got {text!r}")
 
 
 def _assignments(option: str, pairs: Sequence[str], allowed: set[str] | None) -> dict:

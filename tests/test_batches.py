@@ -184,6 +184,11 @@ def test_to_device_moves_everything(affine_faces):
     [
         (lambda sample: sample._replace(image=255 * sample.image), r"image: expected RGB in \[0, 1\].* to 1\d\d"),
         (lambda sample: sample._replace(image=2 * sample.image - 1), r"image: expected RGB in \[0, 1\].*from -"),
+        (lambda sample: sample._replace(image=sample.image.numpy()), r"image: expected a tensor, got ndarray"),
+        (lambda sample: sample._replace(camera=sample.camera.K), "camera: expected a Camera, got Tensor"),
+        (lambda sample: sample._replace(depth=sample.depth / 0), r"depth: expected finite values.*to inf"),
+        (lambda sample: sample._replace(depth=sample.depth * torch.nan), r"depth: expected finite values.*nan"),
+        (lambda sample: sample._replace(depth=sample.depth - 2.7), r"depth: expected .*not negative.*got -0"),
         (lambda sample: sample._replace(image=sample.image * torch.nan), r"image: expected RGB in \[0, 1\].*nan"),
         (lambda sample: sample._replace(image=(255 * sample.image).byte()), "image: expected floating point"),
         (lambda sample: sample._replace(depth=(1000 * sample.depth).int()), "depth: expected floating point"),

@@ -126,11 +126,6 @@ def test_a_camera_needs_a_focal_length(focal_px):
         Camera.from_focal(focal_px, 20, 24)
 
 
-def test_a_focal_length_in_millimetres_is_doubted():
-    with pytest.warns(UserWarning, match=r"focal_px: 50 pixels are too few .*mm / 36 \* width"):
-        Camera.from_focal(50, 512, 512)
-
-
 def test_a_camera_without_a_focal_length_makes_no_mesh():
     with pytest.raises(InputError, match=r"camera\.K: focal length: expected above 0, got 0"):
         depth_to_mesh(FLAT, Camera(torch.zeros(3, 3), torch.eye(4)), EVERYWHERE)

@@ -80,8 +80,8 @@ def paired(tmp_path) -> Path:
 
 
 def train_command(paired: Path, out: Path, *more, kind: str = "paired") -> list:
-    return ["train", "--data", f"{kind}:{paired}", "--unit", "mm", "--fov", 30, "--model", "attention_unet",
-            "-o", out, *TINY, *more]
+    of_paired = ["--unit", "mm", "--fov", 30] if kind == "paired" else []
+    return ["train", "--data", f"{kind}:{paired}", *of_paired, "--model", "attention_unet", "-o", out, *TINY, *more]
 
 
 # ------------------------------------------------------------------------------------------------------- what works
@@ -608,12 +608,12 @@ def test_evaluation_that_makes_no_sense(refused, tmp_path, sample_root, weights)
         (["--option", "channels=two"], r"channels: expected a whole number of at least 1, got 'two'"),
         (["--option", "channels=2.5"], r"channels: expected a whole number of at least 1, got 2.5"),
         (["--set", "channels=8"], r"got 'channels=8'; channels is an option of the model: --option channels=8; known"),
-        (["--set", "learning_rate=1e999"], r"learning_rate: expected a finite number, at least 0, got inf"),
+        (["--set", "learning_rate=1e999"], r"learning_rate: expected a finite number, above 0, got inf"),
         (["--option", "mean=3"], r"--option: "),
         (["--size", 0], r"size: expected a whole number of at least 1, got 0"),
         (["--unit", "[1]"], r"unit: expected one of m, cm, mm.*got '\[1\]'"),
         (["--option", "input_size=8"], r"input_size: expected a whole number of at least 16, got 8"),
-        (["--val", "1.5"], r"val: expected a share between 0 and 1, got 1.5"),
+        (["--val", "1.5"], r"val: expected above 0 and below 1, got 1.5"),
         (["--unit", "miles"], r"unit: expected one of m, cm, mm"),
         (["--fov", "180"], r"--fov: expected between 0 and 180 degrees, got 180"),
         (["--data", "photos:here"], r"--data: expected eg3d:FOLDER .*; got 'photos:here'"),
@@ -644,3 +644,24 @@ def test_where_the_output_is_no_file_it_works_too(monkeypatch):
     monkeypatch.setattr(sys, "stdout", said)
     assert main(["models"]) == 0
     assert "face_small" in said.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------- several data sets
+
+
+def test_repeated_data_are_trained_on_and_scored_together(run, tmp_path, paired):
+    sample = Path(__file__).parents[1] / "data" / "sample"  # of exact depth
+    two = ["--data", f"eg3d:{sample}", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30]
+    code, _, err = run("train", *two, "--model", "attention_unet", "-o", tmp_path / "run", *TINY)
+    assert code == 0, err
+    best = tmp_path / "run" / "best.safetensors"
+    code, out, err = run("evaluate", *two, "--model", best, "-o", tmp_path / "scores")
+    assert code == 0, err
+    assert "on 11 pictures" in out
+
+
+def test_what_only_paired_data_need_is_refused_for_others(refused, tmp_path, sample_root, weights):
+    command = ["evaluate", "--data", f"eg3d:{sample_root}", "--model", weights, "-o", tmp_path / "scores"]
+    for option in (["--fov", 30], ["--unit", "mm"]):
+        message = refused(*command, *option)
+        assert f"{option[0]}: for paired data only" in message

@@ -105,6 +105,7 @@ def test_a_target_that_is_a_file_is_named(tmp_path):
     (tmp_path / "local").write_text("mine")
     for source in (tmp_path / "elsewhere", archive_of(tmp_path / "faces", text="1")):
         (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / "elsewhere" / "text").write_text("1")
         with pytest.raises(InputError, match="local: cannot be a folder to copy to"):
             copy_to_local_disk(source, tmp_path / "local")
 
@@ -236,7 +237,7 @@ def test_an_archive_cannot_write_beside_the_target(tmp_path):
 
 def test_what_cannot_be_copied_is_named(tmp_path):
     for nothing in ("", " "):
-        with pytest.raises(InputError, match="expected the path of a file or a folder, got '"):
+        with pytest.raises(InputError, match="source: expected the path of a file or a folder, got '"):
             copy_to_local_disk(nothing, tmp_path / "local")
     with pytest.raises(InputError, match=r"nowhere: no such folder or archive; is the Drive mounted\?"):
         copy_to_local_disk(tmp_path / "nowhere", tmp_path / "local")
@@ -270,3 +271,23 @@ def test_an_encrypted_archive_is_named(tmp_path):
     (tmp_path / "faces.zip").write_bytes(content)
     with pytest.raises(InputError, match=r"faces\.zip: cannot be unpacked .*password"):
         copy_to_local_disk(tmp_path / "faces.zip", tmp_path / "local")
+
+
+def test_what_is_there_already_needs_no_lock(tmp_path, monkeypatch):
+    """As on a disk that others may only read."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "text").write_text("1")
+    sources = (archive_of(tmp_path / "faces", text="1"), tmp_path / "folder")
+    copies = [copy_to_local_disk(source, tmp_path / "local") for source in sources]
+    monkeypatch.setattr("facedepth.paths.FileLock.acquire", lambda *_, **__: pytest.fail("locked"))
+    assert [copy_to_local_disk(source, tmp_path / "local") for source in sources] == copies
+
+
+def test_without_locks_a_copy_is_made_all_the_same(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr("facedepth.paths.FileLock.acquire", refused)
+    with pytest.warns(UserWarning, match=r"\.lock: cannot be locked .*no locks here"):
+        copied = copy_to_local_disk(archive_of(tmp_path / "faces", text="1"), tmp_path / "local")
+    assert (copied / "text").read_text() == "1"

@@ -322,13 +322,13 @@ def test_missing_and_empty_folders(folders, tmp_path):
 
 @pytest.mark.parametrize("unit", ["inch", 0, -1.0])
 def test_units_that_make_no_sense(folders, unit):
-    with pytest.raises(InputError, match="unit: expected one of m, cm, mm, near_bright, far_bright"):
+    with pytest.raises(InputError, match=r"unit.* m, cm, mm, near_bright, far_bright"):
         PairedFolder(*folders, camera=40, unit=unit)
 
 
 def test_cameras_that_make_no_sense(folders):
     for angle in (0, 180, -40):
-        with pytest.raises(InputError, match="camera: expected"):
+        with pytest.raises(InputError, match=r"camera .*: expected"):
             PairedFolder(*folders, camera=angle)
     normalised = Camera(torch.tensor([[1.0, 0, 0.5], [0, 1.3, 0.5], [0, 0, 1]]), torch.eye(4))
     with pytest.raises(InputError, match=r"anna_1\.png: .*in pixels of the upright images"):

@@ -25,6 +25,7 @@ from facedepth.io import (
     write_depth,
     write_image,
 )
+from facedepth.models import load_model
 from facedepth.paths import atomic_path, check_writable, refuse_existing
 
 # Two rows, three columns, no two pixels alike.
@@ -581,3 +582,16 @@ def test_files_in_the_users_home(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"grey\.png: already there"):
         refuse_existing([Path("~/new/grey.png")], overwrite=False)
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("name", ["array.npy", "weights.safetensors", "weights.pt"])
+def test_a_file_that_may_not_be_read_is_refused_in_words(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"something")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    for opener in ("builtins.open", "numpy.load", "facedepth.models.states.safe_open", "torch.load"):
+        monkeypatch.setattr(opener, refused)
+    with pytest.raises(InputError, match=rf"{name}: .*Permission denied"):
+        (read_array if name.endswith(".npy") else load_model)(tmp_path / name)

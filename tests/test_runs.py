@@ -57,11 +57,11 @@ def test_two_processes_do_not_train_into_one_folder(tmp_path, tiny_model, train,
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 def test_where_a_file_system_has_no_locks_training_goes_on_with_a_word(tmp_path, monkeypatch, number):
-    def refused(*_) -> None:
+    def refused(*_, **__) -> None:
         raise OSError(number, "no locks here")
 
-    monkeypatch.setattr("facedepth.runs.FileLock.acquire", refused)
-    word = "cannot be locked .*no locks here.*make sure that nothing else trains there"
+    monkeypatch.setattr("facedepth.paths.FileLock.acquire", refused)
+    word = "cannot be locked .*no locks here.*make sure that nothing else writes there"
     with pytest.warns(UserWarning, match=word), alone_in(tmp_path):
         pass
 
@@ -159,12 +159,12 @@ def test_a_run_does_not_go_on_with_the_same_pictures_read_otherwise(tmp_path, ti
         fit(tiny_model(), Changed(train, changed), val, config(tmp_path, resume=True))
 
 
-def test_nan_of_one_face_of_many_stops_the_run(tmp_path, tiny_model, affine_faces, train):
+def test_an_infinite_loss_of_one_face_of_many_stops_the_run(tmp_path, tiny_model, affine_faces, train):
     def ruined(sample: Sample) -> Sample:
-        return sample._replace(depth=sample.depth * torch.nan) if sample.name == affine_faces.names[3] else sample
+        return sample._replace(depth=sample.depth + 3e38) if sample.name == affine_faces.names[3] else sample
 
     val = Changed(Part(affine_faces, [0, 1, 2, 3]), ruined)
-    with pytest.raises(TrainingStopped, match="the validation loss became nan"):
+    with pytest.raises(TrainingStopped, match="the validation loss became inf"):
         fit(tiny_model(), train, val, config(tmp_path, batch_size=1))
     assert not (tmp_path / "best.safetensors").exists()
 

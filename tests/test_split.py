@@ -105,7 +105,7 @@ def test_one_person_cannot_be_split():
 
 @pytest.mark.parametrize("val", [0, 1, -0.1, 1.5])
 def test_shares_out_of_range(val):
-    with pytest.raises(InputError, match="val: expected a share between 0 and 1"):
+    with pytest.raises(InputError, match="val: expected above 0 and below 1"):
         split(People(PEOPLE), val=val)
 
 

@@ -485,7 +485,7 @@ def test_the_place_and_the_pace_may_change(tmp_path, tiny_model, train, val):
 
 
 class Poisoned(Part):
-    """From one read on, a sample is NaN."""
+    """From one read on, a sample is beyond what losses can hold."""
 
     def __init__(self, dataset, indices, *, good_reads: int):
         super().__init__(dataset, indices)
@@ -494,7 +494,7 @@ class Poisoned(Part):
     def __getitem__(self, index):
         sample = super().__getitem__(index)
         self.good_reads -= 1
-        return sample if self.good_reads >= 0 else sample._replace(depth=torch.full_like(sample.depth, torch.nan))
+        return sample if self.good_reads >= 0 else sample._replace(depth=torch.full_like(sample.depth, 3e38))
 
     def __getitems__(self, indices):
         return [self[index] for index in indices]
@@ -506,10 +506,10 @@ def assert_finite(folder: Path) -> None:
         assert all(tensor.isfinite().all() for tensor in state[part].values())
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_state(tmp_path, tiny_model, affine_faces, val):
+def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_state(tmp_path, tiny_model, affine_faces, val):
     folder = tmp_path / "run"
     poisoned = Poisoned(affine_faces, [0, 1, 2], good_reads=9)
-    with pytest.raises(TrainingStopped, match="loss became nan at step 4; the last good state is kept in") as caught:
+    with pytest.raises(TrainingStopped, match="loss became inf at step 4; the last good state is kept in") as caught:
         fit(tiny_model(), poisoned, val, config(folder, augment=0.0))
     assert str(folder) in str(caught.value)
     state = torch.load(folder / "state.pt", weights_only=True)
@@ -522,7 +522,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_state(tmp_path, tiny_model, a
     assert what_was_computed(folder) == what_was_computed(tmp_path / "whole")
 
 
-def test_nan_at_the_first_step_says_that_nothing_was_saved(tmp_path, tiny_model, affine_faces, val):
+def test_an_infinite_loss_at_the_first_step_says_that_nothing_was_saved(tmp_path, tiny_model, affine_faces, val):
     with pytest.raises(TrainingStopped, match=r"step 0; no state was saved yet in .*run"):
         fit(tiny_model(), Poisoned(affine_faces, [0, 1, 2], good_reads=0), val, config(tmp_path / "run"))
     assert not (tmp_path / "run" / "state.pt").exists()
@@ -561,9 +561,9 @@ def test_an_infinite_gradient_never_reaches_the_weights(tmp_path, tiny_model, tr
         assert torch.equal(tensor, before[key]), key
 
 
-def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, train, affine_faces):
+def test_an_infinite_loss_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, train, affine_faces):
     poisoned = Poisoned(affine_faces, [3], good_reads=0)
-    with pytest.raises(TrainingStopped, match="the validation loss became nan"):
+    with pytest.raises(TrainingStopped, match="the validation loss became inf"):
         fit(tiny_model(), train, poisoned, config(tmp_path / "run"))
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
@@ -573,7 +573,7 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
     [
         ({"optimiser": "sgd"}, "optimiser: expected one of adamw, adam, got 'sgd'"),
         ({"schedule": "step"}, "schedule: expected one of cosine, plateau"),
-        ({"out": " "}, "out: expected a folder for the run, got ' '"),
+        ({"out": " "}, "out: expected the path of a file or a folder, got ' '"),
         ({"loss": "l2"}, "loss: expected one of default, ssi"),
         ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
         ({"epochs": "ten"}, "epochs: expected a whole number of at least 1, got 'ten'"),
@@ -582,9 +582,9 @@ def test_a_nan_in_validation_is_not_taken_for_the_best(tmp_path, tiny_model, tra
         ({"seed": 10**20}, r"seed: expected less than 2\*\*63, got 100000000000000000000"),
         ({"weight_decay": -1}, "weight_decay: expected at least 0, got -1"),
         ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
-        ({"learning_rate": 0.0}, "learning_rate, clip_norm above 0"),
-        ({"ema_decay": 1.0}, r"ema_decay in \[0, 1\)"),
-        ({"augment": 2.0}, r"augment in \[0, 1\]"),
+        ({"learning_rate": 0.0}, "learning_rate: expected above 0"),
+        ({"ema_decay": 1.0}, "ema_decay: expected at least 0 and below 1"),
+        ({"augment": 2.0}, "augment: expected at least 0 and at most 1"),
     ],
 )
 def test_settings_that_make_no_sense(changes, message):

@@ -331,6 +331,7 @@ def test_an_uploaded_photo_takes_the_place_of_the_default(tmp_path, version):
     assert upload.path == tmp_path / "me.png"
     assert PhotoUpload("assets/astronaut.png", folder=tmp_path).path == upload.path  # the cell is run again ...
     assert PhotoUpload("assets/hopper.jpg", folder=tmp_path).path == Path("assets/hopper.jpg")  # ... with another photo
+    assert PhotoUpload("assets/astronaut.png", folder=tmp_path).path == Path("assets/astronaut.png")
 
 
 def test_another_photo_of_the_same_name_gets_a_number(tmp_path):

@@ -53,8 +53,7 @@ class EG3DFaces(Dataset):
     """
 
     def __init__(self, root: str | Path, *, size: int = 128, depth_kind: str | None = None, skip_bad: bool = False):
-        check_whole("size", size, 1)
-        self.root, self.size = user_path(root), size
+        self.root, self.size = user_path(root), check_whole("size", size, 1)
         if depth_kind not in (None, *_DEPTH_FOLDERS):
             raise InputError(f"depth_kind: expected 'affine', 'metric' or None, got {depth_kind!r}")
         warn_about_drive(self.root)

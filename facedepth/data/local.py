@@ -49,20 +49,20 @@ def copy_to_local_disk(source: str | Path, target: str | Path) -> Path:
         InputError: nothing at the source, or an archive of an unknown kind, damaged, or with files that would land
             outside the target; the target is no folder, or lies in the source; the disk is full.
     """
-    source, target = user_path(source), user_path(target)
+    source, target = user_path(source, "source"), user_path(target, "target")
     if source.is_dir():
         if target.resolve().is_relative_to(source.resolve()):
             raise InputError(f"{target}: lies in {source}, which would be copied into itself; name another target")
         folder = target / f"{source.resolve().name}-{_letters(source.resolve())}"
-        with _alone_in(folder):
-            _copy_folder(source, folder)
+        _copy_folder(source, folder)
         return folder
     if not source.is_file():
         raise InputError(f"{source}: no such folder or archive; is the Drive mounted?")
     folder = target / f"{source.name.split('.')[0]}-{_state(source)}"
-    with _alone_in(folder):
-        if not folder.exists():
-            _unpack(source, folder)
+    if not folder.exists():  # it may lie where only others write
+        with _alone_in(folder):
+            if not folder.exists():  # nor has it come while we waited
+                _unpack(source, folder)
     inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -117,14 +117,15 @@ def _format(archive: Path) -> str | None:
 
 def _copy_folder(source: Path, target: Path) -> None:
     try:
-        known = set(_files(source))
-        differ = sorted(path for path in known if not _same(source / path, target / path))
-        newer = [path for path in differ if _newer(target / path, source / path)]
-        missing = sorted({*differ}.difference(newer))
-        with ThreadPoolExecutor(_THREADS) as pool:
-            jobs = pool.map(lambda path: _copy(source / path, target / path), missing)
-            for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
-                pass
+        known = sorted(_files(source))
+        missing, newer = _differences(source, target, known)
+        if missing:
+            with _alone_in(target):
+                missing, newer = _differences(source, target, known)  # another may have copied while we waited
+                with ThreadPoolExecutor(_THREADS) as pool:
+                    jobs = pool.map(lambda path: _copy(source / path, target / path), missing)
+                    for _ in tqdm(jobs, total=len(missing), desc=f"copy to {target}", unit="file", leave=False):
+                        pass
     except OSError as error:
         raise InputError(
             f"{target}: cannot copy {source} there ({error.strerror or error}); what is copied stays, and the next "
@@ -135,12 +136,25 @@ def _copy_folder(source: Path, target: Path) -> None:
             f"{target}: what is newer there than in {source} stays as it is ({shown(map(str, newer))}); delete it to "
             "have it copied anew", stacklevel=3,
         )
-    others = sorted(str(path) for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in known)
+    there = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    others = sorted(str(target / path) for path in there.difference(known))
     if others:
         warnings.warn(
             f"{target}: holds what {source} does not ({shown(others)}); if it was deleted there, delete it here too",
             stacklevel=3,
         )
+
+
+def _differences(source: Path, target: Path, known: list[Path]) -> tuple[list[Path], list[Path]]:
+    """What is to be copied; and what is newer at the target, so that it was written to there: copies get their source's
+    time."""
+    missing, newer = [], []
+    for path in known:
+        if not _same(source / path, target / path):
+            copied = target / path
+            ahead = copied.is_file() and copied.stat().st_mtime > (source / path).stat().st_mtime
+            (newer if ahead else missing).append(path)
+    return missing, newer
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -177,8 +191,3 @@ def _same(path: Path, copy: Path) -> bool:
         return False
     of_copy, of_source = copy.stat(), path.stat()
     return of_copy.st_size == of_source.st_size and abs(of_copy.st_mtime - of_source.st_mtime) < 0.01
-
-
-def _newer(copy: Path, path: Path) -> bool:
-    """Whether a copy, which gets its source's time, was written to since."""
-    return copy.is_file() and copy.stat().st_mtime > path.stat().st_mtime

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError, check_whole
+from ..checks import InputError, check_number, check_whole
 from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -75,23 +75,23 @@ class PairedFolder(Dataset):
         identity: Callable[[str], str] | None = None,
         skip_bad: bool = False,
     ):
-        if not (unit in METRES or unit in _RELATIVE_UNITS or (isinstance(unit, int | float) and unit > 0)):
-            known = ", ".join((*METRES, *_RELATIVE_UNITS))
-            raise InputError(f"unit: expected one of {known} or a positive number of metres, got {unit!r}")
-        if not isinstance(camera, Camera) and not 0 < camera < 180:
-            raise InputError(f"camera: expected a Camera or a horizontal field of view in degrees, got {camera}")
-        if size is not None:
-            check_whole("size", size, 1)
-        # Whole numbers would stay whole when the camera is resized.
-        self.camera = Camera(*(part.float() for part in camera)) if isinstance(camera, Camera) else camera
-        self.unit, self.size = unit, size
+        known = (*METRES, *_RELATIVE_UNITS)
+        if isinstance(unit, str) and unit not in known:
+            raise InputError(f"unit: expected one of {', '.join(known)} or a number of metres, got {unit!r}")
+        self.unit = unit if unit in known else check_number(f"unit (or {', '.join(known)})", unit, above=0)
+        self.size = size if size is None else check_whole("size", size, 1)
+        if isinstance(camera, Camera):  # whole numbers would stay whole when the camera is resized
+            self.camera = Camera(*(part.float() for part in camera))
+        else:
+            self.camera = check_number("camera (a Camera, or a field of view in degrees)", camera, above=0, below=180)
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
-        warn_about_drive(user_path(images), user_path(depths))
+        images, depths = user_path(images, "images"), user_path(depths, "depths")
+        warn_about_drive(images, depths)
         self._told_turned = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
         if masks is not None:
-            others["mask"] = _list(masks, IMAGE_SUFFIXES)
+            others["mask"] = _list(user_path(masks, "masks"), IMAGE_SUFFIXES)
         self._depths, self._masks = others["depth"], others.get("mask")
         self.names = complete_stems(self._images, others, skip_bad=skip_bad)
         self.identities = [_person(stem, identity) if identity else stem for stem in self.names]
@@ -183,8 +183,8 @@ def _doubt_unit(path: Path, unit: str | float) -> None:
             warnings.warn(f"{path}: its median depth is {middle:.4g} m; is unit={unit!r} (--unit) right?", stacklevel=3)
 
 
-def _list(folder: str | Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    files = list_files(user_path(folder), suffixes)
+def _list(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    files = list_files(folder, suffixes)
     if not files:
         raise InputError(f"{folder}: expected files ending in {', '.join(suffixes)}, found none")
     return files

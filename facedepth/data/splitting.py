@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from ..checks import InputError, check_dataset
+from ..checks import InputError, check_dataset, check_number
 
 
 class Part(Subset):
@@ -24,10 +24,12 @@ class Part(Subset):
 class Joined(ConcatDataset):
     """Several data sets as one, such as synthetic faces and a folder of one's own.
 
-    Who has the same identity in two of them is one person, of whom ``split`` keeps all pictures on one side.
+    An identity that two of them share counts as one person, of whom ``split`` keeps all pictures on one side. Where
+    such people have only the name in common, as those of two generated folders, ``split`` each and join the parts.
 
     Args:
-        datasets: of one ``depth_kind`` and on one device; sizes of pictures may differ, for networks see their own.
+        datasets: of one ``depth_kind`` and on one kind of device. Sizes of pictures may differ, for networks see their
+            own; units should not, for scores in the unit of depth are means over all.
 
     Raises:
         InputError: no data set, or some that do not go together.
@@ -40,8 +42,9 @@ class Joined(ConcatDataset):
             check_dataset("datasets", dataset, ("depth_kind", "identities", "names"))
         super().__init__(datasets)
         self.depth_kind: str = _the_same("depth_kind", [dataset.depth_kind for dataset in datasets])
-        devices = [str(getattr(dataset, "device", "cpu")) for dataset in datasets]
-        self.device = torch.device(_the_same("device", devices))
+        devices = [torch.device(getattr(dataset, "device", "cpu")) for dataset in datasets]
+        _the_same("device", [device.type for device in devices])
+        self.device = devices[0]
         self.identities: list[str] = [identity for dataset in datasets for identity in dataset.identities]
         self.names: list[str] = [name for dataset in datasets for name in dataset.names]
 
@@ -68,8 +71,7 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     Raises:
         InputError: ``val`` out of range, or a data set of a single identity.
     """
-    if not 0 < val < 1:
-        raise InputError(f"val: expected a share between 0 and 1, got {val}")
+    check_number("val", val, above=0, below=1)
     check_dataset("dataset", dataset, ("depth_kind", "identities", "names"))
     place = {identity: _place(identity, seed) for identity in dataset.identities}
     if len(place) < 2:

@@ -12,9 +12,9 @@ from ..paths import atomic_path, user_path
 class PhotoUpload:
     """A button to upload a photo, with the name of the photo in use beside it.
 
-    An upload stays in use when the same button is created again, as when its cell is rerun. Colab loses uploads of more
-    than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger photos on its disk by its own means, and make
-    them the default.
+    An upload stays in use when the same button is created again, as when its cell is rerun, until there is one with
+    another default. Colab loses uploads of more than a megabyte (jupyter-widgets/ipywidgets issue 3452): put larger
+    photos on its disk by its own means, and make them the default.
 
     Attributes:
         path: the uploaded photo, or the default until there is one.
@@ -22,14 +22,17 @@ class PhotoUpload:
         in_use: the line beside it.
     """
 
-    _uploads: ClassVar[dict[tuple[Path, Path], Path]] = {}  # so that a cell keeps its upload when rerun
+    _latest: ClassVar[tuple[tuple[Path, Path], Path] | None] = None  # button and upload, for a cell that is rerun
 
     def __init__(self, default: str | Path, *, folder: str | Path = "outputs/uploads") -> None:
         import ipywidgets
 
         self.folder = user_path(folder)
-        self._default = self.folder, Path(default)
-        self.path = self._uploads.get(self._default, Path(default))
+        self.path = user_path(default)
+        self._button = self.folder, self.path
+        latest, PhotoUpload._latest = PhotoUpload._latest, None  # another default is wanted in an upload's place
+        if latest is not None and latest[0] == self._button and latest[1].is_file():
+            self.path, PhotoUpload._latest = latest[1], latest
         self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
         self.widget.observe(self._keep, names="value")
         self.in_use = ipywidgets.Label(f"in use: {self.path}")
@@ -42,7 +45,7 @@ class PhotoUpload:
         ]
         if uploads:
             self.path = self._stored(Path(uploads[-1]["name"]).name, bytes(uploads[-1]["content"]))
-            self._uploads[self._default] = self.path
+            PhotoUpload._latest = self._button, self.path
             self.in_use.value = f"in use: {self.path}"
 
     def _stored(self, name: str, content: bytes) -> Path:
