@@ -53,7 +53,7 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
     return template.substitute(
         title=escape(f"{settings['model']} on {len(scores)} picture{'s' * (len(scores) > 1)}"),
         about=escape(f"scored on the {settings['region']}, alignment: {settings['align'].replace('_', ' and ')}"),
-        tiles="".join(_tile(name, columns[name]) for name in _headline(names, main_score)),
+        tiles="".join(_tile(name, columns[name]) for name in _headline(columns, main_score)),
         means="".join(_mean_row(name, column) for name, column in columns.items()),
         histogram_title=escape(f"{main_score} of the pictures"),
         histogram=_histogram(columns[main_score], height=90, labels=True),
@@ -65,10 +65,11 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
     )
 
 
-def _headline(names: Sequence[str], main_score: str) -> list[str]:
-    """The few scores that are shown large."""
+def _headline(columns: Mapping[str, np.ndarray], main_score: str) -> list[str]:
+    """The few scores that are shown large; "flat" comes first, where there is such a picture."""
     wanted = (main_score, "mad_deg", "abs_rel", "delta_1.05", "normals_11.25_pct")
-    return [name for name in wanted if name in names]
+    flat = ["flat"] if "flat" in columns and (columns["flat"] > 0).any() else []
+    return flat + [name for name in wanted if name in columns]
 
 
 def _tile(name: str, column: np.ndarray) -> str:

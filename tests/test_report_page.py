@@ -106,3 +106,11 @@ def test_a_huge_data_set_is_shown_by_its_worst_pictures():
 @pytest.mark.parametrize("values", [[0.1], [0.1] * 5, [float("nan")], [float("inf"), 0.1]])
 def test_odd_columns_are_a_page_too(values):
     Page(page_of(values))
+
+
+@pytest.mark.parametrize("flat", [0.0, 1.0])
+def test_pictures_scored_as_flat_are_told_first(flat):
+    scores = [row | {"flat": flat * (place == 2)} for place, row in enumerate(scores_of([1.0, 2.0, 3.0]))]
+    page = report_page(scores, SETTINGS, [], main_score="rmse")
+    first = re.search(r'class="tile"><span>(\w+)</span><strong>([\d.]+)', page).groups()
+    assert first == (("flat", "0.333") if flat else ("rmse", "2"))
