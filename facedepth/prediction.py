@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_t
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, cut, paste
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
+from .head_mask import GREATEST_HOLE, tidied
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
@@ -33,8 +33,6 @@ ones, in the middle of a framed crop. The median of 60 synthetic heads from 0.24
 _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, in crop widths
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
-
-_GREATEST_HOLE = 0.015  # of the head's area: what is torn between an ear and the hair is closed, and a frame of glasses
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no truth to compare by
@@ -163,7 +161,7 @@ class Prediction:
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
             depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
-            greatest_hole=_GREATEST_HOLE, outline_px=outline_px * photo_px,
+            greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px,
         )
 
     def points(
@@ -292,7 +290,7 @@ def _predict_batch(
             Prediction(
                 image=image,
                 values=paste(answer[:1], square, height, width),
-                mask=_tidied(paste(inside, square, height, width, mode="bilinear") > 0),
+                mask=tidied(paste(inside, square, height, width, mode="bilinear") > 0),
                 camera=Camera.from_focal(focal, height, width),
                 kind=model.kind, crop=square, network_size=size,
                 name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
@@ -305,24 +303,3 @@ def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
     """(B, 3, S, S) to what the network says, (B, 1 or 2, S, S), on the CPU."""
     with answering(model):
         return model(pictures.to(model.mean.device)).float().cpu()
-
-
-def _tidied(mask: Tensor) -> Tensor:
-    """The mask's pieces of at least a twentieth of the largest, without small holes.
-
-    A head may be parted by a hand, but has no crumbs; and where the frame of glasses is seen as none of it, what the
-    network says there still goes with the face around.
-    """
-    areas, pieces = _pieces(mask)
-    kept = mask & torch.from_numpy((areas >= 0.05 * areas.max())[pieces])[None]
-    areas, holes = _pieces(~kept)
-    border = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
-    small = areas <= _GREATEST_HOLE * float(kept.sum())
-    small[border] = False
-    return kept | (~kept & torch.from_numpy(small[holes])[None])
-
-
-def _pieces(mask: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Areas of the connected pieces of (1, H, W), 0 for what lies outside them, and the number of every pixel's."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[0].byte().numpy(), connectivity=4)
-    return stats[:, cv2.CC_STAT_AREA] * (np.arange(count) > 0), pieces

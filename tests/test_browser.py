@@ -15,9 +15,10 @@ from PIL import Image
 
 from facedepth.camera import Camera
 from facedepth.geometry import depth_to_mesh
+from facedepth.head_mask import GREATEST_HOLE
 from facedepth.mesh import Mesh
 from facedepth.mesh_page import UNCUT_DEG, save_mesh_page
-from facedepth.prediction import _GREATEST_HOLE, Prediction
+from facedepth.prediction import Prediction
 from facedepth.sample import Sample
 from facedepth.viewer import show_mesh
 
@@ -114,7 +115,7 @@ def test_small_holes_are_closed_as_a_predictions_mesh_closes_them(open_page, tmp
     angle = inspect.signature(Prediction.mesh).parameters["max_angle_deg"].default
     cut, closed = (
         len(depth_to_mesh(sample.depth, sample.camera, sample.mask, max_angle_deg=angle, greatest_hole=hole).faces)
-        for hole in (0, _GREATEST_HOLE)
+        for hole in (0, GREATEST_HOLE)
     )
     (shown,) = page.evaluate("facedepth.meshes")
     assert shown["triangles"] == closed > cut + 10

@@ -20,11 +20,12 @@ from facedepth.checks import InputError
 from facedepth.depth import axis_factor, depth_to_relief
 from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
+from facedepth.head_mask import tidied
 from facedepth.io import image_to_uint8, read_image
 from facedepth.mesh import Mesh
 from facedepth.models import DepthNetwork, create_model, load_model
 from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M, focal_px
-from facedepth.prediction import FACE_DEPTH_M, Prediction, _tidied, predict
+from facedepth.prediction import FACE_DEPTH_M, Prediction, predict
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
 
@@ -793,8 +794,8 @@ def test_crumbs_of_a_mask_go_and_large_parts_stay():
     mask[:, 25:35, 5:15] = True  # 100, parted from the rest by a hand
     clean = mask.clone()
     mask[:, 36:39, 30:35] = mask[:, 22, 35] = True  # crumbs, one touching a corner
-    assert torch.equal(_tidied(mask), clean)
-    assert not _tidied(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
+    assert torch.equal(tidied(mask), clean)
+    assert not tidied(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
 
 
 def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
@@ -804,4 +805,4 @@ def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
     mask[:, 10:12, 58:60] = mask[:, 20, 5:15] = False  # 4 at the picture's edge, a slit from outside
     clean = mask.clone()
     mask[:, 15, 20:50] = False  # 30, the frame of glasses
-    assert torch.equal(_tidied(mask), clean)
+    assert torch.equal(tidied(mask), clean)
