@@ -37,11 +37,15 @@ def pixel_grid(height: int, width: int, *, device=None) -> Tensor:
 
 
 class Crop(NamedTuple):
-    """A square window of a photo, in whole pixels; it may reach beyond the photo's edges."""
+    """A square window of a photo, in whole pixels; it may reach beyond the photo's edges.
+
+    ``tilt_deg`` is how far the face in it is turned clockwise: a network sees the square turned back about its middle.
+    """
 
     left: int
     top: int
     size: int
+    tilt_deg: float = 0.0
 
 
 class Camera(NamedTuple):

@@ -67,7 +67,7 @@ def portrait_sheet(face: Prediction) -> np.ndarray:
 def face_maps(face: Prediction, *, size: int = 512) -> list[np.ndarray]:
     """Photo, depth and normals of the part of a photo that the network saw, each (size, size, 3) uint8."""
     height, width = face.image.shape[-2:]
-    left, top, side = face.crop
+    left, top, side = face.crop[:3]
     pictures = [
         image_to_uint8(face.image), colour_depth(face.depth(), face.mask),
         colour_normals(face.depth(), face.camera, face.mask),

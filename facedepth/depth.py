@@ -65,7 +65,7 @@ def crop_focal_px(camera: Camera, height: int, width: int, crop: Crop | None = N
 
 def _central_ray(camera: Camera, height: int, width: int, crop: Crop | None) -> Tensor:
     """(..., 3) K^-1 (u, v, 1) of the crop's centre."""
-    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop, crop.size)
+    left, top, crop_width, crop_height = (0, 0, width, height) if crop is None else (*crop[:3], crop.size)
     K = camera.K
     centre = K.new_tensor([left + crop_width / 2, top + crop_height / 2, 1]).expand(*K.shape[:-2], 3)
     return torch.linalg.solve(K, centre[..., None])[..., 0]

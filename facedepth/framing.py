@@ -25,6 +25,10 @@ CROP_WIDTH_M = 0.30
 _CROP_PER_BOX = 1.82
 _RAISED = 0.06
 
+_UPRIGHT_DEG = 15.0
+"""Faces tilted no farther are left as they are: networks have seen such (to 12 degrees), and a detector's tilt is exact
+to six degrees at best."""
+
 
 def whole_crop(height: int, width: int) -> Crop:
     """The smallest square that contains a whole photo, centred on it."""
@@ -35,16 +39,21 @@ def whole_crop(height: int, width: int) -> Crop:
 def face_crop(box: FaceBox) -> Crop:
     """The square that frames a face found by ``detection.find_faces``."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
-    return Crop(round(box.centre_x - size / 2), round(box.centre_y - (0.5 + _RAISED) * size), size)
+    tilt_deg = box.tilt_deg if abs(box.tilt_deg) > _UPRIGHT_DEG else 0.0
+    right, up = math.sin(math.radians(tilt_deg)) * _RAISED * size, math.cos(math.radians(tilt_deg)) * _RAISED * size
+    return Crop(round(box.centre_x + right - size / 2), round(box.centre_y - up - size / 2), size, tilt_deg)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
-    """The crop of an image (3, H, W), resized to (3, size, size) with antialiasing; outside the photo, its edge pixels
-    are repeated.
+    """The crop of an image (3, H, W), turned upright and resized to (3, size, size), antialiased; outside the photo,
+    its edge pixels are repeated.
 
     Raises:
         InputError: the crop lies wholly outside the photo.
     """
+    if crop.tilt_deg:
+        around = _around(crop)
+        return _turned(cut(image, around, math.ceil(size * around.size / crop.size)), crop, around, size).clamp_(0, 1)
     height, width = check_shapes(image=(image, "3 H W")).values()
     left, top, right, bottom = _inside(crop, height, width)
     margins = (left - crop.left, crop.left + crop.size - right, top - crop.top, crop.top + crop.size - bottom)
@@ -58,18 +67,65 @@ def cut(image: Tensor, crop: Crop, size: int) -> Tensor:
 
 def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "bicubic") -> Tensor:
     """The inverse of ``cut``: (C, h, w) values of a crop, resampled onto the photo's pixels (C, H, W), 0 outside the
-    crop.
+    crop and, where it is tilted, outside what the network saw.
 
     Raises:
         InputError: the crop lies wholly outside the photo.
     """
     left, top, right, bottom = _inside(crop, height, width)
+    if crop.tilt_deg:
+        y, x = (
+            (torch.arange(first, last) + 0.5 - start) / crop.size - 0.5
+            for first, last, start in ((top, bottom, crop.top), (left, right, crop.left))
+        )
+        photo = values.new_zeros(len(values), height, width)
+        photo[:, top:bottom, left:right] = _sampled(values, *upright(x[None], y[:, None], crop), mode=mode)
+        return photo
     enlarged = resample(values, crop.size, crop.size, mode=mode)
     photo = values.new_zeros(len(values), height, width)
     photo[:, top:bottom, left:right] = enlarged[
         :, top - crop.top : bottom - crop.top, left - crop.left : right - crop.left
     ]
     return photo
+
+
+def upright(x: Tensor | float, y: Tensor | float, crop: Crop) -> tuple[Tensor | float, Tensor | float]:
+    """Places about the crop's middle, in the photo, as the network sees them: turned back by the face's tilt."""
+    cosine, sine = math.cos(math.radians(crop.tilt_deg)), math.sin(math.radians(crop.tilt_deg))
+    return cosine * x + sine * y, cosine * y - sine * x
+
+
+def placed_in(outer: Crop, inner: Crop, size: int) -> Crop:
+    """A square of the picture ``cut(photo, outer, size)``, as one of the photo itself."""
+    scale = outer.size / size
+    x, y = (scale * (start + inner.size / 2) - outer.size / 2 for start in inner[:2])
+    x, y = upright(x, y, outer._replace(tilt_deg=-outer.tilt_deg))
+    new_size, half = round(scale * inner.size), outer.size / 2
+    left, top = (round(start + half + place - new_size / 2) for start, place in ((outer.left, x), (outer.top, y)))
+    return Crop(left, top, new_size, (outer.tilt_deg + inner.tilt_deg + 180) % 360 - 180)
+
+
+def _around(crop: Crop) -> Crop:
+    """The upright square about the same middle that holds the tilted one."""
+    margin = math.ceil((math.sqrt(2) - 1) / 2 * crop.size)
+    return Crop(crop.left - margin, crop.top - margin, crop.size + 2 * margin)
+
+
+def _turned(picture: Tensor, crop: Crop, around: Crop, size: int) -> Tensor:
+    """(C, size, size) of the tilted crop, out of a picture of the square around it."""
+    place = (torch.arange(size) + 0.5) / size - 0.5
+    back = crop._replace(tilt_deg=-crop.tilt_deg)
+    x, y = upright(place[None], place[:, None], back)
+    share = crop.size / around.size
+    return _sampled(picture, share * x, share * y, mode="bicubic")
+
+
+def _sampled(values: Tensor, x: Tensor, y: Tensor, *, mode: str) -> Tensor:
+    """Values (C, h, w) at places (H, W) about their middle, in their own widths; 0 outside."""
+    inside = (x.abs() <= 0.5) & (y.abs() <= 0.5)
+    grid = 2 * torch.stack([x, y], dim=-1)[None].to(values)
+    sampled = F.grid_sample(values[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]
+    return torch.where(inside, sampled, 0.0)
 
 
 def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .camera import Crop
 from .checks import InputError, check_number, check_shapes
 from .detection import find_faces
-from .framing import CROP_WIDTH_M, face_crop, whole_crop
+from .framing import CROP_WIDTH_M, cut, face_crop, placed_in, whole_crop
 from .io import IMAGE_SUFFIXES, LEAST_SIDE, focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
 from .paths import existing_file, user_path
 
@@ -29,7 +29,8 @@ NEAREST_M = 0.25
 
 _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
-_UPRIGHT_DEG = 50.0  # a face tilted no farther counts as upright
+_SECOND_LOOK_PX = 320
+_LYING_DEG = 50.0  # a face tilted farther does
 _GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
 
@@ -142,7 +143,8 @@ def _from_array(photo: np.ndarray | Tensor) -> Tensor:
 
 
 def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
-    """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels.
+    """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels;
+    a ``Crop`` may be tilted.
 
     Raises:
         InputError: no face is found (the message names the photo), or no such way to crop.
@@ -151,8 +153,9 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
         return whole_crop(*image.shape[-2:])
     if isinstance(crop, str) and crop == "face":
         return _face_square(image, f"{photo}: " if isinstance(photo, (str, Path)) else "")
+    square, tilt_deg = (crop[:3], crop.tilt_deg) if isinstance(crop, Crop) else (crop, 0.0)
     try:
-        left, top, size = (round(float(number)) for number in crop)  # detectors give floats, and NumPy's integers
+        left, top, size = (round(float(number)) for number in square)  # detectors give floats, and NumPy's integers
     except (TypeError, ValueError, OverflowError):
         size = 0
     most = _GREATEST_CROP * max(image.shape[-2:])
@@ -161,7 +164,7 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
             f"crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to {most}, "
             f"got {crop!r}"
         )
-    return Crop(left, top, size)
+    return Crop(left, top, size, tilt_deg)
 
 
 def _face_square(image: Tensor, named: str) -> Crop:
@@ -174,13 +177,16 @@ def _face_square(image: Tensor, named: str) -> Crop:
             "(--crop none)"
         )
     square, remarks = face_crop(boxes[0]), []
+    if square.tilt_deg:
+        square = _looked_at_upright(image, square)
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
     if others:
-        squares = ", ".join("--crop=" + ",".join(map(str, other)) for other in others)
+        squares = ", ".join("--crop=" + ",".join(map(str, other[:3])) for other in others)
         remarks.append(f"{1 + len(others)} faces seen, the largest is taken; for the others: {squares}")
-    if abs(boxes[0].tilt_deg) > _UPRIGHT_DEG:
+    if abs(boxes[0].tilt_deg) > _LYING_DEG:
         remarks.append(
-            "the face does not seem upright; the networks have only seen upright faces: rotate the photo"
+            "the face lies on its side; it was turned upright for the network, and the result lies as in the photo: "
+            "rotate the photo to have it stand"
         )
     if square.size < _FEW_PX:
         remarks.append(
@@ -190,6 +196,17 @@ def _face_square(image: Tensor, named: str) -> Crop:
     for message in remarks:
         warnings.warn(named + message, stacklevel=3)
     return square
+
+
+def _looked_at_upright(image: Tensor, square: Crop) -> Crop:
+    """The square of a tilted face, from a second look at it turned upright: so the detector is most exact."""
+    around = Crop(square.left - square.size // 2, square.top - square.size // 2, 2 * square.size, square.tilt_deg)
+    boxes = find_faces(image_to_uint8(cut(image, around, _SECOND_LOOK_PX)))
+    if not boxes:
+        return square
+    middle = _SECOND_LOOK_PX / 2
+    nearest = min(boxes, key=lambda box: math.hypot(box.centre_x - middle, box.centre_y - middle))
+    return placed_in(around, face_crop(nearest), _SECOND_LOOK_PX)
 
 
 def focal_px(

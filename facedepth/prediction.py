@@ -15,7 +15,7 @@ from .camera import Camera, Crop, pixel_grid
 from .checks import InputError, check_number, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
-from .framing import CROP_WIDTH_M, cut, paste
+from .framing import CROP_WIDTH_M, cut, paste, upright
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .head_mask import GREATEST_HOLE, tidied
 from .io import write_depth, write_image
@@ -45,7 +45,7 @@ class Prediction:
         mask: (1, H, W) bool, the head as the network sees it (the whole crop if it gives no mask).
         camera: of the photo.
         kind: one of ``facedepth.depth.KINDS``.
-        crop: the square the network saw, in the photo's pixels.
+        crop: the square the network saw, in the photo's pixels; turned about its middle if the face is tilted.
         network_size: side of that square as the network saw it; the values hold no finer detail.
         name: stem of the files that ``save`` writes.
     """
@@ -125,8 +125,8 @@ class Prediction:
 
     def _as_deep_as_a_face(self, z0: float) -> Tensor:
         """Depth along the axis, of values of an affine kind: the far parts of the face at z0, the near ones before."""
-        left, top, size = self.crop
-        x, y = (pixel_grid(*self.mask.shape[-2:]) - torch.tensor([left, top])[:, None, None]) / size - 0.5
+        corner = torch.tensor(self.crop[:2])[:, None, None]
+        x, y = upright(*((pixel_grid(*self.mask.shape[-2:]) - corner) / self.crop.size - 0.5), self.crop)
         face = self.mask & ((x / _FACE_AXES[0]) ** 2 + (y / _FACE_AXES[1]) ** 2 <= 1)
         seen = self.values[face if face.any() else self.mask]
         far, near = np.quantile(seen.numpy(), (0.3, 0.98))

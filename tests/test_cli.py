@@ -551,7 +551,7 @@ def test_the_square_of_a_face_can_be_told(run, tmp_path):
     photo = Path(__file__).parents[1] / "assets" / "astronaut.png"
     assert run("predict", photo, "-o", tmp_path, "--crop", "100,0,256", "--format", "npy")[0] == 0
     facts = json.loads((tmp_path / "astronaut_depth.json").read_text())
-    assert facts["crop"] == {"left": 100, "top": 0, "size": 256}
+    assert facts["crop"] == {"left": 100, "top": 0, "size": 256, "tilt_deg": 0.0}
 
 
 def test_nothing_is_fetched_before_the_data_is_seen(refused, tmp_path, monkeypatch):

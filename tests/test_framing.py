@@ -1,5 +1,6 @@
 """The square a face is cut out with: exact pixel centres both ways, beyond the photo's edges, and a real photo."""
 
+import math
 import subprocess
 import sys
 import time
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from facedepth.camera import Crop, pixel_grid
 from facedepth.checks import InputError
 from facedepth.detection import find_faces
 from facedepth.framing import cut, face_crop, paste, whole_crop
-from facedepth.io import image_to_uint8, read_image
+from facedepth.io import image_from_pil, image_to_uint8, read_image
 from facedepth.photos import choose_crop
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
@@ -207,8 +209,53 @@ def test_a_face_that_is_not_upright_is_told_of(quarters, recwarn):
     photo = read_image(ASTRONAUT)
     choose_crop(photo, "face", photo)
     assert not recwarn
-    with pytest.warns(UserWarning, match="^the face does not seem upright; .* rotate the photo$"):
+    with pytest.warns(UserWarning, match="^the face lies on its side; .* rotate the photo to have it stand$"):
         choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
+
+
+# --- a tilted face
+
+
+@pytest.mark.parametrize("tilt_deg", [-160.0, -40.0, 25.0, 90.0])
+@pytest.mark.parametrize("size", [40, 16, 96])
+def test_the_network_sees_a_tilted_square_upright(tilt_deg, size):
+    """A ramp stays a ramp: what lies right of the middle in the cut lies there in the photo, turned clockwise."""
+    crop = Crop(50, 40, 40, tilt_deg)
+    x, y = 1000 * cut(places(140, 150), crop, size)[:2]
+    across, down = (torch.arange(size) + 0.5) / size * 40 - 20, ((torch.arange(size) + 0.5) / size * 40 - 20)[:, None]
+    cosine, sine = math.cos(math.radians(tilt_deg)), math.sin(math.radians(tilt_deg))
+    inner = (slice(2, -2), slice(2, -2))  # at the rim of the picture that is turned, filters have no neighbours
+    assert_close(x[inner], (70 + cosine * across - sine * down)[inner], atol=0.2, rtol=0)
+    assert_close(y[inner], (60 + sine * across + cosine * down)[inner], atol=0.2, rtol=0)
+
+
+@pytest.mark.parametrize("tilt_deg", [-160.0, -40.0, 25.0, 90.0])
+def test_what_was_seen_upright_is_pasted_where_it_was(tilt_deg):
+    crop = Crop(50, 40, 40, tilt_deg)
+    photo = places(140, 150)
+    back = paste(cut(photo, crop, 64), crop, 140, 150)
+    ones = paste(torch.ones(1, 64, 64), crop, 140, 150)[0] > 0.5
+    x, y = pixel_grid(140, 150)
+    near = (x - 70) ** 2 + (y - 60) ** 2 < 18**2
+    assert ones[near].all()
+    assert not ones[:, :50].any()
+    assert not ones[:40].any()
+    assert_close(back[:, near], photo[:, near], atol=1e-4, rtol=0)
+    assert (back[:, ~ones] == 0).all()
+
+
+@pytest.mark.parametrize("tilt_deg", [-140, -70, -25, 25, 50, 110, 180])
+def test_a_tilted_face_is_framed_as_an_upright_one(tilt_deg, recwarn):
+    """The astronaut, turned clockwise: what the network sees stays the same, up to the detector's tremor."""
+    photo = Image.open(ASTRONAUT).convert("RGB")
+    turned = photo.rotate(-tilt_deg, resample=Image.Resampling.BICUBIC, expand=True, fillcolor=(150, 140, 140))
+    seen = []
+    for picture in (photo, turned):
+        image = image_from_pil(picture)
+        crop = choose_crop(image, "face", image)
+        seen.append(cut(image, crop, 64)[:, 16:48, 16:48].flatten())
+    assert abs((crop.tilt_deg - tilt_deg + 180) % 360 - 180) < 15
+    assert torch.corrcoef(torch.stack(seen))[0, 1] > 0.6
 
 
 def test_a_face_of_few_pixels_is_told_of():

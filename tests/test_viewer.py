@@ -276,7 +276,7 @@ def test_nothing_to_explore_is_said_in_the_place_of_the_picture(prediction, trut
         assert "bump: the network sees no head" in view.value
     elif spoil == "depth":
         view = explore(truth._replace(depth=torch.full_like(truth.depth, torch.nan)))
-        assert "no pixel has a finite depth" in view.value
+        assert "expected finite values, not negative" in view.value
     else:
         elsewhere = torch.zeros_like(truth.head)
         elsewhere[0, 0, 0] = True
@@ -306,7 +306,7 @@ def test_where_there_is_no_mesh_the_page_says_why(monkeypatch, prediction, truth
     blind = dataclasses.replace(prediction, mask=torch.zeros_like(prediction.mask))
     assert "the network sees no head" in shown_page(monkeypatch, blind, prediction)
     nowhere = truth._replace(depth=torch.full_like(truth.depth, torch.nan))
-    assert "expected finite values above 0" in shown_page(monkeypatch, nowhere)
+    assert "expected finite values, not negative" in shown_page(monkeypatch, nowhere)
     for nearest in (0.0, 0.001):  # a resized picture of depth may hold no 0
         least, greatest = truth.depth[truth.mask].aminmax()
         relative = truth._replace(depth=((truth.depth - least) / (greatest - least)).clamp(nearest, 1))

@@ -61,9 +61,6 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         depth, window, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
     else:
         depth, window, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
-    valid = subject.mask & torch.isfinite(depth)
-    if not valid.any():
-        raise InputError(f"{subject.name}: no pixel has a finite depth")
     left, top = max(window.left, 0), max(window.top, 0)
     seen = (..., slice(top, window.top + window.size), slice(left, window.left + window.size))
     fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
@@ -74,9 +71,9 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         sides = [max(1, int(fraction * side)) for side in grid[seen].shape[-2:]]
         return F.interpolate(grid[seen][None].float(), sides, mode=mode)[0]
 
-    small_valid = shrunk(valid).bool()
+    small_valid = shrunk(subject.mask).bool()
     return DepthPicture(
-        shrunk(subject.image, "area"), shrunk(torch.where(valid, depth, 0.0)), small_valid,
+        shrunk(subject.image, "area"), shrunk(torch.where(subject.mask, depth, 0.0)), small_valid,
         subject.camera.crop(left, top).resize(fraction),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
         axis_factor=shrunk(axis_factor(subject.camera, height, width, window), "bilinear"),
