@@ -57,9 +57,11 @@ def generate(
     settle(root, faces.settings)
     missing = [i for i in range(part, n, parts) if not is_stored(root, faces.names[i])]
     made = DataLoader(_Writer(root, faces), batch_size=None, sampler=missing, num_workers=workers)
-    for trouble in tqdm(made, total=len(missing), desc=f"faces -> {root}", unit="face"):
-        if trouble:
-            raise InputError(trouble)
+    with tqdm(total=len(missing), desc=f"faces -> {root}", unit="face") as bar:
+        for trouble in made:
+            if trouble:
+                raise InputError(trouble)
+            bar.update()
     try:
         return _write_manifest(root)
     except OSError as error:
