@@ -147,7 +147,7 @@ def check_mesh(mesh: object) -> Mesh:
         InputError: saying how to get one.
     """
     if not isinstance(mesh, Mesh):
-        raise InputError(f"mesh: expected a Mesh, as fd.predict(...).mesh() gives, got {mesh!r:.60}")
+        raise InputError(f"mesh: expected a Mesh, as fd.predict(...).mesh() gives, got {type(mesh).__name__}")
     return mesh
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +50,10 @@ class Prediction:
         name: stem of the files that ``save`` writes.
     """
 
-    image: Tensor
-    values: Tensor
-    mask: Tensor
-    camera: Camera
+    image: Tensor = field(repr=False)
+    values: Tensor = field(repr=False)
+    mask: Tensor = field(repr=False)
+    camera: Camera = field(repr=False)
     kind: str
     crop: Crop
     network_size: int

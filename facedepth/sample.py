@@ -36,6 +36,9 @@ class Sample(NamedTuple):
     camera: Camera
     name: str
 
+    def __repr__(self) -> str:
+        return f"Sample({self.name!r}, {' x '.join(map(str, reversed(self.image.shape[-2:])))} pixels)"
+
     def check(self) -> Sample:
         """This sample, once its shapes, types and range agree and it holds valid depth, on the head too.
 

@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Joined, split
+from facedepth.data.splitting import _place
 from facedepth.evaluation import evaluate
 from facedepth.training import TrainConfig, fit
 
@@ -136,3 +137,11 @@ def test_what_cannot_be_joined_is_refused(exact_faces):
     ):
         with pytest.raises(InputError, match=said):
             Joined(*datasets)
+
+
+def test_a_share_far_from_what_was_asked_is_told():
+    """With few people a hash rarely meets it."""
+    with pytest.warns(UserWarning, match="val: 1 of 20 samples, where 30% were asked for; .*another seed"):
+        split(People(["nearly everybody"] * 19 + ["one"]), val=0.3, seed=next(
+            seed for seed in range(100) if _place("one", seed) < 0.3 <= _place("nearly everybody", seed)
+        ))

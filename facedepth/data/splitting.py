@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset
@@ -83,6 +84,12 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     count = sum(place[identity] < val for identity in ordered)
     chosen = set(ordered[: min(max(count, 1), len(ordered) - 1)])
     inside = [identity in chosen for identity in dataset.identities]
+    share = sum(inside) / len(inside)
+    if not val / 2 <= share <= 2 * val:
+        warnings.warn(
+            f"val: {sum(inside)} of {len(inside)} samples, where {val:.0%} were asked for; with few people, chance "
+            "decides: another seed gives another split", stacklevel=2,
+        )
     return (
         Part(dataset, [index for index, is_val in enumerate(inside) if not is_val]),
         Part(dataset, [index for index, is_val in enumerate(inside) if is_val]),

@@ -76,10 +76,17 @@ def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], nam
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axis.set(xlabel="epoch", yscale="log")
+    axis.yaxis.set_major_formatter("{x:g}")  # else in powers of ten
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:.3g}" if _few_decades(axis.get_ylim()) else "")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3, which="both")
     if axis.lines:
         axis.legend(frameon=False)
+
+
+def _few_decades(ends: tuple[float, float]) -> bool:
+    """Whether there is room to label what lies between the powers of ten."""
+    return ends[1] < 10 * ends[0]
 
 
 def _nothing_to_show() -> Figure:
