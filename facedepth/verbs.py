@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import errno
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def run_train(options: argparse.Namespace) -> None:
     make_config = TrainConfig.finetune if options.finetune else TrainConfig
     config = make_config(out=options.out, resume=options.resume, **settings)
     refuse_started(config.out, resume=config.resume)
-    model = _model_to_train(options, config.seed)
+    model = _model_to_train(options, config)
     usual_size = MODELS[options.model].defaults()["input_size"] if model is None else model.input_size
     data = _data(options, config.input_size or usual_size)
     if model is None:
@@ -103,7 +104,7 @@ def run_train(options: argparse.Namespace) -> None:
     print(f"best model: {Path(config.out) / 'best.safetensors'}")
 
 
-def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | None:
+def _model_to_train(options: argparse.Namespace, config: TrainConfig) -> DepthNetwork | None:
     """The network that training starts from; None for a name whose weights may be gigabytes to fetch: that comes last,
     when nothing else can be wrong.
 
@@ -122,7 +123,12 @@ def _model_to_train(options: argparse.Namespace, seed: int) -> DepthNetwork | No
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     if not new:
         return load_model(options.model) if named and shipped_weights(options.model) else model
-    torch.manual_seed(seed)  # for the random weights that training starts from
+    if config.learns != "all" and not options.encoder:
+        warnings.warn(
+            f"--set learns={config.learns}: {options.model} starts from random weights, which most of it would keep",
+            stacklevel=2,
+        )
+    torch.manual_seed(config.seed)  # for the random weights that training starts from
     try:
         return create_model(options.model, **model_options)
     except InputError:

@@ -182,6 +182,12 @@ def test_finetune_starts_anew_where_there_are_no_weights(run, tmp_path, paired):
     assert code == 0, err
 
 
+def test_adapters_on_random_weights_are_doubted(run, tmp_path, paired):
+    with pytest.warns(UserWarning, match="learns=decoder: attention_unet starts from random weights"):
+        code, _, err = run(*train_command(paired, tmp_path / "run", "--set", "learns=decoder"))
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "I;16"])
 def test_predict_takes_any_mode(run, tmp_path, weights, mode):
     photo = tmp_path / f"{mode.replace(';', '')}.png"
