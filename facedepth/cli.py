@@ -173,14 +173,16 @@ def _degrees(text: str) -> float:
     return number
 
 
-def _crop(text: str) -> str | tuple[int, int, int]:
+def _crop(text: str) -> str | tuple[int, ...]:
+    if text in ("face", "none"):
+        return text
     try:
-        left, top, size = (round(float(part)) for part in text.split(","))
+        numbers = tuple(round(float(part)) for part in text.split(","))
     except (ValueError, OverflowError):
-        if text in ("face", "none"):
-            return text
-        raise argparse.ArgumentTypeError(f"expected face, none or LEFT,TOP,SIZE in pixels, got {text}") from None
-    return left, top, size
+        numbers = ()
+    if len(numbers) not in (3, 4):
+        raise argparse.ArgumentTypeError(f"expected face, none or LEFT,TOP,SIZE in pixels, got {text}")
+    return numbers
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +194,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=_crop, default="face", metavar="face|none|LEFT,TOP,SIZE",
-                        help="around the largest face, the whole picture, or this square (default: %(default)s)")
+                        help="around the largest face, the whole picture, or this square; a fourth number is its "
+                             "tilt, clockwise in degrees (default: %(default)s)")
     parser.add_argument("--fov", type=_degrees, help="horizontal field of view of the crop, in degrees")
     _add_device(parser)
 

@@ -174,6 +174,7 @@ def evaluate(
     scores, pictures, shares = [], [], []
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
+    is_part = dataset.depth_kind == "metric" and region != "mask"  # 8-bit depth is valid everywhere
     loader = evaluation_batches(dataset, model.input_size, batch_size=batch_size, workers=workers)
     batches = tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
     with answering(model):
@@ -182,7 +183,8 @@ def evaluate(
             values = model(batch.image)[:, :1].float()
             _refuse_nan(values, batch, model)
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
-            shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
+            if is_part:
+                shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
                 draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
                 score = float(columns[main_score][row])
@@ -191,7 +193,7 @@ def evaluate(
                 if len(scores) in picked:
                     pictures.append(draw())
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
-    if dataset.depth_kind == "metric" and region != "mask":  # 8-bit depth is valid everywhere
+    if is_part:
         _doubt_region(region, float(np.mean(shares)))
     settings = {
         "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,

@@ -143,8 +143,8 @@ def _from_array(photo: np.ndarray | Tensor) -> Tensor:
 
 
 def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
-    """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels;
-    a ``Crop`` may be tilted.
+    """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels,
+    and if it is tilted, its tilt in degrees.
 
     Raises:
         InputError: no face is found (the message names the photo), or no such way to crop.
@@ -153,13 +153,14 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
         return whole_crop(*image.shape[-2:])
     if isinstance(crop, str) and crop == "face":
         return _face_square(image, f"{photo}: " if isinstance(photo, (str, Path)) else "")
-    square, tilt_deg = (crop[:3], crop.tilt_deg) if isinstance(crop, Crop) else (crop, 0.0)
     try:
-        left, top, size = (round(float(number)) for number in square)  # detectors give floats, and NumPy's integers
+        left, top, size, *tilt = (float(number) for number in crop)
+        left, top, size = (round(number) for number in (left, top, size))  # detectors give floats
+        (tilt_deg,) = tilt or (0.0,)
     except (TypeError, ValueError, OverflowError):
-        size = 0
+        size, tilt_deg = 0, 0.0
     most = _GREATEST_CROP * max(image.shape[-2:])
-    if not LEAST_SIDE <= size <= most:
+    if not LEAST_SIDE <= size <= most or not math.isfinite(tilt_deg):
         raise InputError(
             f"crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to {most}, "
             f"got {crop!r}"
@@ -181,9 +182,9 @@ def _face_square(image: Tensor, named: str) -> Crop:
         square = _looked_at_upright(image, square)
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
     if others:
-        squares = ", ".join("--crop=" + ",".join(map(str, other[:3])) for other in others)
+        squares = ", ".join("--crop=" + _told(other) for other in others)
         remarks.append(f"{1 + len(others)} faces seen, the largest is taken; for the others: {squares}")
-    if abs(boxes[0].tilt_deg) > _LYING_DEG:
+    if abs(square.tilt_deg) > _LYING_DEG:
         remarks.append(
             "the face lies on its side; it was turned upright for the network, and the result lies as in the photo: "
             "rotate the photo to have it stand"
@@ -196,6 +197,11 @@ def _face_square(image: Tensor, named: str) -> Crop:
     for message in remarks:
         warnings.warn(named + message, stacklevel=3)
     return square
+
+
+def _told(crop: Crop) -> str:
+    """As ``--crop`` takes it."""
+    return ",".join(f"{number:.0f}" for number in (crop if crop.tilt_deg else crop[:3]))
 
 
 def _looked_at_upright(image: Tensor, square: Crop) -> Crop:

@@ -247,7 +247,8 @@ def predict(
         photo: a path, a PIL picture, an array (H, W, 3) or (H, W) of uint8, uint16 or float in [0, 1], a tensor
             (3, H, W) of uint8 or in [0, 1]; or a list of these.
         crop: "face" finds the largest face, which the network sees upright if it is tilted by more than 15 degrees;
-            "none" takes the whole picture; or a square (left, top, size) in pixels.
+            "none" takes the whole picture; or a square (left, top, size) in pixels, with a fourth number if it is
+            tilted, as in ``Crop``.
         horizontal_fov_deg: field of view of the *crop*, were it in the photo's middle. By default it follows from the
             photo's EXIF focal length where there is one, else it is taken to be 20 degrees, or less where the whole
             photo would come out wider than 53 degrees along its longer side. A photo that was cut out of another may

@@ -258,6 +258,26 @@ def test_a_tilted_face_is_framed_as_an_upright_one(tilt_deg, recwarn):
     assert torch.corrcoef(torch.stack(seen))[0, 1] > 0.6
 
 
+def test_the_square_of_another_tilted_face_is_told_with_its_tilt(recwarn):
+    photo = Image.open(ASTRONAUT).convert("RGB").crop((80, 0, 400, 320))
+    beside = photo.rotate(-30, resample=Image.Resampling.BICUBIC, fillcolor=(150, 140, 140)).resize((280, 280))
+    both = Image.new("RGB", (640, 320), (150, 140, 140))
+    both.paste(photo, (0, 0))
+    both.paste(beside, (340, 20))
+    image = image_from_pil(both)
+    with pytest.warns(UserWarning, match=r"2 faces seen.*--crop=\d+,-?\d+,\d+,(2|3)\d$") as caught:
+        choose_crop(image, "face", image)
+    told = [float(number) for number in str(caught[0].message).rpartition("=")[2].split(",")]
+    crop = choose_crop(image, told, image)
+    assert crop == Crop(*map(int, told[:3]), told[3])
+
+
+@pytest.mark.parametrize("crop", [(1, 2), (1, 2, 30, 4, 5), (1, 2, 30, float("nan"))])
+def test_no_square(crop):
+    with pytest.raises(InputError, match="crop: expected 'face', 'none' or"):
+        choose_crop(rand(3, 60, 60), crop, "me.jpg")
+
+
 def test_a_face_of_few_pixels_is_told_of():
     photo = read_image(ASTRONAUT)
     small = cut(photo, Crop(0, 0, 512), 128)
