@@ -81,8 +81,6 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, help="folder to write to")
     _add_model(parser)
     _add_view(parser)
-    parser.add_argument("--z-scale", type=_above_0, default=1.0,
-                        help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     parser.add_argument("--format", default="npy,png,glb",
                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
@@ -197,6 +195,8 @@ def _add_view(parser: argparse.ArgumentParser) -> None:
                         help="around the largest face, the whole picture, or this square; a fourth number is its "
                              "tilt, clockwise in degrees (default: %(default)s)")
     parser.add_argument("--fov", type=_degrees, help="horizontal field of view of the crop, in degrees")
+    parser.add_argument("--z-scale", type=_above_0, default=1.0,
+                        help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     _add_device(parser)
 
 

@@ -32,6 +32,8 @@ class FaceBox(NamedTuple):
     """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1].
 
     ``tilt_deg``, in [-180, 180], is roughly how far it is turned clockwise from upright, judged by its eyes and mouth.
+    ``eyes_apart`` is the distance between the eyes, across the face as the photo shows it, over that from eyes to
+    mouth: about 1 from the front, less the farther the head is turned to a side.
     """
 
     centre_x: float
@@ -40,6 +42,7 @@ class FaceBox(NamedTuple):
     height: float
     score: float
     tilt_deg: float
+    eyes_apart: float
 
 
 def find_faces(pixels: np.ndarray) -> list[FaceBox]:
@@ -98,7 +101,9 @@ def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:
     places = landmarks[0, :, row, column].reshape(-1, 5, 2) * size[:, None]
     down, right = (places[:, 3:].mean(axis=1) - places[:, :2].mean(axis=1)).T  # from the eyes to the mouth
     tilt = np.degrees(np.arctan2(-right, down))
+    eyes_down, eyes_right = (places[:, 1] - places[:, 0]).T
+    eyes_apart = (eyes_right * down - eyes_down * right) / np.maximum(down**2 + right**2, 1)
     corners = np.concatenate([(centre - size / 2)[:, ::-1], size[:, ::-1]], axis=1)  # left, top, width, height
     peaks = cv2.dnn.NMSBoxes(corners.tolist(), score.tolist(), _LEAST_SCORE, _OVERLAP)
-    found = np.column_stack([centre[:, ::-1], size[:, ::-1], score, tilt])
+    found = np.column_stack([centre[:, ::-1], size[:, ::-1], score, tilt, eyes_apart])
     return [FaceBox(*map(float, found[i])) for i in np.ravel(peaks).astype(int)]

@@ -124,7 +124,7 @@ class Mesh:
         suffix = path.suffix.lower()
         mesh = self.to_trimesh(textured=suffix != ".ply")
         if suffix == ".glb":
-            return {path: mesh.export(file_type="glb", include_normals=True)}
+            return {path: self._to_glb(mesh, path.stem)}
         if suffix == ".ply":
             return {path: mesh.export(file_type="ply")}
         if self.texture is None:
@@ -138,6 +138,21 @@ class Mesh:
             mesh, include_normals=True, return_texture=True, mtl_name=material.name
         )
         return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
+
+
+    def _to_glb(self, mesh, name: str) -> bytes:
+        """An object of that name whose own origin is its middle, put where it belongs by its node: programs turn an
+        object about its origin, and the camera lies a metre off."""
+        import trimesh
+
+        name = name.encode(errors="replace").decode()
+        middle = (self.vertices.min(axis=0).astype(np.float64) + self.vertices.max(axis=0)) / 2
+        mesh.vertices -= middle
+        scene = trimesh.Scene()
+        scene.add_geometry(
+            mesh, node_name=name, geom_name=name, transform=trimesh.transformations.translation_matrix(middle)
+        )
+        return scene.export(file_type="glb", include_normals=True)
 
 
 def check_mesh(mesh: object) -> Mesh:

@@ -76,7 +76,10 @@ def run_turntable(options: argparse.Namespace) -> None:
     refuse_film(options.out, options.overwrite)  # before the work
     model = load_model(options.model, kind=options.kind, device=options.device)
     face = predict(model, options.photo, crop=options.crop, horizontal_fov_deg=options.fov)
-    film = turntable(face, options.out, size=options.size, textured=not options.clay, overwrite=options.overwrite)
+    film = turntable(
+        face.mesh(z_scale=options.z_scale), options.out, size=options.size, textured=not options.clay,
+        overwrite=options.overwrite,
+    )
     print(f"{options.photo} -> {film}")
 
 

@@ -268,7 +268,11 @@ def test_what_is_saved_is_what_is_shown(open_page, bump_page, tmp_path):
     with page.expect_download() as waiting:
         page.locator("#download").click()
     waiting.value.save_as(tmp_path / "bump.glb")
+    (own,) = trimesh.load(tmp_path / "bump.glb").geometry.values()
+    np.testing.assert_allclose(own.bounds.sum(axis=0), 0, atol=1e-4)  # about its own origin
+    assert own.metadata["name"] == "bump"
     loaded = trimesh.load(tmp_path / "bump.glb", force="mesh")
+    np.testing.assert_allclose(loaded.bounds.mean(axis=0), mesh_of(bump()).bounds.mean(axis=0), atol=1e-2)
     (shown,) = page.evaluate("facedepth.meshes")
     assert len(loaded.faces) == shown["triangles"] < shown["all"]
     whole = mesh_of(bump())

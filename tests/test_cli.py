@@ -233,7 +233,10 @@ def test_a_tilde_that_no_shell_has_expanded_is_the_users_home(run, tmp_path, wei
     Image.fromarray(picture()).save(tmp_path / "me.png")
     model = "--model=~/face.safetensors"
     assert run("predict", "~/me.png", model, "--out=~/out", "--crop", "none", "--format", "npy")[0] == 0
-    assert run("turntable", "~/me.png", model, "--out=~/out/me.gif", "--crop", "none", "--size", 16)[0] == 0
+    film = ("turntable", "~/me.png", model, "--crop", "none", "--size", 64)
+    assert run(*film, "--out=~/out/me.gif")[0] == 0
+    assert run(*film, "--out=~/out/deep.gif", "--z-scale", 4)[0] == 0
+    assert (tmp_path / "out" / "deep.gif").read_bytes() != (tmp_path / "out" / "me.gif").read_bytes()
     assert run("evaluate", "--data", f"eg3d-8bit:{sample_root}", model, "--out=~/out/scores")[0] == 0
     assert {"me_depth.npy", "me.gif", "scores"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert not (tmp_path / "~").exists()

@@ -252,6 +252,14 @@ def test_unmatched_files_of_both_sides_are_named_and_counted(folders):
         assert len(PairedFolder(images, depths, camera=40, skip_bad=True)) == 3
 
 
+def test_a_picture_of_a_format_that_is_not_read_is_not_called_missing(folders):
+    images, depths = folders
+    write_depths(depths, ["emil", "fritz"])
+    (images / "emil.heic").write_bytes(b"from a phone")
+    with pytest.raises(InputError, match=r"without image \(emil.npy, fritz.npy\); save emil.heic as JPEG or PNG"):
+        PairedFolder(images, depths, camera=40)
+
+
 DAMAGE = {
     "text named .png": ("images/anna_2.png", lambda path: path.write_text("not a picture")),
     "truncated png": ("images/anna_2.png", lambda path: path.write_bytes(path.read_bytes()[:-40])),

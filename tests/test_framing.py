@@ -1,6 +1,8 @@
 """The square a face is cut out with: exact pixel centres both ways, beyond the photo's edges, and a real photo."""
 
+import dataclasses
 import math
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ from facedepth.detection import find_faces
 from facedepth.framing import cut, face_crop, paste, whole_crop
 from facedepth.io import image_from_pil, image_to_uint8, read_image
 from facedepth.photos import choose_crop
+from facedepth.synthetic import SyntheticFaces
+from facedepth.synthetic.portrait import make_portrait, picture_entropy
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 
@@ -196,8 +200,13 @@ def two_portraits(*, width: int) -> torch.Tensor:
 
 def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
     photo = two_portraits(width=320)
-    with pytest.warns(UserWarning, match=r"2 faces seen, the largest is taken; for the others: --crop=\d+,-?\d+,\d+$"):
+    told = r"2 faces seen, the largest is taken; for the others: --crop=(.+) \(in Python, crop=\((.+)\)\)$"
+    with pytest.warns(UserWarning, match=told) as caught:
         crop = choose_crop(photo, "face", photo)
+    command, python = re.search(told, str(caught[0].message)).groups()
+    assert command == python
+    other = choose_crop(photo, [int(number) for number in command.split(",")], photo)
+    assert centre(other)[0] > 384
     assert centre(crop)[0] < 384
     recwarn.clear()
     choose_crop(two_portraits(width=128), "face", photo)  # somebody behind
@@ -265,9 +274,9 @@ def test_the_square_of_another_tilted_face_is_told_with_its_tilt(recwarn):
     both.paste(photo, (0, 0))
     both.paste(beside, (340, 20))
     image = image_from_pil(both)
-    with pytest.warns(UserWarning, match=r"2 faces seen.*--crop=\d+,-?\d+,\d+,(2|3)\d$") as caught:
+    with pytest.warns(UserWarning, match=r"2 faces seen.*--crop=\d+,-?\d+,\d+,(2|3)\d ") as caught:
         choose_crop(image, "face", image)
-    told = [float(number) for number in str(caught[0].message).rpartition("=")[2].split(",")]
+    told = [float(number) for number in re.search(r"--crop=([-0-9,]+)", str(caught[0].message))[1].split(",")]
     crop = choose_crop(image, told, image)
     assert crop == Crop(*map(int, told[:3]), told[3])
 
@@ -276,6 +285,30 @@ def test_the_square_of_another_tilted_face_is_told_with_its_tilt(recwarn):
 def test_no_square(crop):
     with pytest.raises(InputError, match="crop: expected 'face', 'none' or"):
         choose_crop(rand(3, 60, 60), crop, "me.jpg")
+
+
+def test_of_many_faces_the_message_names_a_few():
+    photo = two_portraits(width=384)[:, :, :384]
+    photo = torch.nn.functional.interpolate(photo[None], size=(200, 200), mode="area")[0].repeat(1, 3, 3)
+    with pytest.warns(UserWarning, match=r"^9 faces seen.*: (--crop=\S+, ){4}--crop=\S+ and 3 more \(in Python") as caught:
+        choose_crop(photo, "face", photo)
+    assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_head_turned_far_to_a_side_is_told_of():
+    front, side = (synthetic_at(yaw_deg) for yaw_deg in (30.0, 80.0))
+    choose_crop(front, "face", front)
+    with pytest.warns(UserWarning, match="^the face is turned far to a side"):
+        choose_crop(side, "face", side)
+
+
+def synthetic_at(yaw_deg: float) -> torch.Tensor:
+    """A synthetic face seen from an angle of our own choice."""
+    person, scenery = SyntheticFaces(1, size=192, seed=77).describe(0)
+    shot = dataclasses.replace(scenery.shot, yaw_deg=yaw_deg)
+    picture, _, _ = make_portrait(person, dataclasses.replace(scenery, shot=shot), 192, picture_entropy(77, 0))
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255
 
 
 def test_a_face_of_few_pixels_is_told_of():

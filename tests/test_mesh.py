@@ -135,7 +135,8 @@ def test_a_glb_without_a_texture_is_grey_clay_with_a_back(tmp_path):
 
 
 def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
-    """The attributes and the texture of the only mesh in a .glb, read by the letter of the glTF 2.0 specification."""
+    """The attributes and the texture of the only mesh in a .glb, read by the letter of the glTF 2.0 specification; with
+    where its node puts it."""
     content = path.read_bytes()
     magic, version, length = struct.unpack_from("<4sII", content)
     assert (magic, version, length) == (b"glTF", 2, len(content))
@@ -154,8 +155,10 @@ def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
         return np.frombuffer(view(entry["bufferView"]), numbers)[: entry["count"] * width].reshape(-1, width)
 
     primitive = scene["meshes"][0]["primitives"][0]
-    assert all("matrix" not in node or node["matrix"] == np.eye(4).ravel().tolist() for node in scene["nodes"])
-    found = {name: accessor(index) for name, index in primitive["attributes"].items()}
+    (node,) = scene["nodes"]
+    matrix = np.reshape(node["matrix"], (4, 4)).T  # column by column
+    assert (matrix[:3, :3] == np.eye(3)).all()
+    found = {"name": node["name"], "middle": matrix[:3, 3]} | {name: accessor(index) for name, index in primitive["attributes"].items()}
     found["texture"] = Image.open(io.BytesIO(view(scene["images"][0]["bufferView"])))
     found["faces"] = accessor(primitive["indices"]).reshape(-1, 3)
     return found
@@ -164,7 +167,9 @@ def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
 def test_the_bytes_of_a_glb_say_what_gltf_means_by_them(mesh, tmp_path):
     mesh.save(tmp_path / "face.glb")
     found = read_glb(tmp_path / "face.glb")
-    np.testing.assert_array_equal(found["POSITION"], mesh.vertices)
+    np.testing.assert_allclose(found["POSITION"] + found["middle"], mesh.vertices, atol=1e-7)
+    np.testing.assert_allclose(found["POSITION"].min(axis=0) + found["POSITION"].max(axis=0), 0, atol=1e-6)
+    assert found["name"] == "face"  # as a program lists it
     np.testing.assert_array_equal(found["faces"], mesh.faces)
     # glTF counts v from the texture's top.
     rows, columns = np.nonzero(valid()[0].numpy())

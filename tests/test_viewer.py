@@ -192,6 +192,8 @@ def test_what_cannot_be_shown_is_refused_in_words(prediction):
         (lambda: show("me.jpg"), "figure: expected one, as fd.compare and .*, got str"),
         (lambda: show_samples("data/sample"), "dataset: expected a data set"),
         (lambda: show_training("runs/unet"), "history: expected what fit returns"),
+        (lambda: show_training(None), "history: expected what fit returns.*got NoneType"),
+        (lambda: show_mesh(prediction, prediction, titles="ab"), "titles: expected a list of them.*got 'ab'"),
         (lambda: prediction.save("out", formats="npy"), "formats: expected a list of some of npy, .*, got 'npy'"),
     ):
         with pytest.raises(InputError, match=said):

@@ -59,6 +59,7 @@ def _match(images: dict[str, Path], others: dict[str, dict[str, Path]], skip_bad
         for kind, files in others.items()
     }
     report = "; ".join(f"{len(names)} {what} ({shown(names)})" for what, names in lacks.items() if names)
+    report += _other_formats(images, {Path(name).stem for names in lacks.values() for name in names})
     matched = [stem for stem in images if all(stem in files for files in others.values())]
     if report and not (matched and skip_bad):
         advice = "files belong together by their stem; add or remove these, or skip them (skip_bad=True, --skip-bad)"
@@ -66,6 +67,14 @@ def _match(images: dict[str, Path], others: dict[str, dict[str, Path]], skip_bad
     if report:
         warnings.warn(f"skipping files without partners: {report}", stacklevel=4)
     return matched
+
+
+def _other_formats(images: dict[str, Path], stems: set[str]) -> str:
+    """What to say of files beside the images that bear such a stem, in a format that is not read."""
+    folders = {path.parent for path in images.values()}
+    beside = (path for folder in folders for path in sorted(folder.iterdir()) if path.stem in stems)
+    names = [path.name for path in beside if path.stem not in images and not path.name.startswith(".")]
+    return f"; save {shown(names)} as JPEG or PNG to have them read" if names else ""
 
 
 def _drop_damaged(samples: dict[str, list[Path]]) -> list[str]:

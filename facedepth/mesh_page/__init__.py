@@ -39,11 +39,11 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
     Raises:
         InputError: not one or two meshes, not as many titles, an empty mesh, vertices that are not finite.
     """
+    if isinstance(titles, str):
+        raise InputError(f"titles: expected a list of them, one for each mesh, got {titles!r}")
     titles = list(titles) or ["mesh"] * len(meshes)
     if len(meshes) not in (1, 2) or len(titles) != len(meshes):
-        raise InputError(
-            f"mesh_page: expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}"
-        )
+        raise InputError(f"expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}")
     packed = [
         {"title": title, "message": mesh} if isinstance(mesh, str)
         else pack_mesh(check_mesh(mesh), title) | {"metres": metres}

@@ -136,7 +136,7 @@ async function download() {
   const panes = stage.panes.filter((pane) => pane?.triangles); // glTF draws all corners where it is told of none
   for (const pane of panes) {
     const name = panes.length > 1 ? `${fileStem()}_${asFileName(pane.title)}` : fileStem();
-    save(new Blob([await pane.toGlb(settings)], { type: "model/gltf-binary" }), `${name}.glb`);
+    save(new Blob([await pane.toGlb(settings, name)], { type: "model/gltf-binary" }), `${name}.glb`);
   }
 }
 

@@ -131,13 +131,15 @@ class Pane {
     this.uniforms.wireOpacity.value = Math.max(0.12, Math.min(0.7, spacing / 12));
   }
 
-  // The triangles shown, with the relief as shown, in the mesh's own axes and unit: a binary glTF file.
-  async toGlb(settings) {
+  // The triangles shown, with the relief as shown, in the mesh's own axes and unit: a binary glTF file. The object's own
+  // origin is its middle, as in the files that Python writes.
+  async toGlb(settings, name) {
     const { positions, normals, uvs, indices } = this.mesh;
-    const [relief, centreZ] = [settings.relief, this.frame.centre[2]];
+    const { relief } = settings;
+    const { centre } = this.frame;
     const geometry = new three.BufferGeometry();
     geometry.setAttribute("position", new three.BufferAttribute(
-      positions.map((value, i) => (i % 3 === 2 ? centreZ + relief * (value - centreZ) : value)), 3));
+      positions.map((value, i) => (i % 3 === 2 ? relief : 1) * (value - centre[i % 3])), 3));
     geometry.setAttribute("normal", new three.BufferAttribute(
       normals.map((value, i) => (i % 3 === 2 ? value / relief : value)), 3));
     geometry.normalizeNormals();
@@ -150,7 +152,10 @@ class Pane {
       material.map.flipY = false;
       material.map.userData.mimeType = "image/jpeg";
     }
-    return new three.GLTFExporter().parseAsync(new three.Mesh(geometry, material), { binary: true });
+    const object = new three.Mesh(geometry, material);
+    object.name = name;
+    object.position.fromArray(centre);
+    return new three.GLTFExporter().parseAsync(object, { binary: true });
   }
 }
 

@@ -37,7 +37,7 @@ def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 6
     for subject in subjects:
         if not isinstance(subject, Subject):
             raise InputError(f"show_mesh: expected a prediction, a sample or a mesh, got {subject!r:.60}")
-    titles = list(titles) or [getattr(subject, "name", "mesh") for subject in subjects]
+    titles = titles or [getattr(subject, "name", "mesh") for subject in subjects]
     metres = all(isinstance(subject, Prediction) for subject in subjects)  # a sample's unit is its data's own
     page = mesh_page(*(_mesh_or_reason(subject) for subject in subjects), titles=titles, metres=metres)
     frame = (

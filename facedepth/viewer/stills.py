@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,6 +50,6 @@ def show_training(history: Sequence[Mapping[str, float]]) -> None:
     Raises:
         InputError: not a history.
     """
-    if isinstance(history, (str, os.PathLike)) or not all(isinstance(row, Mapping) for row in history):
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
         raise InputError(f"history: expected what fit returns, a row per epoch, got {type(history).__name__}")
     show(curves(history, ["loss", "val_loss"]))
