@@ -85,6 +85,22 @@ def fit(
             merge_adapters(model)  # a run that was stopped leaves a plain model too
 
 
+def _doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
+    """Warn of data that train and score worse than the user may think; ``head_share`` is the first picture's."""
+    if model.options.get("head_mask") and head_share > SURELY_BACKGROUND:
+        warnings.warn(
+            "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
+            "learn where it ends, and meshes will hold the background", stacklevel=4,
+        )
+    if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
+        both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
+        if both:
+            warnings.warn(
+                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
+                "little of people never seen; fd.split keeps people apart", stacklevel=4,
+            )
+
+
 class _Run:
     """What is alive during one ``fit``. The state between two steps is all there is to save."""
 
@@ -97,18 +113,7 @@ class _Run:
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
-        if model.options.get("head_mask") and self.data["train_first_head"] > SURELY_BACKGROUND:
-            warnings.warn(
-                "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
-                "learn where it ends, and meshes will hold the background", stacklevel=3,
-            )
-        if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
-            both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
-            if both:
-                warnings.warn(
-                    f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
-                    "little of people never seen; fd.split keeps people apart", stacklevel=3,
-                )
+        _doubt_data(model, train, val, self.data["train_first_head"])
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
