@@ -72,17 +72,17 @@ def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "b
     Raises:
         InputError: the crop lies wholly outside the photo.
     """
-    left, top, right, bottom = _inside(crop, height, width)
+    photo = values.new_zeros(len(values), height, width)
     if crop.tilt_deg:
+        left, top, right, bottom = _inside(_around(crop), height, width)
         y, x = (
             (torch.arange(first, last) + 0.5 - start) / crop.size - 0.5
             for first, last, start in ((top, bottom, crop.top), (left, right, crop.left))
         )
-        photo = values.new_zeros(len(values), height, width)
         photo[:, top:bottom, left:right] = _sampled(values, *upright(x[None], y[:, None], crop), mode=mode)
         return photo
+    left, top, right, bottom = _inside(crop, height, width)
     enlarged = resample(values, crop.size, crop.size, mode=mode)
-    photo = values.new_zeros(len(values), height, width)
     photo[:, top:bottom, left:right] = enlarged[
         :, top - crop.top : bottom - crop.top, left - crop.left : right - crop.left
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .camera import Crop
 from .checks import InputError, check_number, check_shapes, shown
-from .detection import find_faces
+from .detection import FaceBox, find_faces
 from .framing import CROP_WIDTH_M, cut, face_crop, placed_in, whole_crop
 from .io import IMAGE_SUFFIXES, LEAST_SIDE, focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
 from .paths import existing_file, user_path
@@ -29,7 +29,7 @@ NEAREST_M = 0.25
 
 _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
-_SECOND_LOOK_PX = 320
+_MORE_LOOKS, _LOOK_PX = 3, 320
 _LYING_DEG = 50.0  # a face tilted farther does
 _GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
@@ -178,9 +178,9 @@ def _face_square(image: Tensor, named: str) -> Crop:
             "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
-    square, remarks = face_crop(boxes[0]), []
+    box, square, remarks = boxes[0], face_crop(boxes[0]), []
     if square.tilt_deg:
-        square = _looked_at_upright(image, square)
+        box, square = _looked_at_upright(image, box, square)
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
     if others:
         squares = [_told(other) for other in others]
@@ -188,7 +188,7 @@ def _face_square(image: Tensor, named: str) -> Crop:
             f"{1 + len(others)} faces seen, the largest is taken; for the others: "
             f"{shown('--crop=' + square for square in squares)} (in Python, crop=({squares[0]}))"
         )
-    if boxes[0].eyes_apart < _EYES_NEAR:
+    if box.eyes_apart < _EYES_NEAR:
         remarks.append(
             "the face is turned far to a side, where networks have seen few: expect a wrong shape, the nearer it is to "
             "a profile the more; a photo from the front gives a better one"
@@ -213,15 +213,21 @@ def _told(crop: Crop) -> str:
     return ",".join(f"{number:.0f}" for number in (crop if crop.tilt_deg else crop[:3]))
 
 
-def _looked_at_upright(image: Tensor, square: Crop) -> Crop:
-    """The square of a tilted face, from a second look at it turned upright: so the detector is most exact."""
-    around = Crop(square.left - square.size // 2, square.top - square.size // 2, 2 * square.size, square.tilt_deg)
-    boxes = find_faces(image_to_uint8(cut(image, around, _SECOND_LOOK_PX)))
-    if not boxes:
-        return square
-    middle = _SECOND_LOOK_PX / 2
-    nearest = min(boxes, key=lambda box: math.hypot(box.centre_x - middle, box.centre_y - middle))
-    return placed_in(around, face_crop(nearest), _SECOND_LOOK_PX)
+def _looked_at_upright(image: Tensor, box: FaceBox, square: Crop) -> tuple[FaceBox, Crop]:
+    """A tilted face and its square, from more looks at it turned upright: so the detector is most exact. One will do,
+    unless that finds it tilted still."""
+    for _ in range(_MORE_LOOKS):
+        around = Crop(square.left - square.size // 2, square.top - square.size // 2, 2 * square.size, square.tilt_deg)
+        boxes = find_faces(image_to_uint8(cut(image, around, _LOOK_PX)))
+        if not boxes:
+            break
+        middle = _LOOK_PX / 2
+        box = min(boxes, key=lambda box: math.hypot(box.centre_x - middle, box.centre_y - middle))
+        seen = face_crop(box)
+        square = placed_in(around, seen, _LOOK_PX)
+        if not seen.tilt_deg:
+            break
+    return box, square
 
 
 def focal_px(

@@ -214,12 +214,13 @@ def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_face_that_is_not_upright_is_told_of(quarters, recwarn):
+def test_a_face_that_is_not_upright_is_told_of_and_of_nothing_else(quarters, recwarn):
     photo = read_image(ASTRONAUT)
     choose_crop(photo, "face", photo)
     assert not recwarn
-    with pytest.warns(UserWarning, match="^the face lies on its side; .* rotate the photo to have it stand$"):
+    with pytest.warns(UserWarning, match="^the face lies on its side; .* rotate the photo to have it stand$") as caught:
         choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
+    assert len(caught) == 1  # from the front: what its eyes look like lying down does not count
 
 
 # --- a tilted face
@@ -244,13 +245,19 @@ def test_what_was_seen_upright_is_pasted_where_it_was(tilt_deg):
     photo = places(140, 150)
     back = paste(cut(photo, crop, 64), crop, 140, 150)
     ones = paste(torch.ones(1, 64, 64), crop, 140, 150)[0] > 0.5
-    x, y = pixel_grid(140, 150)
-    near = (x - 70) ** 2 + (y - 60) ** 2 < 18**2
-    assert ones[near].all()
-    assert not ones[:, :50].any()
-    assert not ones[:40].any()
-    assert_close(back[:, near], photo[:, near], atol=1e-4, rtol=0)
+    x, y = pixel_grid(140, 150) - torch.tensor([70, 60])[:, None, None]
+    cosine, sine = math.cos(math.radians(tilt_deg)), math.sin(math.radians(tilt_deg))
+    place = torch.stack([cosine * x + sine * y, cosine * y - sine * x]).abs().amax(dim=0)
+    assert (ones == (place <= 20)).all()  # with the corners that reach beyond the upright square
+    assert_close(back[:, place < 18], photo[:, place < 18], atol=1e-4, rtol=0)
     assert (back[:, ~ones] == 0).all()
+
+
+def test_a_tilted_square_may_reach_the_photo_with_a_corner_alone():
+    crop = Crop(-101, -20, 100, 45)
+    pasted = paste(torch.ones(1, 16, 16), crop, 100, 100)[0]
+    assert 0 < (pasted > 0).sum() < 1000
+    assert cut(rand(3, 100, 100), crop, 32).shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("tilt_deg", [-140, -70, -25, 25, 50, 110, 180])
