@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,29 +24,64 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def picture_row(batch: Sample, aligned: Tensor, depth_kind: str, row: int) -> dict[str, np.ndarray]:
-    """Input, truth, prediction and error of one sample, on the truth's colour scale; for metric depth normals too.
+class Scored(NamedTuple):
+    """A sample and what a network said of it, kept to be drawn.
 
-    Args:
-        batch: a batch of samples of the given ``depth_kind``.
-        aligned: (B, 1, H, W) as ``score_batch`` gives it.
-        row: which sample of the batch.
+    Attributes:
+        sample: on the CPU.
+        depth: (1, H, W) as it was scored, of the data's kind.
+        area: (1, H, W) bool, the pixels that counted; all that have depth, if none did.
     """
+
+    sample: Sample
+    depth: Tensor
+    area: Tensor
+
+    @property
+    def error(self) -> Tensor:
+        """(1, H, W), never negative."""
+        return (self.depth - self.sample.depth).abs()
+
+
+def scored(batch: Sample, aligned: Tensor, depth_kind: str, region: str, row: int) -> Scored:
+    """One sample of a batch that was scored; ``aligned`` is (B, 1, H, W) as ``score_batch`` gives it."""
     sample = _one_of(batch, row)
-    true, mask = sample.depth, sample.mask
-    pred = _as_depth(aligned[row].cpu(), depth_kind)
+    return Scored(sample, _as_depth(aligned[row].cpu(), depth_kind), _area(sample, region))
+
+
+def picture_rows(samples: Sequence[Scored], depth_kind: str) -> list[dict[str, np.ndarray]]:
+    """Input, truth, prediction and error of each sample, on its truth's colour scale; for metric depth normals too.
+    The errors are on one scale for all, and shown where they counted."""
+    greatest = _greatest([(one.error, one.area) for one in samples])
+    return [_picture_row(one, depth_kind, greatest) for one in samples]
+
+
+def _picture_row(scored: Scored, depth_kind: str, greatest: float) -> dict[str, np.ndarray]:
+    sample, pred = scored.sample, scored.depth
     near, far = _range(sample)
-    greatest = 0.25 * (far - near)
+    seen = sample.mask & _has_depth(pred, depth_kind)
     pictures = {
         sample.name: image_to_uint8(sample.image),
-        "truth": colour_depth(true, mask, near=near, far=far),
-        "prediction": colour_depth(pred, mask & _has_depth(pred, depth_kind), near=near, far=far),
-        f"error, bright = {greatest:.2g}": colour_error((pred - true).abs(), mask, greatest=greatest),
+        "truth": colour_depth(sample.depth, sample.mask, near=near, far=far),
+        "prediction": colour_depth(pred, seen, near=near, far=far),
+        f"error, bright = {greatest:.2g}": colour_error(scored.error, scored.area, greatest=greatest),
     }
     if depth_kind == "metric":
-        pictures["true normals"] = colour_normals(true, sample.camera, mask)
-        pictures["normals"] = colour_normals(pred, sample.camera, mask & _has_depth(pred, depth_kind))
+        pictures["true normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
+        pictures["normals"] = colour_normals(pred, sample.camera, seen)
     return pictures
+
+
+def _area(sample: Sample, region: str) -> Tensor:
+    """The pixels of a region that have depth; all that have, if the region has none."""
+    area = sample.mask & getattr(sample, region)
+    return area if area.any() else sample.mask
+
+
+def _greatest(errors: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """The end of a colour scale for errors (1, H, W), each with its mask: few pixels are beyond it."""
+    values = [error[area].nan_to_num().numpy() for error, area in errors]
+    return float(np.quantile(np.concatenate(values), 0.98)) if values else 1.0
 
 
 def compare(
@@ -93,10 +128,8 @@ def compare(
         )
         depths[name] = _as_depth(aligned[0], depth_kind)
         scores[name] = {key: float(column[0]) for key, column in columns.items()}
-    errors = {name: (depth - sample.depth).abs() for name, depth in depths.items()}
-    area = sample.mask & getattr(sample, region)
-    area = area if area.any() else sample.mask
-    greatest = max(float(np.quantile(error[area].nan_to_num().numpy(), 0.98)) for error in errors.values())
+    errors, area = {name: (depth - sample.depth).abs() for name, depth in depths.items()}, _area(sample, region)
+    greatest = _greatest([(error, area) for error in errors.values()])
 
     colours = {"near": near_far[0], "far": near_far[1]}
     top = {"truth": colour_depth(sample.depth, sample.mask, **colours)}
@@ -107,12 +140,13 @@ def compare(
         top[f"{name}\n{main} {scores[name][main]:.3g}{angle}"] = colour_depth(
             depth, sample.mask & _has_depth(depth, depth_kind), **colours
         )
-        middle[f"error of {name}"] = colour_error(errors[name], sample.mask, greatest=greatest)
+        middle[f"error of {name}"] = colour_error(errors[name], area, greatest=greatest)
         bottom[f"normals of {name}"] = colour_normals(
             depth, sample.camera, sample.mask & _has_depth(depth, depth_kind)
         )
     rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
-    return panel(rows, note=f"near is warm; error: dark is 0, bright {greatest:.2g} and more; scored on: {region}")
+    unit = ", in the data's unit" if depth_kind == "metric" else ""
+    return panel(rows, note=f"near is warm; error on the {region}: dark is 0, bright {greatest:.2g} and more{unit}")
 
 
 def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwork | Prediction]:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import platform
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 
 from .batches import bad_data_named, evaluation_batches, to_device
 from .checks import InputError, check_dataset, check_whole, installed_version
-from .comparison import picture_row
+from .comparison import Scored, picture_rows, scored
 from .figures import panel
 from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering, check_network
@@ -171,7 +172,7 @@ def evaluate(
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")
     picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
-    scores, pictures, shares = [], [], []
+    scores, shares, kept = [], [], {}
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
     is_part = dataset.depth_kind == "metric" and region != "mask"  # 8-bit depth is valid everywhere
@@ -186,22 +187,31 @@ def evaluate(
             if is_part:
                 shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
-                draw = partial(picture_row, batch, aligned, dataset.depth_kind, row)
+                keep = partial(scored, batch, aligned, dataset.depth_kind, region, row)
                 score = float(columns[main_score][row])
-                best.offer(score, len(scores), draw)
-                worst.offer(-score, len(scores), draw)
+                best.offer(score, len(scores), keep)
+                worst.offer(-score, len(scores), keep)
                 if len(scores) in picked:
-                    pictures.append(draw())
+                    kept[len(scores)] = keep()
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
     if is_part:
         _doubt_region(region, float(np.mean(shares)))
     settings = {
-        "model": model.name, "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
+        "model": model.name, "data": _named(dataset), "date": time.strftime("%Y-%m-%d"),
+        "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
-    only_worst = {place: drawn for place, drawn in worst.pictures.items() if place not in best.pictures}
-    return Report(scores, settings, pictures, best.pictures, only_worst)  # of few samples, one may be both
+    groups = kept, best.kept, {place: one for place, one in worst.kept.items() if place not in best.kept}
+    drawn = picture_rows([one for group in groups for one in group.values()], dataset.depth_kind)
+    pictures, lowest, highest = ({place: drawn.pop(0) for place in group} for group in groups)
+    return Report(scores, settings, list(pictures.values()), lowest, highest)  # of few samples, one may be both
+
+
+def _named(dataset: Dataset) -> str:
+    """What a data set calls itself; one that does not, by its class."""
+    by = next(kind for kind in type(dataset).__mro__ if "__repr__" in vars(kind))
+    return repr(dataset) if by.__module__ != "builtins" else type(dataset).__name__
 
 
 def _doubt_region(region: str, share: float) -> None:
@@ -224,18 +234,19 @@ def _refuse_nan(values: Tensor, batch: Sample, model: DepthNetwork) -> None:
 
 
 class _Ranked:
-    """The pictures of the few lowest keys seen so far; others are not drawn, or dropped."""
+    """The samples with the few lowest keys seen so far; others are not kept, or dropped."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.kept: list[tuple[float, int, dict[str, np.ndarray]]] = []
+        self._entries: list[tuple[float, int, Scored]] = []
 
-    def offer(self, key: float, place: int, draw: Callable[[], dict[str, np.ndarray]]) -> None:
-        full = len(self.kept) == self.count
-        if math.isnan(key) or self.count == 0 or (full and key >= self.kept[-1][0]):
+    def offer(self, key: float, place: int, keep: Callable[[], Scored]) -> None:
+        full = len(self._entries) == self.count
+        if math.isnan(key) or self.count == 0 or (full and key >= self._entries[-1][0]):
             return
-        self.kept = sorted([*self.kept, (key, place, draw())], key=lambda entry: entry[:2])[: self.count]
+        self._entries = sorted([*self._entries, (key, place, keep())], key=lambda entry: entry[:2])[: self.count]
 
     @property
-    def pictures(self) -> dict[int, dict[str, np.ndarray]]:
-        return {place: pictures for _, place, pictures in self.kept}
+    def kept(self) -> dict[int, Scored]:
+        """By their place in the data set, the lowest key first."""
+        return {place: one for _, place, one in self._entries}

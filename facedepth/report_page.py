@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -20,6 +20,10 @@ MOST_ROWS = 2000
 
 _PICTURE_PX = 256
 _BARS = 24
+_FEW = 10  # fewer pictures than this make no bars: each is a line
+_WIDE, _HIGH = 480, 100  # of a chart, in its own units
+_HEADLINE = ("mad_deg", "normals_11.25_pct", "side_e2")  # large on the page, after the main score
+_SORTED = ' aria-sort="descending"'  # by the worst, as the table comes
 
 Scores = Sequence[Mapping[str, float | str]]
 
@@ -47,89 +51,127 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
         cases: shown in their order, under a heading for each group.
         main_score: the score by which best and worst are chosen.
     """
-    names = [name for name in scores[0] if name != "name"]
-    columns = {name: np.array([row[name] for row in scores], dtype=float) for name in names}
+    columns = {name: _Column(name, [row[name] for row in scores]) for name in scores[0] if name != "name"}
+    main = columns[main_score]
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{settings['model']} on {len(scores)} picture{'s' * (len(scores) > 1)}"),
         about=escape(f"scored on the {settings['region']}, alignment: {settings['align'].replace('_', ' and ')}"),
-        tiles="".join(_tile(name, columns[name]) for name in _headline(columns, main_score)),
-        means="".join(_mean_row(name, column) for name, column in columns.items()),
+        source=escape(", ".join(settings[key] for key in ("data", "date") if key in settings)),
+        tiles="".join(_tile(columns[name]) for name in _headline(columns, main_score)),
+        means="".join(_mean_row(column) for column in columns.values()),
         histogram_title=escape(f"{main_score} of the pictures"),
-        histogram=_histogram(columns[main_score], height=90, labels=True),
-        cases=_cases(cases, main_score),
-        head="".join(f'<th scope="col"><button>{escape(name)}</button></th>' for name in ["name", *names]),
-        rows=_table_rows(scores, names, main_score),
+        histogram=_chart(main) + _chart_ends(main),
+        cases=_cases(cases, main, alone=len(scores) == 1),
+        head="".join(f'<th scope="col"{_SORTED * (name == main_score)}><button>{escape(name)}</button></th>'
+                     for name in ["name", *columns]),
+        rows=_table_rows(scores, columns.values(), main_score),
         left_out=_left_out(len(scores)),
         settings="".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in settings.items()),
     )
 
 
-def _headline(columns: Mapping[str, np.ndarray], main_score: str) -> list[str]:
+class _Column:
+    """A score of all pictures, written with as many decimals as give its typical value three digits."""
+
+    def __init__(self, name: str, values: Sequence[float]) -> None:
+        self.name, self.values = name, np.array(values, dtype=float)
+        self.known = self.values[np.isfinite(self.values)]
+        sizes = np.abs(self.known[self.known != 0])
+        self.decimals = int(np.clip(2 - np.floor(np.log10(np.median(sizes))), 0, 6)) if len(sizes) else 0
+
+    def written(self, value: float) -> str:
+        return "-" if value != value else f"{value:.{self.decimals}f}"
+
+    def summary(self) -> list[float]:
+        """Mean, median, 10th and 90th percentile of the pictures that have the score."""
+        known = self.known
+        return [float(known.mean()), *np.percentile(known, [50, 10, 90]).tolist()] if len(known) else [np.nan] * 4
+
+
+def _headline(columns: Mapping[str, _Column], main_score: str) -> list[str]:
     """The few scores that are shown large; "flat" comes first, where there is such a picture."""
-    wanted = (main_score, "mad_deg", "abs_rel", "delta_1.05", "normals_11.25_pct")
-    flat = ["flat"] if "flat" in columns and (columns["flat"] > 0).any() else []
-    return flat + [name for name in wanted if name in columns]
+    flat = ["flat"] if "flat" in columns and (columns["flat"].known > 0).any() else []
+    return flat + [name for name in (main_score, *_HEADLINE) if name in columns]
 
 
-def _tile(name: str, column: np.ndarray) -> str:
+def _tile(column: _Column) -> str:
     return (
-        f'<div class="tile"><span>{escape(name)}</span><strong>{_number(_summary(column)[0])}</strong>'
-        f"<span>{escape(score_meaning(name))}</span></div>"
+        f'<div class="tile"><span>{escape(column.name)}</span><strong>{column.written(column.summary()[0])}</strong>'
+        f"<span>{escape(score_meaning(column.name))}</span></div>"
     )
 
 
-def _mean_row(name: str, column: np.ndarray) -> str:
-    numbers = "".join(f"<td>{_number(value)}</td>" for value in _summary(column))
-    better = "higher" if name in HIGHER_IS_BETTER else "lower"
-    chart = _histogram(column, height=28, labels=False)
-    meaning = f"{score_meaning(name)}; {better} is better"
+def _mean_row(column: _Column) -> str:
+    numbers = "".join(f"<td>{column.written(value)}</td>" for value in column.summary())
+    better = "higher" if column.name in HIGHER_IS_BETTER else "lower"
+    meaning = f"{score_meaning(column.name)}; {better} is better"
     return (
-        f'<tr><th scope="row">{escape(name)}<small>{escape(meaning)}</small></th>{numbers}'
-        f'<td class="chart">{chart}</td></tr>'
+        f'<tr><th scope="row">{escape(column.name)}<small>{escape(meaning)}</small></th>{numbers}'
+        f'<td class="chart">{_chart(column)}</td></tr>'
     )
 
 
-def _summary(column: np.ndarray) -> list[float]:
-    """Mean, median, 10th and 90th percentile of the pictures that have the score."""
-    known = column[np.isfinite(column)]
-    return [float(known.mean()), *np.percentile(known, [50, 10, 90]).tolist()] if len(known) else [np.nan] * 4
-
-
-def _histogram(column: np.ndarray, *, height: int, labels: bool) -> str:
-    """Bars as SVG; each shows its range and its count when pointed at."""
-    known = column[np.isfinite(column)]
-    if not len(known):
+def _chart(column: _Column) -> str:
+    """A histogram as SVG, of few pictures a line for each; what it stands for is shown when pointed at."""
+    if not len(column.known):
         return "<p>no picture has this score</p>"
-    bins = min(_BARS, max(4, len(known) // 2)) if np.ptp(known) else 1
-    counts, edges = np.histogram(known, bins=bins)
-    edges = edges if np.ptp(known) else known[[0, 0]]  # NumPy would spread one value over a whole unit
-    width = 480 // len(counts)
-    bars = "".join(
-        f'<rect x="{place * width}" y="{height - tall:.1f}" width="{width - 2}" height="{tall:.1f}" rx="1">'
-        f"<title>{_number(edges[place])} to {_number(edges[place + 1])}: {count}</title></rect>"
-        for place, count in enumerate(counts) if (tall := height * count / counts.max())
-    )
-    ends = f'<p class="ends"><span>{_number(edges[0])}</span><span>{_number(edges[-1])}</span></p>' if labels else ""
+    if not np.ptp(column.known):
+        return f"<p>{'all ' * (len(column.known) > 1)}{column.written(column.known[0])}</p>"
+    marks = _lines(column) if len(column.known) < _FEW else _bars(column)
     return (
-        f'<svg viewBox="0 0 {width * len(counts)} {height}" role="img" aria-label="histogram">{bars}</svg>{ends}'
+        f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(column.name)} of the pictures">{marks}</svg>'
     )
 
 
-def _cases(cases: Sequence[Case], main_score: str) -> str:
+def _lines(column: _Column) -> str:
+    places = 4 + (_WIDE - 8) * (column.known - column.known.min()) / np.ptp(column.known)
+    return "".join(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{0.25 * _HIGH:.0f}" y2="{_HIGH}"><title>{column.written(value)}</title>'
+        "</line>"
+        for x, value in zip(places, column.known, strict=True)
+    )
+
+
+def _bars(column: _Column) -> str:
+    counts, edges = _histogram(column)
+    width = _WIDE / len(counts)
+    return "".join(
+        f'<rect x="{place * width:.1f}" y="{_HIGH - tall:.1f}" width="{width - 2:.1f}" height="{tall:.1f}">'
+        f"<title>{column.written(edges[place])} to {column.written(edges[place + 1])}: {count}</title></rect>"
+        for place, count in enumerate(counts) if (tall := _HIGH * count / counts.max())
+    )
+
+
+def _histogram(column: _Column) -> tuple[np.ndarray, np.ndarray]:
+    return np.histogram(column.known, bins=min(_BARS, len(column.known) // 2))
+
+
+def _chart_ends(column: _Column) -> str:
+    """What a chart spans, and how much its height means."""
+    if not len(column.known) or not np.ptp(column.known):
+        return ""
+    few = len(column.known) < _FEW
+    tallest = "each line a picture" if few else f"tallest bar: {_histogram(column)[0].max()} pictures"
+    low, high = (column.written(end) for end in (column.known.min(), column.known.max()))
+    return f'<p class="ends"><span>{low}</span><span>{tallest}</span><span>{high}</span></p>'
+
+
+def _cases(cases: Sequence[Case], main: _Column, *, alone: bool) -> str:
     parts = []
     for place, case in enumerate(cases):
         if place == 0 or case.group != cases[place - 1].group:
-            parts.append(f"<h2>{escape(case.group.capitalize())} by {escape(main_score)}</h2>")
+            parts.append(f"<h2>{'The picture' if alone else f'{case.group.capitalize()} by {escape(main.name)}'}</h2>")
+        name = str(case.scores["name"])
         shown = "".join(
-            f'<figure><img src="{_inline(picture)}" alt="" loading="lazy"><figcaption>{escape(title)}</figcaption>'
-            "</figure>"
+            f'<figure><img src="{_inline(picture)}" alt=""><figcaption>'
+            f"{'photo' if title == name else escape(title)}</figcaption></figure>"
             for title, picture in case.pictures.items()
         )
-        name = escape(str(case.scores["name"]))
+        score = f"{escape(main.name)} {main.written(case.scores[main.name])}"
         parts.append(
-            f"<article><h3>{name} <small>{escape(main_score)} {_number(case.scores[main_score])}</small></h3>"
-            f'<div class="pictures">{shown}</div></article>'
+            f'<article><h3>{escape(name)} <small>{score}</small></h3><div class="pictures">{shown}</div></article>'
         )
     return "".join(parts)
 
@@ -143,23 +185,23 @@ def _inline(picture: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _table_rows(scores: Scores, names: Sequence[str], main_score: str) -> str:
+def _table_rows(scores: Scores, columns: Collection[_Column], main_score: str) -> str:
     def badness(row: Mapping[str, float | str]) -> tuple[bool, float]:
         value = row[main_score]
         return (value == value, -value if value == value else 0.0)  # those without a score first: they are a fault
 
     def cells(row: Mapping[str, float | str]) -> str:
-        return "".join(f'<td data-value="{row[name]:.6g}">{_number(row[name])}</td>' for name in names)
+        numbers = ((row[column.name], column.written(row[column.name])) for column in columns)
+        return "".join(f'<td data-value="{value:.6g}">{written}</td>' for value, written in numbers)
 
     worst_first = sorted(scores, key=badness)[:MOST_ROWS]
-    return "\n".join(f'<tr><th scope="row">{escape(str(row["name"]))}</th>{cells(row)}</tr>' for row in worst_first)
+    return "\n".join(
+        f'<tr><th scope="row" title="{name}">{name}</th>{cells(row)}</tr>'
+        for row in worst_first if (name := escape(str(row["name"])))
+    )
 
 
 def _left_out(count: int) -> str:
     if count <= MOST_ROWS:
         return ""
     return f"<p>The {MOST_ROWS} worst of {count} pictures; metrics.csv has them all.</p>"
-
-
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.3g}"

@@ -59,6 +59,10 @@ class Sample(NamedTuple):
     def _check_types(self) -> None:
         if not isinstance(self.camera, Camera):
             raise InputError(f"camera: expected a Camera, got {type(self.camera).__name__}")
+        for name, matrix in zip(self.camera._fields, self.camera, strict=True):
+            if not isinstance(matrix, Tensor) or matrix.dtype != torch.float32:
+                came = getattr(matrix, "dtype", type(matrix).__name__)
+                raise InputError(f"camera: expected {name} as a tensor of torch.float32, got {came}")
         for name in ("image", "depth", "mask", "head", "face"):
             tensor, is_mask = getattr(self, name), name in ("mask", "head", "face")
             if not isinstance(tensor, Tensor):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .batches import bad_data_named, to_device
-from .comparison import picture_row
+from .comparison import Scored, picture_rows, scored
 from .live import Pictures
 from .models import DepthNetwork
 from .objectives import Objective
@@ -34,7 +34,7 @@ def validate(
     """
     model.eval()
     columns: dict[str, list[Tensor]] = {}
-    pictures: Pictures = []
+    shown: list[Scored] = []
     for batch in tqdm(bad_data_named(loader), total=len(loader), desc="validate", unit="batch", leave=False):
         before_each()
         batch = to_device(batch, device)
@@ -45,8 +45,9 @@ def validate(
         scores["loss"] = objective(output, batch)["loss"].expand(len(batch.name))
         for name, score in scores.items():
             columns.setdefault(f"val_{name}", []).append(score.cpu())
-        pictures += [
-            picture_row(batch, aligned, depth_kind, row) for row in range(min(_SHOWN - len(pictures), len(batch.name)))
+        shown += [
+            scored(batch, aligned, depth_kind, "face", row) for row in range(min(_SHOWN - len(shown), len(batch.name)))
         ]
     means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
-    return means | {"val_loss": float(torch.cat(columns["val_loss"]).mean())}, pictures
+    means["val_loss"] = float(torch.cat(columns["val_loss"]).mean())
+    return means, picture_rows(shown, depth_kind)

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import re
 import warnings
 
 import pytest
@@ -252,6 +253,11 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
     assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
 
 
+def test_a_data_set_without_a_name_of_its_own_is_named_by_its_class(faces):
+    samples = Listed([faces[0]], "metric")
+    assert evaluate(oracle(samples, "relief"), samples).settings["data"] == "Listed"
+
+
 def test_a_face_of_two_pixels_has_no_score_after_the_fit_of_two_numbers(faces):
     two = faces[1].face & (faces[1].face.flatten().cumsum(0) <= 2).view_as(faces[1].face)
     samples = Listed([faces[0], faces[1]._replace(face=two)], "metric")
@@ -293,6 +299,13 @@ def test_pictures_of_the_best_and_the_worst_are_kept(exact_faces, batch_size):
     assert list(report.best) == sorted((0, 2), key=rmse.__getitem__)
     for place, pictures in (report.best | report.worst).items():
         assert next(iter(pictures)) == report.scores[place]["name"]
+    titles = {list(pictures)[3] for pictures in [*report.best.values(), *report.worst.values(), *report.pictures]}
+    assert len(titles) == 1  # errors on one scale: those of the best are dark beside those of the worst
+    (title,) = titles
+    brightness = {place: pictures[title][exact_faces[place].face[0].numpy()].mean()
+                  for place, pictures in (report.best | report.worst).items()}
+    assert max(brightness[0], brightness[2]) < brightness[1] < brightness[3]
+    assert (report.worst[3][title][~exact_faces[3].face[0].numpy()] == 245).all()  # not scored there, not shown
     few = evaluate(model, exact_faces, batch_size=batch_size, extremes=1)
     assert (list(few.worst), list(few.best)) == ([3], [min(range(4), key=rmse.__getitem__)])
     none = evaluate(model, exact_faces, extremes=0, shown=1)
@@ -341,7 +354,8 @@ def test_a_report_is_saved_whole(report, tmp_path):
     assert summary["pictures"] == 3
     expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "face", "device": "cpu"}
     assert expected.items() <= summary["settings"].items()
-    assert {"facedepth", "torch", "python", "align", "input_size"} <= summary["settings"].keys()
+    assert {"facedepth", "torch", "python", "align", "input_size", "date"} <= summary["settings"].keys()
+    assert re.fullmatch(r"3 of the 4 samples of EG3DFaces\('.+', size=64\)", summary["settings"]["data"])
     assert written[2].read_text() == f"{report}\n"
     assert written[3].read_text() == report.page()
     assert Image.open(written[4]).size[0] > 500

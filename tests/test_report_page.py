@@ -9,7 +9,7 @@ import pytest
 from facedepth.report_page import MOST_ROWS, Case, report_page
 
 SETTINGS = {"model": "unet", "kind": "relief", "region": "face", "align": "scale_shift", "depth_kind": "metric"}
-VOID = {"meta", "input", "img", "rect", "br"}
+VOID = {"meta", "input", "img", "br"}
 
 
 class Page(HTMLParser):
@@ -23,7 +23,7 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
-        if tag not in VOID or (tag == "rect"):
+        if tag not in VOID:
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
@@ -50,21 +50,47 @@ def test_the_table_has_every_picture_the_worst_first():
     page = Page(page_of([0.2, 0.5, float("nan"), 0.1]))
     names = [row[0] for row in page.rows if row and row[0].startswith("seed")]
     assert names == ["seed0002", "seed0001", "seed0000", "seed0003"]  # one without a score is a fault: first
-    assert ["seed0001", "0.5", "11"] in page.rows
-    assert ["seed0002", "-", "12"] in page.rows
+    assert ["seed0001", "0.500", "11.0"] in page.rows
+    assert ["seed0002", "-", "12.0"] in page.rows
 
 
 def test_means_are_those_of_the_pictures_that_have_a_score():
     page = Page(page_of([0.2, 0.4, float("nan")]))
     (row,) = [row for row in page.rows if row[0] == "rmse" and len(row) == 6]
-    assert row[1:3] == ["0.3", "0.3"]
+    assert row[1:3] == ["0.300", "0.300"]
 
 
-def test_one_picture_is_a_bar_at_its_score():
-    page = report_page([{"name": "a", "rmse": 0.0033}], SETTINGS, [], main_score="rmse")
+def test_one_picture_is_a_number_and_neither_worst_nor_best():
+    case = Case("best", {"name": "a", "rmse": 0.0033}, {"a": np.zeros((8, 8, 3), np.uint8)})
+    page = report_page([{"name": "a", "rmse": 0.0033}], SETTINGS, [case], main_score="rmse")
     assert "unet on 1 picture<" in page
-    assert '<p class="ends"><span>0.0033</span><span>0.0033</span></p>' in page
-    assert page.count("<title>0.0033 to 0.0033: 1</title>") == 2
+    assert '<div class="card"><p>0.00330</p></div>' in page
+    assert "<h2>The picture</h2>" in page
+    assert "<figcaption>photo</figcaption>" in page  # its name stands above
+
+
+def test_few_pictures_are_a_line_each_and_many_are_bars_that_say_how_many():
+    page = page_of([0.2, 0.5, 0.3])
+    assert re.findall(r"<line[^>]*><title>(0\.\d+)", page)[:3] == ["0.200", "0.500", "0.300"]
+    assert "<rect" not in page
+    assert '<p class="ends"><span>0.200</span><span>each line a picture</span><span>0.500</span></p>' in page
+    page = page_of([0.1] * 7 + list(np.linspace(0.2, 0.5, 13)))
+    assert "<line" not in page
+    assert "<title>0.10 to 0.14: 7</title>" not in page  # three digits
+    assert "<title>0.100 to 0.140: 7</title>" in page
+    assert "tallest bar: 7 pictures" in page
+
+
+def test_a_column_is_written_with_the_same_decimals_throughout():
+    scores = [{"name": str(place), "rmse": value} for place, value in enumerate((0.0051, 0.00564, 0.0, 12.0))]
+    page = Page(report_page(scores, SETTINGS, [], main_score="rmse"))
+    assert [row[1] for row in page.rows if row[0].isdigit()] == ["12.00000", "0.00564", "0.00510", "0.00000"]
+
+
+def test_what_was_scored_and_when_stand_under_the_title():
+    page = report_page(scores_of([0.1, 0.2]), SETTINGS | {"data": "Faces('x<y')", "date": "2026-01-02"}, [],
+                       main_score="rmse")
+    assert "<br>Faces(&#x27;x&lt;y&#x27;), 2026-01-02</p>" in page
 
 
 def test_names_are_text_not_markup():
@@ -98,7 +124,7 @@ def test_200_pictures_at_512_pixels_stay_below_5_mb():
 
 def test_a_huge_data_set_is_shown_by_its_worst_pictures():
     html = page_of(np.linspace(0.1, 0.2, MOST_ROWS + 500))
-    assert html.count('<th scope="row">seed') == MOST_ROWS
+    assert html.count('<th scope="row" title="seed') == MOST_ROWS
     assert f"The {MOST_ROWS} worst of {MOST_ROWS + 500} pictures" in html
     assert "seed0000" not in html
 
@@ -113,4 +139,4 @@ def test_pictures_scored_as_flat_are_told_first(flat):
     scores = [row | {"flat": flat * (place == 2)} for place, row in enumerate(scores_of([1.0, 2.0, 3.0]))]
     page = report_page(scores, SETTINGS, [], main_score="rmse")
     first = re.search(r'class="tile"><span>(\w+)</span><strong>([\d.]+)', page).groups()
-    assert first == (("flat", "0.333") if flat else ("rmse", "2"))
+    assert first == (("flat", "0.33") if flat else ("rmse", "2.00"))

@@ -9,6 +9,7 @@ from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Joined, split
 from facedepth.data.splitting import _place
 from facedepth.evaluation import evaluate
+from facedepth.synthetic import SyntheticFaces
 from facedepth.training import TrainConfig, fit
 
 SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
@@ -145,3 +146,12 @@ def test_a_share_far_from_what_was_asked_is_told():
         split(People(["nearly everybody"] * 19 + ["one"]), val=0.3, seed=next(
             seed for seed in range(100) if _place("one", seed) < 0.3 <= _place("nearly everybody", seed)
         ))
+
+
+def test_data_sets_say_what_they_are_in_a_line(tmp_path):
+    faces = EG3DFaces(SAMPLE, size=32, depth_kind="affine")
+    said = f"EG3DFaces({str(SAMPLE)!r}, size=32)"
+    assert repr(faces) == said
+    assert repr(split(faces, val=0.5)[1]) in [f"{count} of the {len(faces)} samples of {said}" for count in (1, 2, 3)]
+    assert repr(Joined(faces, faces)) == f"Joined({said}, {said})"
+    assert repr(SyntheticFaces(3, size=64, seed=5)) == "SyntheticFaces(3, size=64, seed=5)"

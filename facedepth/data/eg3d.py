@@ -70,6 +70,9 @@ class EG3DFaces(Dataset):
         self.names = complete_stems(images, others, skip_bad=skip_bad)
         self.identities = read_eg3d_identities(self.root, self.names)
 
+    def __repr__(self) -> str:
+        return f"EG3DFaces({str(self.root)!r}, size={self.size})"
+
     def __len__(self) -> int:
         return len(self.names)
 

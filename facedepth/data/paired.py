@@ -87,6 +87,7 @@ class PairedFolder(Dataset):
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
         images, depths = user_path(images, "images"), user_path(depths, "depths")
         warn_about_drive(images, depths)
+        self._folders = images, depths
         self._told_turned = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
@@ -97,6 +98,9 @@ class PairedFolder(Dataset):
         self.identities = [_person(stem, identity) if identity else stem for stem in self.names]
         if self.depth_kind == "metric":
             _doubt_unit(self._depths[self.names[0]], unit)
+
+    def __repr__(self) -> str:
+        return f"PairedFolder({str(self._folders[0])!r}, {str(self._folders[1])!r})"
 
     def __len__(self) -> int:
         return len(self.names)

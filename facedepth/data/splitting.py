@@ -21,6 +21,9 @@ class Part(Subset):
         self.names: list[str] = [dataset.names[index] for index in indices]
         self.device: torch.device = getattr(dataset, "device", torch.device("cpu"))
 
+    def __repr__(self) -> str:
+        return f"{len(self)} of the {len(self.dataset)} samples of {self.dataset!r}"
+
 
 class Joined(ConcatDataset):
     """Several data sets as one, such as synthetic faces and a folder of one's own.
@@ -48,6 +51,9 @@ class Joined(ConcatDataset):
         self.device = devices[0]
         self.identities: list[str] = [identity for dataset in datasets for identity in dataset.identities]
         self.names: list[str] = [name for dataset in datasets for name in dataset.names]
+
+    def __repr__(self) -> str:
+        return f"Joined({', '.join(map(repr, self.datasets))})"
 
 
 def _the_same(name: str, values: list[str]) -> str:

@@ -113,6 +113,9 @@ class SyntheticFaces(Dataset):
             "size": self.size, "seed": self.seed, "views_per_identity": self.views_per_identity, "generator": VERSION
         }
 
+    def __repr__(self) -> str:
+        return f"SyntheticFaces({len(self)}, size={self.size}, seed={self.seed})"
+
     def __len__(self) -> int:
         return len(self.names)
 
