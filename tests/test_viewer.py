@@ -47,7 +47,8 @@ def truth(prediction) -> Sample:
 
 
 def pixels(view) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(view.children[0].value)).convert("RGB")).astype(int)
+    """Without the margin."""
+    return np.asarray(Image.open(io.BytesIO(view.children[0].value)).convert("RGB")).astype(int)[8:-8, 8:-8]
 
 
 def controls(view) -> dict:
@@ -90,6 +91,30 @@ def test_every_slider_redraws_the_one_picture(prediction, name, value, besides, 
     assert picture.value == before  # nothing stale is left
     assert view.children[0] is picture
     assert len(view.children) == 2
+
+
+def test_sliders_that_change_nothing_are_out_of_use(prediction):
+    view = explore(prediction)
+    found = controls(view)
+    lights = [found["light around °"], found["light height °"]]
+    assert all(slider.disabled for slider in lights)
+    found["beside it"].value = "relit clay"
+    assert not any(slider.disabled for slider in lights)
+    found["profile"].value = "off"
+    assert found["profile at %"].disabled
+    found["profile"].value = "column"
+    assert not found["profile at %"].disabled
+
+
+def test_jumps_have_a_legend_while_there_are_any(prediction):
+    step = 0.05 * (torch.arange(prediction.values.shape[-1]) > prediction.values.shape[-1] // 2)
+    view = explore(dataclasses.replace(prediction, values=prediction.values + step))
+    legend = np.s_[366 + 11 : 366 + 21, 200:210]
+    jump = np.array([226, 0, 122])
+    controls(view)["jump angle °"].value = 89.5
+    assert (np.abs(pixels(view)[legend] - 255) < 6).all()
+    controls(view)["jump angle °"].value = 50
+    assert (np.abs(np.median(pixels(view)[legend], axis=(0, 1)) - jump) < 12).all()
 
 
 def test_near_is_warm_and_the_cut_takes_away(prediction):
@@ -240,7 +265,7 @@ def test_a_large_photo_is_drawn_small_and_in_the_right_place(prediction):
     )
     view = explore(wide)
     controls(view)["profile"].value = "off"
-    assert (np.abs(beside_pane(view) - [254, 0, 0]) < 4).all()  # the crop and nothing else
+    assert (np.abs(beside_pane(view)[:, :-8] - [254, 0, 0]) < 4).all()  # the crop and nothing else; then JPEG's last block
     assert pixels(view).shape[1] == 700
 
 

@@ -21,11 +21,8 @@ from ..figures import colour_error, colour_normals
 from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
 
-COLOUR_MAPS = {
-    "Spectral_r": ("Spectral_r", "warm"), "inferno": ("inferno", "bright"), "turbo": ("turbo", "warm"),
-    "grey": ("gray", "bright"),
-}
-"""By the name shown: matplotlib's name, and how the upper end, which is near, looks."""
+COLOUR_MAPS = {"spectral": "Spectral_r", "inferno": "inferno", "turbo": "turbo", "grey": "gray"}
+"""Matplotlib's names by those shown; the upper end is near."""
 
 PANE_PX = 340
 _GAP, _TITLE, _LEGEND, _PROFILE = 20, 26, 34, 150
@@ -39,7 +36,7 @@ class View:
 
     near: float
     far: float
-    colour_map: str = "Spectral_r"
+    colour_map: str = "spectral"
     smooth_px: float = 0.0
     max_angle_deg: float = 85.0
     photo: float = 0.0
@@ -104,9 +101,11 @@ class DepthPicture:
         sheet[top + 3 : top + 13, 36:156] = ramp
         words = [
             ((0, 5), "depth", _INK), ((right, 5), self._title(view), _INK), ((0, top), "near", _INK),
-            ((162, top), f"far: near is {COLOUR_MAPS[view.colour_map][1]}", _INK),
-            *self._draw_profile(sheet[-_PROFILE:], view),
+            ((162, top), "far", _INK), *self._draw_profile(sheet[-_PROFILE:], view),
         ]
+        if (self._jumps(view) & self._shown(view)).any():
+            sheet[top + 3 : top + 13, 200:210] = _JUMP
+            words.append(((216, top), "jump, where meshes are cut", _INK))
         if not self._shown(view).any():
             words.append(((12, _TITLE + 12), "nothing in this range", _INK))
         return _write(sheet, words)
@@ -256,7 +255,7 @@ class DepthPicture:
                 fixed_point = np.rint(points[start:stop] * 16).astype(np.int32)
                 cv2.polylines(strip, [fixed_point[:, None]], False, colour, 1, cv2.LINE_AA, shift=4)
             words.append(((left, above + 2), name, colour))
-            left += 8 * len(name) + 12
+            left += round(_font().getlength(name)) + 14
         extent = f"{(far - near) * self.per_unit:.3g}{self.unit}"
         if self.truth is not None:  # EG3D's is not the metre, that of 8-bit depth not even a length
             extent = f"{far - near:.3g} (truth's unit)"
@@ -269,7 +268,7 @@ def _table(name: str) -> np.ndarray:
     """(256, 3) uint8 colours, far to near."""
     from matplotlib import colormaps
 
-    return (colormaps[COLOUR_MAPS[name][0]](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    return (colormaps[COLOUR_MAPS[name]](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 @lru_cache

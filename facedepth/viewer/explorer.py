@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ipywidgets
 
 _MOST_PX = 384  # longer sides are reduced to this, because the panes are no larger
+_MARGIN = 8  # of white around the picture: the page behind may be dark
 
 
 def explore(subject: Prediction | Sample, *, truth: Sample | None = None) -> ipywidgets.Widget:
@@ -108,14 +109,17 @@ def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
         "profile": ipywidgets.Dropdown(description="profile", options=["row", "column", "off"]),
         "profile_at": slider("profile at %", 0, 100, 50, 1),
     }
-    image = ipywidgets.Image(format="jpeg")
+    image = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", align_self="flex-start"))
 
     def redraw(_=None) -> None:
         values = {name: control.value for name, control in controls.items()}
+        for name in ("light_azimuth_deg", "light_elevation_deg"):
+            controls[name].disabled = not values["beside"].startswith("relit")
+        controls["profile_at"].disabled = values["profile"] == "off"
         near, far = (drawn.nearest + value / drawn.per_unit for value in values.pop("range"))
         values["profile_at"] /= 100
         pixels = drawn.draw(View(near=near, far=far, **values))
-        image.value = _jpeg(pixels)
+        image.value = _jpeg(cv2.copyMakeBorder(pixels, *4 * [_MARGIN], cv2.BORDER_CONSTANT, value=(255, 255, 255)))
 
     for control in controls.values():
         control.style.description_width = "7em"
