@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral, Real
@@ -133,3 +134,16 @@ def check_number(
         finite = "" if math.isfinite(value) else "a finite number, "
         raise InputError(f"{name}: expected {(finite + told).rstrip(', ')}, got {value}")
     return float(value)
+
+
+def refuse_rereading() -> None:
+    """Refuse to train in a worker process that has only begun to read the user's script, as Windows and macOS do.
+
+    Raises:
+        InputError: saying how such a script must be written.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # so multiprocessing itself tells
+        raise InputError(
+            "a worker process read this script again and came to train as well: put what the script does under "
+            "if __name__ == '__main__':, or set workers=0"
+        )

@@ -6,6 +6,7 @@ Files hold z-depth with NaN where there is none; in memory those pixels are 0.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import struct
 from pathlib import Path
@@ -195,8 +196,10 @@ def read_brightness(path: str | Path) -> Tensor:
 def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
     """Write depth (1, H, W) as a float32 .npy of shape (H, W), NaN outside ``mask``."""
     values = torch.where(mask, depth, torch.nan)[0].float().cpu().numpy()
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, values)
+    buffer = io.BytesIO()  # written by NumPy itself, an array that a full disk cuts short raises an error that says less
+    np.save(buffer, values)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:

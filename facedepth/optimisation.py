@@ -108,12 +108,14 @@ def answer_to(model: nn.Module, image: Tensor) -> Tensor:
 @contextmanager
 def frozen_encoder(model: nn.Module) -> Iterator[None]:
     """Within the block the encoder does not learn, and its batch norms' statistics stay."""
+    learning = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]  # not all, perhaps
     model.encoder.requires_grad_(False)
     model.encoder.eval()
     try:
         yield
     finally:
-        model.encoder.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
         model.encoder.train()
 
 

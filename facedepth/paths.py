@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -91,7 +92,11 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not."""
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well, and is removed when not.
+
+    Raises:
+        OSError: whatever could not be written; of a full disk it names the path.
+    """
     path = user_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
@@ -101,6 +106,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC and error.filename is None:  # what writes to an open file does not know its name
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -150,7 +150,13 @@ class RunFolder:
     def save_state(self, state: Mapping) -> None:
         """Replace the saved state, whole or not at all."""
         with atomic_path(self.state_path) as temporary:
-            torch.save(dict(state), temporary)
+            try:
+                torch.save(dict(state), temporary)
+            except RuntimeError as error:  # PyTorch's writer does not say what the system told it
+                raise OSError(
+                    f"{self.state_path}: cannot be written whole; is the disk full? ({str(error).splitlines()[0]}). "
+                    "Make room, and go on with resume=True (--resume)"
+                ) from None
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Rewrite history.csv."""

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from .config import TrainConfig
-from .models import DepthNetwork
+from .models import DepthNetwork, plain
 from .objectives import Objective
 from .optimisation import OPTIMISERS, answer_to, make_schedule, mixed_precision, parameter_groups, warmed_average
 from .sample import Sample
@@ -27,8 +27,10 @@ class Stepper:
     """
 
     def __init__(self, model: DepthNetwork, objective: Objective, config: TrainConfig, *, steps: int) -> None:
-        """``steps`` is the number of steps of the whole run, on the device that the model is on."""
-        self.model, self.objective, self.config = model, objective, config
+        """``steps`` is the number of steps of the whole run, on the device that the model is on. A wrapper from
+        ``torch.compile`` is asked for answers; all else is done with the network in it."""
+        self.asked, self.objective, self.config = model, objective, config
+        self.model = model = plain(model)
         self.device = model.mean.device
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
         groups = parameter_groups(model, config.learning_rate, config.encoder_factor)
@@ -50,7 +52,7 @@ class Stepper:
         would ruin them.
         """
         with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = answer_to(self.model, batch.image)
+            output = answer_to(self.asked, batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
         require_finite("the loss", values["loss"])

@@ -17,11 +17,11 @@ from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
 from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
-from .checks import InputError, check_dataset, choose_device, shown
+from .checks import InputError, check_dataset, choose_device, refuse_rereading, shown
 from .config import TrainConfig
 from .figures import panel
-from .live import Callback, History, Pictures
-from .models import DepthNetwork, check_network, list_models, load_model, save_model
+from .live import Callback, History, Pictures, check_callbacks
+from .models import DepthNetwork, check_network, list_models, load_model, plain, save_model
 from .objectives import Objective
 from .optimisation import (
     TrainingStopped,
@@ -49,7 +49,8 @@ def fit(
             run that goes on knows its people again. Those that make samples on a GPU, as
             ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
         callbacks: each is called after every epoch with the history and pictures of the first validation faces, and
-            without pictures when a run goes on; ``LiveTraining()`` shows both in a notebook.
+            without pictures when a run goes on; ``LiveTraining()`` shows both in a notebook. To stop early, raise an
+            exception of your own in one: the state is saved, and ``best.safetensors`` is in the run's folder.
 
     Returns:
         A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
@@ -61,8 +62,9 @@ def fit(
         KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
             holds the weights of the last step, not the best ones.
     """
-    callbacks = list(callbacks)
     check_network(model)
+    check_callbacks(callbacks)
+    refuse_rereading()
     if model.name not in list_models():
         raise InputError(f"model: expected one that create_model knows, which can be saved, got {model.name}")
     for name, part in (("train", train), ("val", val)):
@@ -71,6 +73,11 @@ def fit(
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
     if train.depth_kind != val.depth_kind:
         raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
+    if not torch.is_grad_enabled() or not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(
+            "nothing can be learnt: all of the model is frozen (requires_grad), or fit is called under torch.no_grad "
+            "or inference_mode"
+        )
     # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
     with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted, ExitStack() as while_it_runs:
         torch.manual_seed(config.seed)
@@ -82,7 +89,7 @@ def fit(
             traceback.clear_frames(error.__traceback__)
             raise
         finally:
-            merge_adapters(model)  # a run that was stopped leaves a plain model too
+            merge_adapters(plain(model))  # a run that was stopped leaves a model without adapters too
 
 
 def _doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
@@ -109,6 +116,7 @@ class _Run:
         while_it_runs: ExitStack,
     ) -> None:
         self.config, self.interrupted = config, interrupted
+        asked, model = model, plain(model)
         target_kind = config.target_kind or model.kind
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
@@ -134,7 +142,7 @@ class _Run:
         self.val_loader = evaluation_batches(
             val, model.input_size, batch_size=config.batch_size, workers=config.workers
         )
-        self.stepper = Stepper(model, self.objective, config, steps=config.epochs * self.steps_per_epoch)
+        self.stepper = Stepper(asked, self.objective, config, steps=config.epochs * self.steps_per_epoch)
 
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
@@ -159,8 +167,12 @@ class _Run:
                 images_per_s = self._train_epoch()
                 scores, pictures = self._validate()
                 self._end_epoch(scores, images_per_s)
-                for callback in callbacks:
-                    callback(self.history, pictures)
+                try:
+                    for callback in callbacks:
+                        callback(self.history, pictures)
+                except BaseException:  # a way to stop early, after which the run can go on from here
+                    self._save_state()
+                    raise
                 self._pause()
             if self.saved_step != (self.epoch, self.step):
                 self._save_state()

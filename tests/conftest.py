@@ -7,6 +7,8 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes in; child processes inherit it
 
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,20 @@ def exact_root(tmp_path_factory) -> Path:
         shutil.copytree(SAMPLE / folder, root / folder)
     rerender(root, size=64, grid=128)
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 400 kB; only root can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "none", folder], stderr=subprocess.DEVNULL
+    ).returncode == 0
+    if not mounted:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="session")

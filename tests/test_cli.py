@@ -226,6 +226,19 @@ def test_predict_takes_several_and_warns_without_our_code(run, tmp_path, weights
     assert warnings.formatwarning("left out", UserWarning, "verbs.py", 3) == "facedepth predict: left out\n"
 
 
+def test_a_full_disk_ends_a_batch_at_once_and_is_named(run, tmp_path, weights, small_disk):
+    for name in "abc":
+        Image.fromarray(picture(240, 240)).save(tmp_path / f"{name}.png")
+    photos = [tmp_path / f"{name}.png" for name in "abc"]
+    code, out, err = run("predict", *photos, "--model", weights, "-o", small_disk, "--crop", "none", "--format", "npy")
+    assert code == 2
+    assert out.count("->") == 1  # 230 kB each
+    assert "No space left on device" in err
+    assert str(small_disk / "b_depth.npy") in err
+    assert "pictures failed" not in err
+    assert {path.name for path in small_disk.iterdir()} == {"a_depth.npy", "a_depth.json"}
+
+
 def test_a_tilde_that_no_shell_has_expanded_is_the_users_home(run, tmp_path, weights, sample_root, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

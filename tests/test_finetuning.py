@@ -79,6 +79,15 @@ def test_a_model_leaves_training_with_an_encoder_that_can_learn(tmp_path, tiny_m
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_what_the_user_froze_stays_frozen(tmp_path, tiny_model, affine_faces):
+    model = tiny_model()
+    kept = next(iter(model.encoder.parameters())).requires_grad_(False)
+    start = kept.clone()
+    fitted(model, affine_faces, tmp_path, epochs=2, frozen_epochs=1)
+    assert torch.equal(kept, start)
+    assert [parameter for parameter in model.parameters() if not parameter.requires_grad] == [kept]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"encoder_factor": 0.0}, "encoder_factor"), ({"encoder_factor": 2.0}, "encoder_factor"),

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 import pytest
 import torch
@@ -43,6 +44,21 @@ class Changed(Part):
 
 
 # -------------------------------------------------------------------------------------------------------- its folder
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tiny_model, train, val, small_disk):
+    settings = {"epochs": 2, "save_every_s": 0.0}
+    fit(tiny_model(), train, val, config(small_disk / "run", **settings | {"epochs": 1}))
+    state_size = (small_disk / "run" / "state.pt").stat().st_size  # for a moment, the old and the new one are there
+    free = shutil.disk_usage(small_disk).free
+    shutil.rmtree(small_disk / "run")
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(free + state_size // 2))
+    with pytest.raises(OSError, match=r"state\.pt: cannot be written whole; is the disk full\?.*resume=True"):
+        fit(tiny_model(), train, val, config(small_disk / "run", **settings))
+    assert not list((small_disk / "run").glob(".state*"))
+    filler.unlink()
+    assert len(fit(tiny_model(), train, val, config(small_disk / "run", **settings, resume=True))) == 2
 
 
 def test_two_processes_do_not_train_into_one_folder(tmp_path, tiny_model, train, val):

@@ -309,6 +309,67 @@ def test_stopped_between_epochs(tmp_path, tiny_model, train, val, schedule):
     assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_callback_that_stops_the_run_loses_nothing(tmp_path, tiny_model, train, val, stop):
+    def stopping(rows, pictures):
+        if len(rows) == 2:
+            raise stop
+
+    settings = {"epochs": 3, "save_every_s": 1e9}
+    fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
+    with pytest.raises(stop):
+        fit(tiny_model(), train, val, config(tmp_path / "run", **settings), callbacks=[stopping])
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert (state["epoch"], len(state["history"])) == (2, 2)
+    fit(tiny_model(seed=9), train, val, config(tmp_path / "run", **settings, resume=True))
+    assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("callbacks", [[3], print, 3, None])
+def test_callbacks_that_cannot_be_called_are_refused_before_the_work(tmp_path, tiny_model, train, val, callbacks):
+    with pytest.raises(InputError, match="callbacks: expected"):
+        fit(tiny_model(), train, val, config(tmp_path / "run"), callbacks=callbacks)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_compiled_network_is_trained_like_a_plain_one(tmp_path, tiny_model, train, val):
+    plain, compiled = tiny_model(), torch.compile(tiny_model(), backend="eager")
+    settings = {"encoder_factor": 0.1, "save_every_s": 0.0}
+    fit(plain, train, val, config(tmp_path / "plain", **settings))
+    fit(compiled, train, val, config(tmp_path / "compiled", **settings))
+    assert what_was_computed(tmp_path / "compiled") == what_was_computed(tmp_path / "plain")
+    image = train[0].image[None]
+    assert torch.equal(compiled(image), plain(image))
+    assert torch.equal(load_model(tmp_path / "compiled" / "best.safetensors", device="cpu")(image), plain(image))
+
+
+def test_nothing_to_learn_is_told_before_the_work(tmp_path, tiny_model, train, val):
+    with pytest.raises(InputError, match="nothing can be learnt: all of the model is frozen"), torch.no_grad():
+        fit(tiny_model(), train, val, config(tmp_path / "run"))
+    with pytest.raises(InputError, match="nothing can be learnt: all of the model is frozen"):
+        fit(tiny_model().requires_grad_(False), train, val, config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_script_that_its_workers_read_again_is_told_how_to_be_written(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from facedepth.data import EG3DFaces, Part\n"
+        "from facedepth.models import create_model\n"
+        "from facedepth.training import TrainConfig, fit\n"
+        f"faces = EG3DFaces({str(Path(__file__).parent / 'data' / 'eg3d_sample')!r}, size=32)\n"
+        "multiprocessing.set_start_method('spawn', force=True)\n"
+        "train, val = Part(faces, [0, 1]), Part(faces, [2])\n"
+        "model = create_model('attention_unet', kind='affine_relief', channels=2, depth=2)\n"
+        f"fit(model, train, val, TrainConfig(out={str(tmp_path / 'run')!r}, workers=1, batch_size=2, device='cpu'))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0
+    assert "put what the script does under if __name__ == '__main__':" in ended.stderr
+    assert "another training is running there" not in ended.stderr
+
+
 def test_the_name_of_a_model_is_no_network(tmp_path, train, val):
     with pytest.raises(InputError, match=r"model: expected a network, .* got 'face_small'"):
         fit("face_small", train, val, config(tmp_path / "run"))

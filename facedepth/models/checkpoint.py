@@ -20,7 +20,7 @@ from ..checks import InputError, choose_device, installed_version
 from ..paths import atomic_path, refuse_existing, user_path
 from .converters import convert
 from .downloads import fetch, remember
-from .network import DepthNetwork, check_kind, check_network
+from .network import DepthNetwork, check_kind, check_network, plain
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
@@ -39,10 +39,14 @@ def save_model(
 
     Raises:
         InputError: not a network that ``create_model`` knows, another ending, or the file exists and ``overwrite`` is
-            not set.
+            not set; metadata that is no text.
         OSError: the file cannot be written.
     """
+    for key, value in (info or {}).items():
+        if not isinstance(value, str):
+            raise InputError(f"info: expected texts, got {value!r} for {key!r}; json.dumps makes one of it")
     check_network(model)
+    model = plain(model)
     if model.name not in MODELS:
         raise InputError(f"model: {model.name} is a class of one's own, which load_model could not make again")
     path = user_path(path)

@@ -53,7 +53,7 @@ class DepthNetwork(nn.Module, ABC):
 
     def forward(self, image: Tensor) -> Tensor:
         check_shapes(image=(image, "B 3 H W"))
-        output = self.predict_normalised((image - self.mean) / self.std)
+        output = self.predict_normalised((image.to(self.mean.dtype) - self.mean) / self.std)
         if not self.non_negative:
             return output
         cut = _RevivableReLU.apply if self.training else F.relu
@@ -101,15 +101,24 @@ def check_kind(kind: str) -> None:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
 
+def plain(model: nn.Module) -> nn.Module:
+    """The network itself, where it is wrapped by ``torch.compile``, under which its tensors have other names."""
+    return getattr(model, "_orig_mod", model)
+
+
 def check_network(model: object) -> None:
     """Refuse anything but a network, such as a model's name.
 
     Raises:
         InputError: it says how to get one.
     """
-    if not (isinstance(model, nn.Module) and hasattr(model, "kind")):  # what torch.compile gives is no DepthNetwork
-        got = type(model).__name__ if isinstance(model, nn.Module) else f"{model!r:.60}"
-        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {got}")
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
+    if not isinstance(plain(model), DepthNetwork):
+        raise InputError(
+            "model: expected a network, as fd.load_model('face_small') gives, or one of a subclass of "
+            f"facedepth.models.DepthNetwork, got {type(model).__name__}"
+        )
 
 
 @contextmanager
