@@ -2,7 +2,8 @@
 
 It is drawn by three.js (MIT), of which ``three.bundle.min.js`` holds what is needed: 0.6 MB, where plotly.js with its
 mesh trace takes over 1 MB, knows neither textures nor wireframes, and has no shaders to write. ``.ci/bundle-three``
-makes that file. page.html is the frame; decode.js unpacks the mesh, scene.js draws it, page.js holds the controls.
+makes that file. page.html holds the others: decode.js unpacks the mesh, frame.js measures it, pane.js gives it its
+looks, scene.js draws it, picture.js makes the picture to save, page.js holds the controls.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
     parts = {"title": html.escape(" | ".join(titles)), "meshes": json.dumps(packed).replace("<", "\\u003c")}
     folder = files(__package__)
     for name, file in (
-        ("css", "page.css"), ("three", "three.bundle.min.js"), ("decode", "decode.js"), ("scene", "scene.js"),
-        ("page", "page.js"),
+        ("css", "page.css"), ("three", "three.bundle.min.js"), ("decode", "decode.js"), ("frame", "frame.js"),
+        ("pane", "pane.js"), ("scene", "scene.js"), ("picture", "picture.js"), ("page", "page.js"),
     ):
         parts[name] = (folder / file).read_text(encoding="utf-8")
     return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(parts)

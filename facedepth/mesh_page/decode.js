@@ -61,7 +61,8 @@ async function decodeMesh(packed) {
 }
 
 // Degrees between a triangle's two grid edges, the steeper of them, and the image plane: the rule of
-// facedepth.geometry.depth_to_mesh, with the camera at the origin. The longest edge as the camera sees it is a diagonal.
+// facedepth.geometry.depth_to_mesh, with the camera at the origin. The longest edge as the camera sees it is the
+// diagonal.
 function steepness(positions, indices) {
   const angles = new Float32Array(indices.length / 3);
   const squared = [0, 0, 0], slope = [0, 0, 0];
@@ -79,8 +80,8 @@ function steepness(positions, indices) {
   return angles;
 }
 
-// Steep triangles of a small enclosed place count as no steeper than what is shown at first: the ear before the hair, the
-// rim of glasses. Places are pieces of steep triangles that share vertices; one at the mesh's own border is open.
+// Steep triangles of a small enclosed place count as no steeper than what is shown at first: the ear before the hair,
+// the rim of glasses. Places are pieces of steep triangles that share vertices; one at the mesh's own border is open.
 function closeSmallHoles(indices, angles, count) {
   const parent = Int32Array.from({ length: count }, (_, vertex) => vertex);
   const root = (vertex) => {
@@ -172,21 +173,4 @@ function leastAngles(indices, angles, count) {
     }
   }
   return least;
-}
-
-// Middle and radius of what the view is framed on: all but the outermost half percent on each side.
-function frameOf(positions) {
-  const count = positions.length / 3;
-  const stride = Math.max(1, Math.floor(count / 20000));
-  const low = [], high = [];
-  for (let axis = 0; axis < 3; axis++) {
-    const values = [];
-    for (let i = 0; i < count; i += stride) values.push(positions[3 * i + axis]);
-    values.sort((a, b) => a - b);
-    low.push(values[Math.floor(0.005 * (values.length - 1))]);
-    high.push(values[Math.ceil(0.995 * (values.length - 1))]);
-  }
-  const centre = low.map((value, axis) => (value + high[axis]) / 2);
-  const radius = Math.hypot(...low.map((value, axis) => high[axis] - value)) / 2 || 1;
-  return { centre, radius, farZ: low[2], nearZ: high[2] };
 }

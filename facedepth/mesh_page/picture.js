@@ -1,0 +1,46 @@
+// The picture to save and to print: what is seen, without the buttons.
+"use strict";
+
+function composePicture(stageBox, canvas, ground) {
+  const picture = document.createElement("canvas");
+  [picture.width, picture.height] = [canvas.width, canvas.height];
+  const context = picture.getContext("2d");
+  context.fillStyle = ground;
+  context.fillRect(0, 0, picture.width, picture.height);
+  context.drawImage(canvas, 0, 0);
+  const ratio = canvas.width / canvas.clientWidth;
+  context.scale(ratio, ratio);
+  const titles = stageBox.querySelectorAll("#captions .title");
+  if (titles.length > 1) titles.forEach((title) => drawText(context, title, stageBox));
+  const legend = stageBox.querySelector("#legend");
+  if (!legend.hidden) drawLegend(context, legend, stageBox);
+  return picture;
+}
+
+function placeIn(box, element) {
+  const outer = box.getBoundingClientRect(), { left, top, width, height } = element.getBoundingClientRect();
+  return { left: left - outer.left, top: top - outer.top, width, height };
+}
+
+function drawText(context, element, stageBox) {
+  const { left, top, width, height } = placeIn(stageBox, element);
+  const style = getComputedStyle(element), padding = parseFloat(style.paddingLeft);
+  context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  context.fillStyle = style.color;
+  context.textBaseline = "middle";
+  let text = element.textContent;
+  while (text.length > 1 && context.measureText(text).width > width - 2 * padding + 1) {
+    text = `${text.slice(0, -2)}\u2026`;
+  }
+  context.fillText(text, left + padding, top + height / 2);
+}
+
+function drawLegend(context, legend, stageBox) {
+  legend.querySelectorAll("span, small").forEach((text) => drawText(context, text, stageBox));
+  const band = legend.querySelector("i"), { left, top, width, height } = placeIn(stageBox, band);
+  const colours = getComputedStyle(band).backgroundImage.match(/rgb\([^)]*\)/g);
+  const gradient = context.createLinearGradient(left, 0, left + width, 0);
+  colours.forEach((colour, i) => gradient.addColorStop(i / (colours.length - 1), colour));
+  context.fillStyle = gradient;
+  context.fillRect(left, top, width, height);
+}
