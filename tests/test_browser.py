@@ -272,7 +272,6 @@ def test_fingers_find_what_they_need(open_page, bump_page, width, height):
     assert page.locator("#hint").inner_text() == "drag to turn · pinch to zoom · two fingers to move"
     for box in page.locator("#bar button, #panel label.tick, .choice label, [type=range]").all():
         assert box.bounding_box()["height"] >= 40
-    page.set_viewport_size({"width": 1000, "height": 600})
     mouse = open_page(bump_page, width=500, height=800)
     assert "right-drag to move" in mouse.locator("#hint").inner_text()
 
