@@ -18,7 +18,7 @@ from .io import image_to_uint8
 from .models import DepthNetwork
 from .prediction import Prediction, predict
 from .sample import Sample, looks_affine
-from .scoring import MAIN_SCORE, check_choices, score_batch
+from .scoring import MAIN_SCORE, check_choices, check_depth_kind, score_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,8 +101,7 @@ def compare(
             the sample's, a prediction of another picture, or a model and data that cannot be compared.
     """
     check_choices(region, align)
-    if depth_kind not in MAIN_SCORE:
-        raise InputError(f"depth_kind: expected one of {', '.join(MAIN_SCORE)}, got {depth_kind!r}")
+    check_depth_kind(depth_kind)
     if isinstance(models, (DepthNetwork, Prediction)):
         raise InputError("models: expected a list or a mapping of them, got a single one; write [model]")
     if not isinstance(sample, Sample):

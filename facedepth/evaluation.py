@@ -30,7 +30,7 @@ from .models import DepthNetwork, answering, check_network
 from .paths import atomic_path, refuse_existing, user_path
 from .report_page import Case, report_page
 from .sample import Sample
-from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, score_batch
+from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, check_depth_kind, score_batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,7 +152,8 @@ def evaluate(
     Args:
         model: used on the device it is on.
         dataset: yields ``Sample`` and has ``depth_kind``.
-        region: "face", "head" or "mask": the pixels that count.
+        region: "face", "head" or "mask": the pixels that count. Where the data do not know faces, as ``PairedFolder``,
+            "face" is the head, and the report says so.
         align: "scale_shift" fits scale and shift to the truth first, in the space predicted; "none" takes a relief as
             it is (z0 from the truth) and an affine picture as it is.
         shown: number of samples, evenly spread, to make pictures of.
@@ -169,10 +170,11 @@ def evaluate(
     ):
         check_whole(name, number, least)
     check_dataset("dataset", dataset)
+    check_depth_kind(dataset.depth_kind)
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")
     picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
-    scores, shares, kept = [], [], {}
+    scores, shares, kept, knows_faces = [], [], {}, False
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
     is_part = dataset.depth_kind == "metric" and region != "mask"  # 8-bit depth is valid everywhere
@@ -184,6 +186,7 @@ def evaluate(
             values = model(batch.image)[:, :1].float()
             _refuse_nan(values, batch, model)
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
+            knows_faces |= not torch.equal(batch.face, batch.head)
             if is_part:
                 shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
@@ -197,8 +200,9 @@ def evaluate(
     if is_part:
         _doubt_region(region, float(np.mean(shares)))
     settings = {
-        "model": model.name, "data": _named(dataset), "date": time.strftime("%Y-%m-%d"),
-        "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
+        "model": model.name, "weights": model.source, "data": _named(dataset), "date": time.strftime("%Y-%m-%d"),
+        "kind": model.kind, "depth_kind": dataset.depth_kind,
+        "region": "head" if region == "face" and not knows_faces else region, "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }

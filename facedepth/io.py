@@ -196,7 +196,7 @@ def read_brightness(path: str | Path) -> Tensor:
 def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
     """Write depth (1, H, W) as a float32 .npy of shape (H, W), NaN outside ``mask``."""
     values = torch.where(mask, depth, torch.nan)[0].float().cpu().numpy()
-    buffer = io.BytesIO()  # written by NumPy itself, an array that a full disk cuts short raises an error that says less
+    buffer = io.BytesIO()  # NumPy's own writing does not say that a disk is full
     np.save(buffer, values)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())

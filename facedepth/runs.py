@@ -104,7 +104,7 @@ class RunFolder:
         if results and not started:
             raise InputError(
                 f"{self.path}: holds {', '.join(results)}, but no state.pt to go on from; put it back, or start from "
-                f"these weights (load_model('{self.path / 'best.safetensors'}')) in another folder"
+                f"these weights {_how_to_load(self.path / 'best.safetensors')} in another folder"
             )
         refuse_started(self.path, resume=resume)
         if started:
@@ -122,13 +122,13 @@ class RunFolder:
         if not differing:
             return
         advice = (
-            "choose another folder; to continue from what was learnt here, start there from "
-            f"load_model('{self.path / 'last.safetensors'}')"
+            "choose another folder; to continue from what was learnt here, start there from its weights "
+            f"{_how_to_load(self.path / 'last.safetensors')}"
         )
         if set(differing) <= set(data):  # no setting
             advice = (
                 "it can be resumed only with the same samples: replace files that were lost, or start from its weights "
-                f"(load_model('{self.path / 'last.safetensors'}')) in another folder"
+                f"{_how_to_load(self.path / 'last.safetensors')} in another folder"
             )
         changes = "; ".join(f"{name}: {saved.get(name)!r} then, {now[name]!r} now" for name in differing)
         raise InputError(f"{self.path}: the run there was started with other settings ({changes}); {advice}")
@@ -184,6 +184,11 @@ def _refuse_what_colab_would_lose(path: Path) -> None:
         )
 
 
+def _how_to_load(weights: Path) -> str:
+    """In Python and on the command line."""
+    return f"(load_model('{weights}'), --model {weights})"
+
+
 def _read_config(path: Path) -> dict:
     """The settings of a run, as this version would write them.
 
@@ -196,7 +201,7 @@ def _read_config(path: Path) -> dict:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: the run's settings are lost or damaged ({type(error).__name__}); put the file back, or start "
-            f"from its weights (load_model('{path.with_name('last.safetensors')}')) in another folder"
+            f"from its weights {_how_to_load(path.with_name('last.safetensors'))} in another folder"
         ) from None
     # Older versions wrote None where the network's own value was used, and the options it was created with even where
     # they were changed afterwards: nothing is known for sure about these.

@@ -12,6 +12,7 @@ from .checks import InputError, check_shapes
 
 _OVERSHOOT = 0.35  # bicubic resizing leaves an image's range by less; bytes and normalised images by more
 _NEAREST_SHARE = 0.02  # no head's nearest point is fifty times as near as its farthest
+_LEAST_FOCAL = 0.2  # in picture widths; no lens that is not a fisheye takes in more
 _STRAY_PX = 4  # so few pixels as near as that may be a sensor's noise
 
 
@@ -49,8 +50,10 @@ class Sample(NamedTuple):
             self._check_types()
             check_shapes(
                 image=(self.image, "3 H W"), depth=(self.depth, "1 H W"), mask=(self.mask, "1 H W"),
-                head=(self.head, "1 H W"), face=(self.face, "1 H W"),
+                head=(self.head, "1 H W"), face=(self.face, "1 H W"), K=(self.camera.K, "3 3"),
+                cam2world=(self.camera.cam2world, "4 4"),
             )
+            self._check_camera()
             self._check_values()
         except InputError as error:
             raise InputError(f"sample {self.name!r}: {error}") from None
@@ -64,11 +67,24 @@ class Sample(NamedTuple):
                 came = getattr(matrix, "dtype", type(matrix).__name__)
                 raise InputError(f"camera: expected {name} as a tensor of torch.float32, got {came}")
         for name in ("image", "depth", "mask", "head", "face"):
-            tensor, is_mask = getattr(self, name), name in ("mask", "head", "face")
+            tensor, wanted = getattr(self, name), torch.bool if name in ("mask", "head", "face") else torch.float32
             if not isinstance(tensor, Tensor):
                 raise InputError(f"{name}: expected a tensor, got {type(tensor).__name__}; torch.from_numpy makes one")
-            if not (tensor.dtype == torch.bool if is_mask else tensor.is_floating_point()):
-                raise InputError(f"{name}: expected {'bool' if is_mask else 'floating point'}, got {tensor.dtype}")
+            if tensor.dtype != wanted:
+                raise InputError(f"{name}: expected {wanted}, got {tensor.dtype}; {name}.to({wanted}) makes it so")
+        if not isinstance(self.name, str):
+            raise InputError(f"name: expected text, got {type(self.name).__name__}")
+
+    def _check_camera(self) -> None:
+        """A wrong camera makes normals and losses wrong, and nobody sees it in the pictures."""
+        focal, width, last = float(self.camera.K[0, 0]), self.image.shape[-1], self.camera.K[2].tolist()
+        if last != [0, 0, 1]:
+            raise InputError(f"camera: expected 0, 0, 1 in the last row of K, got {', '.join(f'{n:g}' for n in last)}")
+        if not focal > _LEAST_FOCAL * width:
+            raise InputError(
+                f"camera: expected K in pixels, got a focal length of {focal:.4g} for a picture {width} wide, as if it "
+                "were in picture widths; multiply its first two rows by the width and the height"
+            )
 
     def _check_values(self) -> None:
         if not self.mask.any():

@@ -47,6 +47,16 @@ def check_choices(region: str, align: str) -> None:
         )
 
 
+def check_depth_kind(depth_kind: str) -> None:
+    """Refuse a ``depth_kind`` that there is not.
+
+    Raises:
+        InputError: naming those that there are.
+    """
+    if depth_kind not in MAIN_SCORE:
+        raise InputError(f"depth_kind: expected one of {', '.join(MAIN_SCORE)}, got {depth_kind!r}")
+
+
 def score_batch(
     values: Tensor, kind: str, batch: Sample, depth_kind: str, *, region: str, align: str
 ) -> tuple[Tensor, dict[str, Tensor]]:

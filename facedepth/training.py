@@ -180,7 +180,7 @@ class _Run:
         merge_adapters(self.model)
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
-        self.model.info = best.info
+        self.model.info, self.model.source = best.info, best.source
         self.model.eval()
         return self.history
 

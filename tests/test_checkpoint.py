@@ -55,6 +55,23 @@ def test_metadata(checkpoint):
     assert metadata["licence"] == "CC0"
 
 
+def test_a_network_knows_where_its_weights_are_from(checkpoint, tmp_path):
+    assert create_model("attention_unet", **OPTIONS).source == "random"
+    assert load_model(checkpoint).source == str(checkpoint)
+    assert load_model("attention_unet").source == "attention_unet"
+
+
+def test_a_compiled_network_is_saved_as_a_plain_one(checkpoint, tmp_path):
+    model = load_model(checkpoint, device="cpu")
+    saved = save_model(torch.compile(model, backend="eager"), tmp_path / "compiled.safetensors")
+    assert load_file(saved).keys() == model.state_dict().keys()
+
+
+def test_metadata_that_is_no_text_is_refused(checkpoint, tmp_path):
+    with pytest.raises(InputError, match="info: expected texts, got 3 for 'epochs'"):
+        save_model(load_model(checkpoint), tmp_path / "a.safetensors", info={"epochs": 3})
+
+
 def test_round_trip(tmp_path, checkpoint):
     torch.manual_seed(1)
     model = create_model("attention_unet", **OPTIONS)

@@ -109,7 +109,7 @@ def test_train_evaluate_predict(run, tmp_path, sample_root):
 
     code, out, err = run("evaluate", "--data", f"eg3d-8bit:{sample_root}", "--model", model, "-o", scores)
     assert code == 0, err
-    assert "attention_unet on 4 pictures, face, align=scale_shift" in out
+    assert "attention_unet on 4 pictures, head, align=scale_shift" in out
     assert "picture_l1" in out
     announced = out[out.index("written:") + 8 :].strip().split(", ")
     assert {Path(path).name for path in announced} == {path.name for path in scores.iterdir()}

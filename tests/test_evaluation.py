@@ -253,6 +253,17 @@ def test_a_picture_without_a_face_has_no_score_and_spoils_no_mean(faces):
     assert report.means["abs_rel"] == pytest.approx(report.scores[0]["abs_rel"])
 
 
+def test_an_unknown_depth_kind_is_refused(faces):
+    with pytest.raises(InputError, match="depth_kind: expected one of metric, affine, got 'relative'"):
+        evaluate(oracle(faces, "relief"), Listed(faces, "relative"))
+
+
+def test_the_report_says_which_region_was_scored(faces):
+    assert evaluate(oracle(faces, "relief"), faces).settings["region"] == "face"
+    heads = Listed([sample._replace(face=sample.head) for sample in faces], "metric")
+    assert evaluate(oracle(heads, "relief"), heads).settings["region"] == "head"
+
+
 def test_a_data_set_without_a_name_of_its_own_is_named_by_its_class(faces):
     samples = Listed([faces[0]], "metric")
     assert evaluate(oracle(samples, "relief"), samples).settings["data"] == "Listed"
@@ -314,7 +325,7 @@ def test_pictures_of_the_best_and_the_worst_are_kept(exact_faces, batch_size):
 
 def test_text_of_a_report(report):
     lines = str(report).splitlines()
-    assert lines[0] == "oracle on 3 pictures, face, align=scale_shift"
+    assert lines[0] == "oracle on 3 pictures, head, align=scale_shift"  # these data know no faces
     assert len(lines) == 1 + len(report.means)
     by_name = {line.split()[0]: line for line in lines[1:]}
     assert f"{report.means['rmse']:.4g}" in by_name["rmse"]
@@ -352,7 +363,7 @@ def test_a_report_is_saved_whole(report, tmp_path):
     summary = json.loads(written[1].read_text())
     assert summary["means"] == pytest.approx(report.means)
     assert summary["pictures"] == 3
-    expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "face", "device": "cpu"}
+    expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "head", "weights": "random"}
     assert expected.items() <= summary["settings"].items()
     assert {"facedepth", "torch", "python", "align", "input_size", "date"} <= summary["settings"].keys()
     assert re.fullmatch(r"3 of the 4 samples of EG3DFaces\('.+', size=64\)", summary["settings"]["data"])

@@ -297,7 +297,8 @@ def test_no_square(crop):
 def test_of_many_faces_the_message_names_a_few():
     photo = two_portraits(width=384)[:, :, :384]
     photo = torch.nn.functional.interpolate(photo[None], size=(200, 200), mode="area")[0].repeat(1, 3, 3)
-    with pytest.warns(UserWarning, match=r"^9 faces seen.*: (--crop=\S+, ){4}--crop=\S+ and 3 more \(in Python") as caught:
+    told = r"^9 faces seen.*: (--crop=\S+, ){4}--crop=\S+ and 3 more \(in Python"
+    with pytest.warns(UserWarning, match=told) as caught:
         choose_crop(photo, "face", photo)
     assert len(caught) == 1
 

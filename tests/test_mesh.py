@@ -158,7 +158,8 @@ def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
     (node,) = scene["nodes"]
     matrix = np.reshape(node["matrix"], (4, 4)).T  # column by column
     assert (matrix[:3, :3] == np.eye(3)).all()
-    found = {"name": node["name"], "middle": matrix[:3, 3]} | {name: accessor(index) for name, index in primitive["attributes"].items()}
+    found = {name: accessor(index) for name, index in primitive["attributes"].items()}
+    found |= {"name": node["name"], "middle": matrix[:3, 3]}
     found["texture"] = Image.open(io.BytesIO(view(scene["images"][0]["bufferView"])))
     found["faces"] = accessor(primitive["indices"]).reshape(-1, 3)
     return found

@@ -1,5 +1,6 @@
 """Photos of every kind in, depth in the right place and proportion out; networks here are real, only small."""
 
+import copy
 import json
 import math
 import subprocess
@@ -324,6 +325,23 @@ def test_a_compiled_network_is_one_too(unet):
     compiled = torch.compile(unet, backend="eager")
     photo = photo_of(60, 90)
     assert_close(predict(compiled, photo, crop="none").values, predict(unet, photo, crop="none").values)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_network_of_another_precision_is_one_too(unet, dtype):
+    photo = photo_of(60, 90)
+    found = predict(copy.deepcopy(unet).to(dtype), photo, crop="none").values
+    spread = predict(unet, photo, crop="none").values
+    assert found.dtype == torch.float32
+    assert_close(found, spread, atol=0.05 * float(spread.std()) + 0.05, rtol=0)
+
+
+def test_a_network_that_is_none_of_ours_is_told_what_to_be():
+    class Own(torch.nn.Module):
+        kind = "relief"
+
+    with pytest.raises(InputError, match=r"or one of a subclass of facedepth\.models\.DepthNetwork, got Own"):
+        predict(Own(), ASTRONAUT)
 
 
 def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path):

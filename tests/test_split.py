@@ -155,3 +155,12 @@ def test_data_sets_say_what_they_are_in_a_line(tmp_path):
     assert repr(split(faces, val=0.5)[1]) in [f"{count} of the {len(faces)} samples of {said}" for count in (1, 2, 3)]
     assert repr(Joined(faces, faces)) == f"Joined({said}, {said})"
     assert repr(SyntheticFaces(3, size=64, seed=5)) == "SyntheticFaces(3, size=64, seed=5)"
+
+
+@pytest.mark.parametrize("change", [lambda people: people[:-1], lambda people: [*people, "somebody"]])
+@pytest.mark.parametrize("make", [split, Joined])
+def test_identities_fewer_or_more_than_samples_are_refused(change, make):
+    people = People(PEOPLE[:10])
+    people.identities = change(people.identities)
+    with pytest.raises(InputError, match=r"expected identities for each of its 10 samples, got (9|11)"):
+        make(people)

@@ -100,8 +100,9 @@ def check_head(path: Path, head: Tensor, mask: Tensor) -> None:
 
 def sample_named(error: InputError, stem: str) -> InputError:
     """The error of a file, with the sample that it belongs to and what to do about it."""
+    stop = "" if str(error).endswith("?") else "."
     return InputError(
-        f"{error}. Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short); a "
+        f"{error}{stop} Replace or delete the files of sample {stem!r} (skip_bad=True leaves out files cut short); a "
         "training run that is to go on needs them replaced: with fewer samples it cannot"
     )
 

@@ -43,7 +43,7 @@ class Joined(ConcatDataset):
         if not datasets:
             raise InputError("datasets: expected at least one, got none")
         for dataset in datasets:
-            check_dataset("datasets", dataset, ("depth_kind", "identities", "names"))
+            _check_named("datasets", dataset)
         super().__init__(datasets)
         self.depth_kind: str = _the_same("depth_kind", [dataset.depth_kind for dataset in datasets])
         devices = [torch.device(getattr(dataset, "device", "cpu")) for dataset in datasets]
@@ -54,6 +54,19 @@ class Joined(ConcatDataset):
 
     def __repr__(self) -> str:
         return f"Joined({', '.join(map(repr, self.datasets))})"
+
+
+def _check_named(name: str, dataset: Dataset) -> None:
+    """Refuse a data set that does not say of each sample what it is called and who is in it.
+
+    Raises:
+        InputError: naming what it lacks, or which of its lists has another length.
+    """
+    check_dataset(name, dataset, ("depth_kind", "identities", "names"))
+    for attribute in ("identities", "names"):
+        count = len(getattr(dataset, attribute))
+        if count != len(dataset):
+            raise InputError(f"{name}: expected {attribute} for each of its {len(dataset)} samples, got {count}")
 
 
 def _the_same(name: str, values: list[str]) -> str:
@@ -79,7 +92,7 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
         InputError: ``val`` out of range, or a data set of a single identity.
     """
     check_number("val", val, above=0, below=1)
-    check_dataset("dataset", dataset, ("depth_kind", "identities", "names"))
+    _check_named("dataset", dataset)
     place = {identity: _place(identity, seed) for identity in dataset.identities}
     if len(place) < 2:
         raise InputError(

@@ -99,16 +99,20 @@ def load_model(
     if kind is not None:
         check_kind(kind)
     path = _local_file(source)
-    if path is not None:
-        return _read(path, kind, non_negative).to(device).eval()
-    url = MODELS[str(source)].url
+    model = _read(path, kind, non_negative) if path is not None else _fetched(str(source), kind, non_negative)
+    model.source = str(source)
+    return model.to(device).eval()
+
+
+def _fetched(name: str, kind: str | None, non_negative: bool | None) -> DepthNetwork:
+    url = MODELS[name].url
     path = fetch(url)
     try:
         model = _read(path, kind, non_negative)
     except InputError as error:
         raise InputError(f"{error}. Is it whole? Delete it, and it is fetched again from {url}") from None
     remember(path)
-    return model.to(device).eval()
+    return model
 
 
 def _local_file(source: str | Path) -> Path | None:
