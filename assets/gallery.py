@@ -49,7 +49,7 @@ def viewer_picture(model: DepthNetwork, path: Path) -> None:
     """A screenshot of the page with both meshes of a sample face, in clay, turned a little."""
     from playwright.sync_api import sync_playwright
 
-    sample = fd.EG3DFaces(SAMPLE_SET)[SHOWN]
+    sample = fd.EG3DFaces(SAMPLE_SET, size=256)[SHOWN]
     truth = depth_to_mesh(
         sample.depth, sample.camera, sample.mask & sample.head, sample.image, max_angle_deg=UNCUT_DEG
     )
@@ -60,7 +60,7 @@ def viewer_picture(model: DepthNetwork, path: Path) -> None:
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 620})
+        page = browser.new_page(viewport={"width": 1100, "height": 680})
         page.goto(file.as_uri())
         page.wait_for_function("window.facedepth.ready")
         page.locator("[value=clay]").check()

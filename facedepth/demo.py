@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from .checks import InputError
 from .data import EG3DFaces
 from .evaluation import REPORT_FILES, evaluate
 from .figures import STUDIO, colour_depth, colour_normals, mesh_views, sheet
+from .framing import resample
 from .io import image_to_uint8, write_image
 from .models import BEST, load_model
 from .paths import check_writable, refuse_existing, user_path
@@ -68,9 +70,16 @@ def face_maps(face: Prediction, *, size: int = 512) -> list[np.ndarray]:
     """Photo, depth and normals of the part of a photo that the network saw, each (size, size, 3) uint8."""
     height, width = face.image.shape[-2:]
     left, top, side = face.crop[:3]
-    pictures = [
-        image_to_uint8(face.image), colour_depth(face.depth(), face.mask),
-        colour_normals(face.depth(), face.camera, face.mask),
+    shown = np.s_[:, max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
+
+    def enlarged(grid: Tensor) -> Tensor:
+        return resample(grid[shown].float(), size, size, mode="bicubic")
+
+    # Enlarged before they are coloured, or the outline would show the photo's pixels as steps.
+    share = enlarged(face.mask)
+    mask = share > 0.5
+    depth = torch.where(mask, enlarged(face.depth()) / share, 0.0)  # outside the mask it is 0, and weighs nothing
+    camera = face.camera.crop(max(left, 0), max(top, 0)).resize(size / (shown[1].stop - shown[1].start))
+    return [
+        image_to_uint8(enlarged(face.image).clamp(0, 1)), colour_depth(depth, mask), colour_normals(depth, camera, mask)
     ]
-    shown = np.s_[max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
-    return [cv2.resize(picture[shown], (size, size), interpolation=cv2.INTER_CUBIC) for picture in pictures]
