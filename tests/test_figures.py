@@ -108,6 +108,25 @@ def test_a_panel_holds_every_picture_with_its_title_in_its_place():
     assert where["r"][1] == pytest.approx(where["b"][1], abs=2)
 
 
+def test_long_titles_are_broken_into_lines_beside_each_other():
+    title = "error of a network with a long name after thirty epochs\nrmse 0.0031"
+    figure = panel([dict.fromkeys((title, title + " "), np.zeros((8, 8, 3), np.uint8))])
+    left, right = figure.axes
+    assert left.get_title().replace("\n", " ") == title.replace("\n", " ")
+    assert left.get_title().endswith("\nrmse 0.0031")
+    figure.savefig(io.BytesIO())  # lays it out
+    assert left.title.get_window_extent().x1 < right.title.get_window_extent().x0
+    assert left.title.get_window_extent().y1 <= figure.bbox.y1
+
+
+def test_the_first_epoch_is_a_whole_number_on_the_axis():
+    figure = curves([{"epoch": 1, "loss": 0.3}], ["loss"])
+    figure.savefig(io.BytesIO())
+    (low, high), ticks = figure.axes[0].get_xlim(), figure.axes[0].get_xticks()
+    assert [tick for tick in ticks if low <= tick <= high] == [1, 2]
+    assert curves([], ["loss"]).texts[0].get_text() == "nothing to show"
+
+
 def test_curves_show_every_point_of_a_column_and_skip_what_is_missing():
     history = [{"epoch": 1, "train": 0.3, "val": 0.4}, {"epoch": 2, "train": 0.2}]
     history.append({"epoch": 3, "train": 0.1, "val": 0.2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
+_TITLE_LETTERS = 30  # as wide as a picture of a panel
+
+
 def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure:
     """A grid of pictures: a row for each mapping from title to (H, W, 3) uint8."""
     columns = max((len(row) for row in rows), default=0)
     if not columns:
         return _nothing_to_show()
-    figure = _new_figure(2.4 * columns, 2.5 * len(rows) + 0.3)
+    lines = sum(max((1 + _broken(title).count("\n") for title in row), default=0) for row in rows)
+    figure = _new_figure(2.4 * columns, 2.36 * len(rows) + 0.16 * lines + 0.3)
     _draw_panel(figure, rows, columns)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35")
@@ -37,6 +42,8 @@ def sample_row(sample: Sample, depth_kind: str) -> dict[str, np.ndarray]:
 
 def curves(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
     """Columns of a history (one mapping an epoch, each with "epoch") as curves; the axis is logarithmic."""
+    if not history:
+        return _nothing_to_show()
     figure = _new_figure(6, 3.2)
     _draw_curves(figure, history, names)
     return figure
@@ -65,8 +72,13 @@ def _draw_panel(figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], co
     for row_axes, row in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)
-            title = title.encode(errors="backslashreplace").decode()  # names may be of any bytes, and have a $ in them
-            axis.set_title(title, fontsize=9, parse_math=False)
+            axis.set_title(_broken(title), fontsize=9, parse_math=False)  # names may have a $ in them
+
+
+def _broken(title: str) -> str:
+    """A title in lines no wider than its picture; names may be of any bytes."""
+    lines = title.encode(errors="backslashreplace").decode().split("\n")
+    return "\n".join("\n".join(textwrap.wrap(line, _TITLE_LETTERS)) for line in lines)
 
 
 def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
@@ -76,6 +88,8 @@ def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], nam
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axis.set(xlabel="epoch", yscale="log")
+    last = max((row["epoch"] for row in history), default=1)
+    axis.set_xlim(1 - 0.05 * last, max(last, 2) + 0.05 * last)
     axis.yaxis.set_major_formatter("{x:g}")  # else in powers of ten
     axis.yaxis.set_minor_formatter(lambda value, _: f"{value:.3g}" if _few_decades(axis.get_ylim()) else "")
     axis.xaxis.get_major_locator().set_params(integer=True)
