@@ -84,6 +84,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="npy,png,glb",
                         help="some of npy,png,obj,ply,glb,html (a page to turn the mesh in) (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
+    parser.add_argument("--skip-existing", action="store_true",
+                        help="leave out pictures whose results are there; with --overwrite, results that a call cut "
+                        "short left half written are replaced")
 
 
 def _add_turntable(parser: argparse.ArgumentParser) -> None:

@@ -55,10 +55,14 @@ def run_predict(options: argparse.Namespace) -> None:
     check_formats(formats)
     check_writable(options.out)
     model = load_model(options.model, kind=options.kind, device=options.device)
-    failed = []
+    failed, left_out = [], 0
     for photo in photos:
+        facts = user_path(options.out) / f"{photo.stem}_depth.json"  # written last: where it is, everything is
+        if options.skip_existing and facts.exists():
+            left_out += 1
+            continue
         try:
-            refuse_existing([user_path(options.out) / f"{photo.stem}_depth.json"], options.overwrite)  # before the work
+            refuse_existing([facts], options.overwrite)  # before the work
             face = predict(model, photo, crop=options.crop, horizontal_fov_deg=options.fov)
             written = face.save(options.out, formats=formats, z_scale=options.z_scale, overwrite=options.overwrite)
         except (InputError, OSError) as error:
@@ -67,6 +71,8 @@ def run_predict(options: argparse.Namespace) -> None:
             failed.append(str(error))
             continue
         print(f"{photo} -> {', '.join(str(path) for path in written)}")
+    if left_out:
+        print(f"left out, because their results are there: {left_out} of {len(photos)}")
     if failed:
         raise InputError("\n  ".join([f"{len(failed)} of {len(photos)} pictures failed:", *failed]))
 

@@ -226,6 +226,27 @@ def test_predict_takes_several_and_warns_without_our_code(run, tmp_path, weights
     assert warnings.formatwarning("left out", UserWarning, "verbs.py", 3) == "facedepth predict: left out\n"
 
 
+def test_a_batch_goes_on_where_it_was_stopped(run, tmp_path, weights):
+    for name in "abc":
+        Image.fromarray(picture()).save(tmp_path / f"{name}.png")
+    photos, out = [tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out"
+    again = ("predict", *photos, "--model", weights, "-o", out, "--crop", "none", "--format", "npy", "--skip-existing")
+    assert run("predict", photos[0], *again[4:])[0] == 0
+    before = (out / "a_depth.npy").stat().st_mtime_ns
+    code, said, _ = run(*again)
+    assert code == 0
+    assert said.count("->") == 2
+    assert "left out, because their results are there: 1 of 3" in said
+    (out / "b_depth.json").unlink()  # as a call that was cut short leaves it
+    code, _, err = run(*again)
+    assert code == 2
+    assert "b_depth.npy: already there" in err
+    code, said, _ = run(*again, "--overwrite")
+    assert code == 0
+    assert said.count("->") == 1
+    assert (out / "a_depth.npy").stat().st_mtime_ns == before
+
+
 def test_a_full_disk_ends_a_batch_at_once_and_is_named(run, tmp_path, weights, small_disk):
     for name in "abc":
         Image.fromarray(picture(240, 240)).save(tmp_path / f"{name}.png")
