@@ -14,6 +14,7 @@ import csv
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from .checks import InputError
+from .checks import InputError, shown
+from .models import DepthNetwork
 from .paths import atomic_path, check_writable, taking_turns
 from .sample import checked
+from .scoring import SURELY_BACKGROUND
 
 _COLAB = Path("/content")
 _MAY_BE_UNKNOWN = ("target_kind", "input_size")
@@ -48,6 +51,22 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
             f"{name}_first_face": float(first.face.float().mean()),
         }
     return facts
+
+
+def doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
+    """Warn of data that train and score worse than the user may think; ``head_share`` is the first picture's."""
+    if model.options.get("head_mask") and head_share > SURELY_BACKGROUND:
+        warnings.warn(
+            "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
+            "learn where it ends, and meshes will hold the background", stacklevel=4,
+        )
+    if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
+        both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
+        if both:
+            warnings.warn(
+                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
+                "little of people never seen; fd.split keeps people apart", stacklevel=4,
+            )
 
 
 def refuse_started(path: str | Path, *, resume: bool) -> None:

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
 from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
-from .checks import InputError, check_dataset, choose_device, refuse_rereading, shown
+from .checks import InputError, check_dataset, choose_device, refuse_rereading
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures, check_callbacks
@@ -30,9 +30,8 @@ from .optimisation import (
     full_memory_named,
     set_gradient_checkpointing,
 )
-from .runs import RunFolder, alone_in, describe_data
+from .runs import RunFolder, alone_in, describe_data, doubt_data
 from .sample import Sample
-from .scoring import SURELY_BACKGROUND
 from .stepping import Stepper
 from .validation import validate
 
@@ -42,6 +41,8 @@ def fit(
     callbacks: Sequence[Callback] = (),
 ) -> History:
     """Train a model, and leave it with the weights of its best epoch, on the device it was trained on.
+
+    Weights that had been trained before are validated first: if no epoch is better than they were, a warning says so.
 
     Args:
         model: from ``create_model`` or ``load_model``.
@@ -92,22 +93,6 @@ def fit(
             merge_adapters(plain(model))  # a run that was stopped leaves a model without adapters too
 
 
-def _doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
-    """Warn of data that train and score worse than the user may think; ``head_share`` is the first picture's."""
-    if model.options.get("head_mask") and head_share > SURELY_BACKGROUND:
-        warnings.warn(
-            "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
-            "learn where it ends, and meshes will hold the background", stacklevel=4,
-        )
-    if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
-        both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
-        if both:
-            warnings.warn(
-                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
-                "little of people never seen; fd.split keeps people apart", stacklevel=4,
-            )
-
-
 class _Run:
     """What is alive during one ``fit``. The state between two steps is all there is to save."""
 
@@ -118,10 +103,11 @@ class _Run:
         self.config, self.interrupted = config, interrupted
         asked, model = model, plain(model)
         target_kind = config.target_kind or model.kind
+        self.starts_trained = model.source != "random" and model.kind == target_kind
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
-        _doubt_data(model, train, val, self.data["train_first_head"])
+        doubt_data(model, train, val, self.data["train_first_head"])
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
@@ -147,6 +133,7 @@ class _Run:
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
         self.history: History = []
+        self.loss_at_start: float | None = None  # of weights that had been trained before, on the validation faces
         self.saved_at, self.save_took_s, self.saved_step = time.monotonic(), 0.0, None
         self._restore(self.folder.load_state())
 
@@ -163,6 +150,9 @@ class _Run:
         with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=next_event) as self.events:
             for callback in callbacks if self.history else ():
                 callback(self.history, [])
+            if self.starts_trained and self.step == 0:
+                with torch.random.fork_rng(devices=[]):  # a run stopped here, which does it again, stays the same
+                    self.loss_at_start = self._validate()[0]["val_loss"]
             while self.epoch < self.config.epochs:
                 images_per_s = self._train_epoch()
                 scores, pictures = self._validate()
@@ -178,11 +168,22 @@ class _Run:
                 self._save_state()
         self.stepper.optimiser.zero_grad(set_to_none=True)
         merge_adapters(self.model)
+        self._doubt_gain()
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
         self.model.info, self.model.source = best.info, best.source
         self.model.eval()
         return self.history
+
+    def _doubt_gain(self) -> None:
+        """Warn where training made nothing better than what it started from."""
+        best = min(row["val_loss"] for row in self.history)
+        if self.loss_at_start is not None and not best < self.loss_at_start:
+            warnings.warn(
+                f"no epoch was better than the weights that training started from: val_loss {self.loss_at_start:.4g} "
+                f"at the start, {best:.4g} at best; try a lower learning_rate (TrainConfig.finetune has one), more "
+                "epochs or more people, or keep the old weights", stacklevel=4,
+            )
 
     def _train_epoch(self) -> float:
         """The steps that are left of this epoch; returns images per second."""
@@ -281,6 +282,7 @@ class _Run:
         self.folder.save_state({
             **{name: part.state_dict() for name, part in self.stepper.stateful().items()},
             "epoch": self.epoch, "step_in_epoch": self.step_in_epoch, "sums": self.sums, "history": self.history,
+            "loss_at_start": self.loss_at_start,
             "random": torch.get_rng_state(), "info": dict(self.model.info),
         })
         self.saved_at, self.saved_step = time.monotonic(), (self.epoch, self.step)
@@ -295,6 +297,7 @@ class _Run:
                     part.load_state_dict(state[name])
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.history = state["sums"], state["history"]
+            self.loss_at_start = state.get("loss_at_start")
             torch.set_rng_state(state["random"])
             # The licence of what the run started from, too.
             self.model.info = self.stepper.average.module.info = state.get("info", self.model.info)

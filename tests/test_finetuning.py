@@ -1,5 +1,7 @@
 """Fine-tuning: an encoder that learns slowly, later, not at all, or through adapters."""
 
+import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +79,18 @@ def test_a_model_leaves_training_with_an_encoder_that_can_learn(tmp_path, tiny_m
     model = tiny_model()
     fitted(model, affine_faces, tmp_path, epochs=2, frozen_epochs=1)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_training_that_makes_nothing_better_is_told_of(tmp_path, tiny_model, affine_faces):
+    first = tiny_model()
+    fitted(first, affine_faces, tmp_path / "first", epochs=3)
+    start = load_model(save_model(first, tmp_path / "start.safetensors"), device="cpu")
+    with pytest.warns(UserWarning, match=r"no epoch was better than the weights .*: val_loss 0\.\d+ at the start"):
+        fitted(copy.deepcopy(start), affine_faces, tmp_path / "worse", epochs=1, learning_rate=3.0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="no epoch was better")
+        fitted(start, affine_faces, tmp_path / "better", epochs=4, learning_rate=1e-2, warmup_steps=0)
+        fitted(tiny_model(), affine_faces, tmp_path / "random", epochs=1, learning_rate=3.0)
 
 
 def test_what_the_user_froze_stays_frozen(tmp_path, tiny_model, affine_faces):
