@@ -87,7 +87,7 @@ def image_to_uint8(image: Tensor) -> np.ndarray:
 def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     """Focal length in pixels from a picture's EXIF 35-mm equivalent, or None where it gives none.
 
-    The equivalent is taken to mean that 36 mm of film cover the picture's longer side. Where EXIF describes a
+    The equivalent is that of the diagonal, as the camera makers' association CIPA has it. Where EXIF describes a
     picture of other proportions, this one was cropped from it later, and its focal length is unknown.
     """
     exif_ifd, focal_35mm_tag, size_tags = 0x8769, 0xA405, (0xA002, 0xA003)
@@ -101,7 +101,8 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
         except (*DAMAGED_EXIF, ZeroDivisionError):  # or missing, or text, several numbers, 1/0
             return None
     same_shape = short <= 0 or abs(short / long - shortest / longest) < 0.02
-    return focal_35mm / 36 * longest if 0 < focal_35mm < math.inf and same_shape else None
+    in_diagonals = focal_35mm / math.hypot(24, 36)
+    return in_diagonals * math.hypot(shortest, longest) if 0 < focal_35mm < math.inf and same_shape else None
 
 
 def read_array(path: str | Path) -> np.ndarray:

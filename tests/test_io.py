@@ -280,12 +280,12 @@ def test_a_picture_that_would_fill_the_memory(tmp_path):
 # --- focal length
 
 
-def test_focal_length_from_exif_covers_the_longer_side(tmp_path):
+def test_focal_length_from_exif_is_that_of_the_same_diagonal_on_film(tmp_path):
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 54
-    for size in ((600, 400), (400, 600)):
+    for size, focal in (((600, 400), 900), ((400, 600), 900), ((400, 300), 54 * 500 / 43.2666)):  # 54 / 36 * 600
         Image.new("RGB", size).save(tmp_path / "photo.jpg", exif=exif)
-        assert focal_from_exif(tmp_path / "photo.jpg") == pytest.approx(900)  # 54 / 36 * 600
+        assert focal_from_exif(tmp_path / "photo.jpg") == pytest.approx(focal)
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ def test_the_focal_length_comes_from_the_photos_exif_unless_told(unet, tmp_path)
 
 
 def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_left_aside(unet, tmp_path, recwarn):
-    focal_35mm, path = 27.0, tmp_path / "photo.jpg"
+    focal_35mm, path = 27.1, tmp_path / "photo.jpg"
     focal = focal_35mm / 36 * 90
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = focal_35mm
