@@ -204,6 +204,24 @@ def test_shapes_can_be_asked_for_without_memory(name):
     assert create_model(name).to("meta")(torch.rand(1, 3, 64, 48, device="meta")).shape == (1, 2, 64, 48)
 
 
+@pytest.mark.parametrize("name", ["attention_unet", "face_small"])
+def test_shipped_networks_are_exported_with_batches_of_any_size(name):
+    model, batch = load_model(name, device="cpu"), torch.export.Dim("batch", min=2, max=16)
+    exported = torch.export.export(model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=({0: batch},)).module()
+    pictures = torch.rand(5, 3, 64, 64)
+    torch.testing.assert_close(exported(pictures), model(pictures))
+
+
+def test_an_answer_of_another_size_is_refused():
+    class Half(DepthNetwork):
+        def predict_normalised(self, image):
+            return image[:, :1, ::2, ::2]
+
+    model = Half(kind="relief", input_size=32, mean=(0, 0, 0), std=(1, 1, 1))
+    with pytest.raises(InputError, match=r"output: expected shape \(B, C, H, W\) with B = 1, H = 32, W = 32"):
+        predict(model, torch.rand(3, 32, 32), crop="none")
+
+
 def test_a_network_of_ones_own_is_asked_and_scored_but_not_trained_or_saved(tmp_path, exact_faces):
     class Flat(DepthNetwork):
         def predict_normalised(self, image):

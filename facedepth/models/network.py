@@ -56,6 +56,7 @@ class DepthNetwork(nn.Module, ABC):
     def forward(self, image: Tensor) -> Tensor:
         check_shapes(image=(image, "B 3 H W"))
         output = self.predict_normalised((image.to(self.mean.dtype) - self.mean) / self.std)
+        check_shapes(image=(image, "B 3 H W"), output=(output, "B C H W"))  # of a class of one's own, too
         if not self.non_negative:
             return output
         cut = _RevivableReLU.apply if self.training else F.relu
