@@ -42,7 +42,8 @@ def add_adapters(model: DepthNetwork, rank: int, *, decoder_learns: bool) -> Non
     mask_learns = bool(model.options.get("head_mask"))
     for name, parameter in model.named_parameters():
         beside = decoder_learns and not name.startswith("encoder.")
-        parameter.requires_grad_(".lora_" in name or beside or (mask_learns and name.startswith("head.out.")))
+        wanted = beside or (mask_learns and name.startswith("head.out."))
+        parameter.requires_grad_(".lora_" in name or (wanted and parameter.requires_grad))
 
 
 def merge_adapters(model: DepthNetwork) -> None:

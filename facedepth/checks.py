@@ -11,6 +11,8 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+_LONGEST_NAME = 300
+
 
 class InputError(ValueError):
     """Something the user handed over cannot be used. The message says what was expected, what came and what to do."""
@@ -100,6 +102,13 @@ def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind
             f"{name}: expected a data set that says its {' and '.join(lacking)}, as EG3DFaces does, got "
             f"{type(dataset).__name__}; parts are made by fd.split and fd.data.Part, and several joined by fd.Joined"
         )
+
+
+def dataset_name(dataset: object) -> str:
+    """What a data set calls itself, if that is short; else its class."""
+    by = next(kind for kind in type(dataset).__mro__ if "__repr__" in vars(kind))
+    name = repr(dataset) if by.__module__ != "builtins" else ""
+    return name if 0 < len(name) <= _LONGEST_NAME else type(dataset).__name__
 
 
 def check_whole(name: str, value: object, least: int) -> int:

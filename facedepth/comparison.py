@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from .batches import to_device
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
 def scored(batch: Sample, aligned: Tensor, depth_kind: str, region: str, row: int) -> Scored:
     """One sample of a batch that was scored; ``aligned`` is (B, 1, H, W) as ``score_batch`` gives it."""
     sample = _one_of(batch, row)
-    return Scored(sample, _as_depth(aligned[row].cpu(), depth_kind), _area(sample, region))
+    return Scored(sample, _as_depth(aligned[row].cpu().clone(), depth_kind), _area(sample, region))
 
 
 def picture_rows(samples: Sequence[Scored], depth_kind: str) -> list[dict[str, np.ndarray]]:
@@ -56,15 +56,15 @@ def picture_rows(samples: Sequence[Scored], depth_kind: str) -> list[dict[str, n
     return [_picture_row(one, depth_kind, greatest) for one in samples]
 
 
-def _picture_row(scored: Scored, depth_kind: str, greatest: float) -> dict[str, np.ndarray]:
-    sample, pred = scored.sample, scored.depth
+def _picture_row(one: Scored, depth_kind: str, greatest: float) -> dict[str, np.ndarray]:
+    sample, pred = one.sample, one.depth
     near, far = _range(sample)
     seen = sample.mask & _has_depth(pred, depth_kind)
     pictures = {
         sample.name: image_to_uint8(sample.image),
         "truth": colour_depth(sample.depth, sample.mask, near=near, far=far),
         "prediction": colour_depth(pred, seen, near=near, far=far),
-        f"error, bright = {greatest:.2g}": colour_error(scored.error, scored.area, greatest=greatest),
+        f"error, bright = {greatest:.2g}": colour_error(one.error, one.area, greatest=greatest),
     }
     if depth_kind == "metric":
         pictures["true normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
@@ -102,7 +102,7 @@ def compare(
     """
     check_choices(region, align)
     check_depth_kind(depth_kind)
-    if isinstance(models, (DepthNetwork, Prediction)):
+    if isinstance(models, (nn.Module, Prediction)):
         raise InputError("models: expected a list or a mapping of them, got a single one; write [model]")
     if not isinstance(sample, Sample):
         raise InputError(f"sample: expected one of a data set, as dataset[0] gives, got {type(sample).__name__}")
@@ -145,12 +145,13 @@ def compare(
         )
     rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
     unit = ", in the data's unit" if depth_kind == "metric" else ""
-    return panel(rows, note=f"near is warm; error on the {region}: dark is 0, bright {greatest:.2g} and more{unit}")
+    scored_on = "head" if region == "face" and torch.equal(sample.face, sample.head) else region
+    return panel(rows, note=f"near is warm; error on the {scored_on}: dark is 0, bright {greatest:.2g} and more{unit}")
 
 
 def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwork | Prediction]:
     """By model name; unnamed or repeated ones get their position appended."""
-    names = [getattr(model, "name", "") if isinstance(model, DepthNetwork) else "prediction" for model in models]
+    names = ["prediction" if isinstance(model, Prediction) else getattr(model, "name", "model") for model in models]
     return {
         name if names.count(name) == 1 else f"{name} {place}": model
         for place, (name, model) in enumerate(zip(names, models, strict=True), start=1)
@@ -174,8 +175,8 @@ def _whole_prediction(name: str, model: DepthNetwork | Prediction, sample: Sampl
 
 def _one_of(batch: Sample, row: int) -> Sample:
     """One sample of a batch, on the CPU."""
-    tensors = [values[row].cpu() for values in batch[:5]]
-    camera = type(batch.camera)(*(values[row].cpu() for values in batch.camera))
+    tensors = [values[row].cpu().clone() for values in batch[:5]]  # a view would keep the whole batch
+    camera = type(batch.camera)(*(values[row].cpu().clone() for values in batch.camera))
     return Sample(*tensors, camera, str(batch.name[row]))
 
 

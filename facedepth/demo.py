@@ -68,18 +68,20 @@ def portrait_sheet(face: Prediction) -> np.ndarray:
 
 def face_maps(face: Prediction, *, size: int = 512) -> list[np.ndarray]:
     """Photo, depth and normals of the part of a photo that the network saw, each (size, size, 3) uint8."""
-    height, width = face.image.shape[-2:]
     left, top, side = face.crop[:3]
-    shown = np.s_[:, max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
 
     def enlarged(grid: Tensor) -> Tensor:
-        return resample(grid[shown].float(), size, size, mode="bicubic")
+        square = grid.new_zeros(len(grid), side, side, dtype=torch.float32)  # it may reach beyond the photo
+        inside = grid[:, max(top, 0) : top + side, max(left, 0) : left + side]
+        height, width = inside.shape[-2:]
+        square[:, max(-top, 0) :, max(-left, 0) :][:, :height, :width] = inside
+        return resample(square, size, size, mode="bicubic")
 
     # Enlarged before they are coloured, or the outline would show the photo's pixels as steps.
     share = enlarged(face.mask)
     mask = share > 0.5
     depth = torch.where(mask, enlarged(face.depth()) / share, 0.0)  # outside the mask it is 0, and weighs nothing
-    camera = face.camera.crop(max(left, 0), max(top, 0)).resize(size / (shown[1].stop - shown[1].start))
+    camera = face.camera.crop(left, top).resize(size / side)
     return [
         image_to_uint8(enlarged(face.image).clamp(0, 1)), colour_depth(depth, mask), colour_normals(depth, camera, mask)
     ]

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .batches import bad_data_named, evaluation_batches, to_device
-from .checks import InputError, check_dataset, check_whole, installed_version
+from .checks import InputError, check_dataset, check_whole, dataset_name, installed_version
 from .comparison import Scored, picture_rows, scored
 from .figures import panel
 from .metrics import HIGHER_IS_BETTER, score_meaning
@@ -200,7 +200,8 @@ def evaluate(
     if is_part:
         _doubt_region(region, float(np.mean(shares)))
     settings = {
-        "model": model.name, "weights": model.source, "data": _named(dataset), "date": time.strftime("%Y-%m-%d"),
+        "model": model.name, "weights": model.source or "not from a file",
+        "data": dataset_name(dataset), "date": time.strftime("%Y-%m-%d"),
         "kind": model.kind, "depth_kind": dataset.depth_kind,
         "region": "head" if region == "face" and not knows_faces else region, "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
@@ -210,12 +211,6 @@ def evaluate(
     drawn = picture_rows([one for group in groups for one in group.values()], dataset.depth_kind)
     pictures, lowest, highest = ({place: drawn.pop(0) for place in group} for group in groups)
     return Report(scores, settings, list(pictures.values()), lowest, highest)  # of few samples, one may be both
-
-
-def _named(dataset: Dataset) -> str:
-    """What a data set calls itself; one that does not, by its class."""
-    by = next(kind for kind in type(dataset).__mro__ if "__repr__" in vars(kind))
-    return repr(dataset) if by.__module__ != "builtins" else type(dataset).__name__
 
 
 def _doubt_region(region: str, share: float) -> None:

@@ -139,7 +139,6 @@ class Mesh:
         )
         return {path.with_name(name): content for name, content in parts.items()} | {path: text.encode()}
 
-
     def _to_glb(self, mesh, name: str) -> bytes:
         """An object of that name whose own origin is its middle, put where it belongs by its node: programs turn an
         object about its origin, and the camera lies a metre off."""

@@ -189,27 +189,27 @@ class Prediction:
         """
         check_formats(formats)
         folder = user_path(folder)
-        depth, formats = self.depth(z_scale=z_scale), set(formats)
-        array, picture, facts = (folder / f"{self.name}_depth.{ending}" for ending in ("npy", "png", "json"))
-        page = folder / f"{self.name}.html"
-        meshes = [folder / f"{self.name}{suffix}" for suffix in MESH_SUFFIXES if suffix[1:] in formats]
+        depth, facts = self.depth(z_scale=z_scale), folder / f"{self.name}_depth.json"
+        paths = result_paths(folder, self.name, formats)
+        meshes = [paths[suffix[1:]] for suffix in MESH_SUFFIXES if suffix[1:] in paths]
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
         uncut = {"max_angle_deg": UNCUT_DEG, "max_triangles": MAX_TRIANGLES}
-        whole = self.mesh(z_scale=z_scale, **uncut).check() if "html" in formats else None
-        written = [path for path in (array, picture) if path.suffix[1:] in formats]
-        written += [part for path in meshes for part in mesh.files(path)] + [page] * ("html" in formats) + [facts]
+        whole = self.mesh(z_scale=z_scale, **uncut).check() if "html" in paths else None
+        written = [paths[ending] for ending in ("npy", "png") if ending in paths]
+        written += [part for path in meshes for part in mesh.files(path)]
+        written += [paths["html"], facts] if "html" in paths else [facts]
         refuse_existing(written, overwrite)
         said = self._facts() | {"z_scale": float(z_scale), "files": [path.name for path in written]}
 
         facts.unlink(missing_ok=True)  # an older one would speak of files that are being replaced
-        if array in written:
-            write_depth(array, depth, self.mask)
-        if picture in written:
-            write_image(picture, colour_depth(depth, self.mask))
+        if "npy" in paths:
+            write_depth(paths["npy"], depth, self.mask)
+        if "png" in paths:
+            write_image(paths["png"], colour_depth(depth, self.mask))
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
-        if page in written:
-            save_mesh_page(page, whole, metres=True, overwrite=overwrite)
+        if "html" in paths:
+            save_mesh_page(paths["html"], whole, metres=True, overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
             temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written
@@ -220,6 +220,14 @@ class Prediction:
             "unit": "m", "kind": self.kind, "crop": self.crop._asdict(), "network_size": self.network_size,
             "crop_width_m": CROP_WIDTH_M,
         }
+
+
+def result_paths(folder: str | Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
+    """Where ``Prediction.save`` writes each format; an .obj has files beside it."""
+    return {
+        ending: user_path(folder) / (f"{name}_depth.{ending}" if ending in ("npy", "png") else f"{name}.{ending}")
+        for ending in formats
+    }
 
 
 def check_formats(formats: Sequence[str]) -> None:

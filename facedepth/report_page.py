@@ -72,13 +72,15 @@ def report_page(scores: Scores, settings: Mapping[str, str], cases: Sequence[Cas
 
 
 class _Column:
-    """A score of all pictures, written with as many decimals as give its typical value three digits."""
+    """A score of all pictures, written with as many decimals as give its typical value, and its spread, three digits.
+    """
 
     def __init__(self, name: str, values: Sequence[float]) -> None:
         self.name, self.values = name, np.array(values, dtype=float)
         self.known = self.values[np.isfinite(self.values)]
         sizes = np.abs(self.known[self.known != 0])
-        self.decimals = int(np.clip(2 - np.floor(np.log10(np.median(sizes))), 0, 6)) if len(sizes) else 0
+        steps = [np.median(sizes), np.ptp(self.known) or np.inf] if len(sizes) else [1.0]
+        self.decimals = int(np.clip(2 - np.floor(np.log10(min(steps))), 0, 5)) if len(sizes) else 0
 
     def written(self, value: float) -> str:
         return "-" if value != value else f"{value:.{self.decimals}f}"
@@ -117,7 +119,8 @@ def _chart(column: _Column) -> str:
     if not len(column.known):
         return "<p>no picture has this score</p>"
     if not np.ptp(column.known):
-        return f"<p>{'all ' * (len(column.known) > 1)}{column.written(column.known[0])}</p>"
+        alike = len(column.known) == len(column.values) > 1
+        return f"<p>{'all ' * alike}{column.written(column.known[0])}</p>"
     marks = _lines(column) if len(column.known) < _FEW else _bars(column)
     return (
         f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" role="img" '
@@ -194,10 +197,9 @@ def _table_rows(scores: Scores, columns: Collection[_Column], main_score: str) -
         numbers = ((row[column.name], column.written(row[column.name])) for column in columns)
         return "".join(f'<td data-value="{value:.6g}">{written}</td>' for value, written in numbers)
 
-    worst_first = sorted(scores, key=badness)[:MOST_ROWS]
+    worst_first = [(escape(str(row["name"])), row) for row in sorted(scores, key=badness)[:MOST_ROWS]]
     return "\n".join(
-        f'<tr><th scope="row" title="{name}">{name}</th>{cells(row)}</tr>'
-        for row in worst_first if (name := escape(str(row["name"])))
+        f'<tr><th scope="row" title="{name}">{name}</th>{cells(row)}</tr>' for name, row in worst_first
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from .checks import InputError
 from .config import TrainConfig
 from .models import DepthNetwork, plain
 from .objectives import Objective
@@ -17,6 +18,29 @@ from .sample import Sample
 
 _LEAST_LOSS_SCALE = 2.0**-10
 """Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
+
+
+def check_can_learn(model: DepthNetwork, config: TrainConfig) -> None:
+    """Refuse a network none of whose weights could be trained this way.
+
+    Raises:
+        InputError: saying why.
+    """
+    kinds = {parameter.dtype for parameter in model.parameters()}
+    if kinds != {torch.float32}:
+        raise InputError(
+            f"model: expected weights of 32 bits to train, got {', '.join(map(str, kinds))}; model.float() makes them"
+        )
+    rests = config.learns == "decoder" or config.frozen_epochs > 0
+    learning = [
+        name for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not (rests and name.startswith("encoder."))
+    ]
+    if not torch.is_grad_enabled() or not (learning or config.learns.startswith("lora")):
+        raise InputError(
+            "nothing can be learnt: all that TrainConfig lets learn is frozen (requires_grad), or fit is called under "
+            "torch.no_grad or inference_mode"
+        )
 
 
 class Stepper:

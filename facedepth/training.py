@@ -32,7 +32,7 @@ from .optimisation import (
 )
 from .runs import RunFolder, alone_in, describe_data, doubt_data
 from .sample import Sample
-from .stepping import Stepper
+from .stepping import Stepper, check_can_learn
 from .validation import validate
 
 
@@ -74,11 +74,8 @@ def fit(
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
     if train.depth_kind != val.depth_kind:
         raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
-    if not torch.is_grad_enabled() or not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(
-            "nothing can be learnt: all of the model is frozen (requires_grad), or fit is called under torch.no_grad "
-            "or inference_mode"
-        )
+    check_can_learn(plain(model), config)
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
     with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted, ExitStack() as while_it_runs:
         torch.manual_seed(config.seed)
@@ -91,6 +88,8 @@ def fit(
             raise
         finally:
             merge_adapters(plain(model))  # a run that was stopped leaves a model without adapters too
+            for parameter in frozen:
+                parameter.requires_grad_(False)
 
 
 class _Run:
@@ -103,7 +102,7 @@ class _Run:
         self.config, self.interrupted = config, interrupted
         asked, model = model, plain(model)
         target_kind = config.target_kind or model.kind
-        self.starts_trained = model.source != "random" and model.kind == target_kind
+        self.starts_trained = bool(model.source) and model.kind == target_kind
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
@@ -153,6 +152,7 @@ class _Run:
             if self.starts_trained and self.step == 0:
                 with torch.random.fork_rng(devices=[]):  # a run stopped here, which does it again, stays the same
                     self.loss_at_start = self._validate()[0]["val_loss"]
+            self.model.source = f"{self.folder.path}, not finished"
             while self.epoch < self.config.epochs:
                 images_per_s = self._train_epoch()
                 scores, pictures = self._validate()

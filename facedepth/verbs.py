@@ -33,7 +33,7 @@ from .models import (
 )
 from .paths import check_writable, refuse_existing, user_path
 from .photos import list_images
-from .prediction import check_formats, predict
+from .prediction import check_formats, predict, result_paths
 from .runs import refuse_started
 from .synthetic import generate
 from .training import TrainConfig, fit
@@ -58,7 +58,8 @@ def run_predict(options: argparse.Namespace) -> None:
     failed, left_out = [], 0
     for photo in photos:
         facts = user_path(options.out) / f"{photo.stem}_depth.json"  # written last: where it is, everything is
-        if options.skip_existing and facts.exists():
+        results = result_paths(options.out, photo.stem, formats).values()
+        if options.skip_existing and all(path.exists() for path in (facts, *results)):
             left_out += 1
             continue
         try:

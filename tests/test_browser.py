@@ -380,7 +380,10 @@ def test_two_meshes_are_saved_under_their_names_and_counted_together(open_page, 
     names = []
     page.on("download", lambda download: names.append(download.suggested_filename))
     page.locator("#download").click()
-    page.wait_for_timeout(1500)
+    for _ in range(100):
+        if len(names) == 2:
+            break
+        page.wait_for_timeout(100)
     assert sorted(names) == ["prediction.glb", "truth.glb"]
     first, second = (f"{mesh['triangles']:,}" for mesh in page.evaluate("facedepth.meshes"))
     assert page.locator("#triangles").inner_text() == f"{first} · {second} triangles"

@@ -56,7 +56,7 @@ def test_metadata(checkpoint):
 
 
 def test_a_network_knows_where_its_weights_are_from(checkpoint, tmp_path):
-    assert create_model("attention_unet", **OPTIONS).source == "random"
+    assert create_model("attention_unet", **OPTIONS).source == ""
     assert load_model(checkpoint).source == str(checkpoint)
     assert load_model("attention_unet").source == "attention_unet"
 

@@ -237,6 +237,9 @@ def test_a_batch_goes_on_where_it_was_stopped(run, tmp_path, weights):
     assert code == 0
     assert said.count("->") == 2
     assert "left out, because their results are there: 1 of 3" in said
+    other = [*again[:-2], "png", "--skip-existing"]  # another format is not there yet
+    assert run(*other)[1].count("->") == 0  # and finds the .json of the others in its way
+    assert "left out" not in run(*other)[1]
     (out / "b_depth.json").unlink()  # as a call that was cut short leaves it
     code, _, err = run(*again)
     assert code == 2

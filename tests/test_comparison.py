@@ -39,7 +39,7 @@ def test_each_has_depth_error_and_normals_beside_the_truth(exact_faces, two):
         "seed0000", "error of attention_unet 1", "error of attention_unet 2",
         "true normals", "normals of attention_unet 1", "normals of attention_unet 2",
     ]
-    assert "error on the face: dark is 0" in figure.get_supxlabel()
+    assert "error on the head: dark is 0" in figure.get_supxlabel()
 
 
 def test_the_title_says_the_score_of_evaluate():

@@ -363,10 +363,12 @@ def test_a_report_is_saved_whole(report, tmp_path):
     summary = json.loads(written[1].read_text())
     assert summary["means"] == pytest.approx(report.means)
     assert summary["pictures"] == 3
-    expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "head", "weights": "random"}
+    expected = {"model": "oracle", "kind": "relief", "depth_kind": "metric", "region": "head"}
+    expected["weights"] = "not from a file"
     assert expected.items() <= summary["settings"].items()
     assert {"facedepth", "torch", "python", "align", "input_size", "date"} <= summary["settings"].keys()
-    assert re.fullmatch(r"3 of the 4 samples of EG3DFaces\('.+', size=64\)", summary["settings"]["data"])
+    data = r"3 of the 4 samples of EG3DFaces\('.+', size=64, depth_kind='metric'\)"
+    assert re.fullmatch(data, summary["settings"]["data"])
     assert written[2].read_text() == f"{report}\n"
     assert written[3].read_text() == report.page()
     assert Image.open(written[4]).size[0] > 500

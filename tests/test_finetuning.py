@@ -178,6 +178,15 @@ def test_a_lora_run_ends_in_a_plain_checkpoint_and_a_plain_model(tmp_path, tiny_
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_adapters_learn_in_a_network_that_the_user_froze_and_it_stays_frozen(tmp_path, tiny_dpt, affine_faces):
+    model, start = tiny_dpt().requires_grad_(False), tiny_dpt().state_dict()
+    after = fitted(model, affine_faces, tmp_path, epochs=1, learns="lora+decoder", lora_rank=2)[0]
+    assert all(value.any() for key, value in after.items() if "lora_B" in key)
+    base = {key.replace(".base_layer", ""): value for key, value in after.items() if ".lora_" not in key}
+    assert all(torch.equal(base[key], start[key]) for key in start if key.endswith("weight"))
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_a_stopped_lora_run_goes_on_to_the_bit(tmp_path, tiny_dpt, affine_faces):
     whole, halves = tiny_dpt(), tiny_dpt()
     fitted(whole, affine_faces, tmp_path / "whole", epochs=2, learns="lora")

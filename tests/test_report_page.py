@@ -50,8 +50,8 @@ def test_the_table_has_every_picture_the_worst_first():
     page = Page(page_of([0.2, 0.5, float("nan"), 0.1]))
     names = [row[0] for row in page.rows if row and row[0].startswith("seed")]
     assert names == ["seed0002", "seed0001", "seed0000", "seed0003"]  # one without a score is a fault: first
-    assert ["seed0001", "0.500", "11.0"] in page.rows
-    assert ["seed0002", "-", "12.0"] in page.rows
+    assert ["seed0001", "0.500", "11.00"] in page.rows
+    assert ["seed0002", "-", "12.00"] in page.rows
 
 
 def test_means_are_those_of_the_pictures_that_have_a_score():
@@ -76,7 +76,6 @@ def test_few_pictures_are_a_line_each_and_many_are_bars_that_say_how_many():
     assert '<p class="ends"><span>0.200</span><span>each line a picture</span><span>0.500</span></p>' in page
     page = page_of([0.1] * 7 + list(np.linspace(0.2, 0.5, 13)))
     assert "<line" not in page
-    assert "<title>0.10 to 0.14: 7</title>" not in page  # three digits
     assert "<title>0.100 to 0.140: 7</title>" in page
     assert "tallest bar: 7 pictures" in page
 
@@ -85,6 +84,17 @@ def test_a_column_is_written_with_the_same_decimals_throughout():
     scores = [{"name": str(place), "rmse": value} for place, value in enumerate((0.0051, 0.00564, 0.0, 12.0))]
     page = Page(report_page(scores, SETTINGS, [], main_score="rmse"))
     assert [row[1] for row in page.rows if row[0].isdigit()] == ["12.00000", "0.00564", "0.00510", "0.00000"]
+
+
+def test_scores_near_one_are_told_apart():
+    scores = [{"name": str(place), "rmse": value} for place, value in enumerate((1.0, 1.0, 0.998))]
+    page = Page(report_page(scores, SETTINGS, [], main_score="rmse"))
+    assert [row[1] for row in page.rows if row[0].isdigit()] == ["1.00000", "1.00000", "0.99800"]
+
+
+def test_a_picture_without_a_name_has_a_row_too():
+    page = Page(report_page([{"name": "", "rmse": 0.1}, {"name": "b", "rmse": 0.2}], SETTINGS, [], main_score="rmse"))
+    assert ["", "0.100"] in page.rows
 
 
 def test_what_was_scored_and_when_stand_under_the_title():

@@ -150,7 +150,7 @@ def test_a_share_far_from_what_was_asked_is_told():
 
 def test_data_sets_say_what_they_are_in_a_line(tmp_path):
     faces = EG3DFaces(SAMPLE, size=32, depth_kind="affine")
-    said = f"EG3DFaces({str(SAMPLE)!r}, size=32)"
+    said = f"EG3DFaces({str(SAMPLE)!r}, size=32, depth_kind='affine')"
     assert repr(faces) == said
     assert repr(split(faces, val=0.5)[1]) in [f"{count} of the {len(faces)} samples of {said}" for count in (1, 2, 3)]
     assert repr(Joined(faces, faces)) == f"Joined({said}, {said})"

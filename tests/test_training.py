@@ -318,9 +318,10 @@ def test_a_callback_that_stops_the_run_loses_nothing(tmp_path, tiny_model, train
     settings = {"epochs": 3, "save_every_s": 1e9}
     fit(tiny_model(), train, val, config(tmp_path / "whole", **settings))
     with pytest.raises(stop):
-        fit(tiny_model(), train, val, config(tmp_path / "run", **settings), callbacks=[stopping])
+        fit(stopped := tiny_model(), train, val, config(tmp_path / "run", **settings), callbacks=[stopping])
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert (state["epoch"], len(state["history"])) == (2, 2)
+    assert stopped.source == f"{tmp_path / 'run'}, not finished"
     fit(tiny_model(seed=9), train, val, config(tmp_path / "run", **settings, resume=True))
     assert what_was_computed(tmp_path / "run") == what_was_computed(tmp_path / "whole")
 
@@ -344,10 +345,16 @@ def test_a_compiled_network_is_trained_like_a_plain_one(tmp_path, tiny_model, tr
 
 
 def test_nothing_to_learn_is_told_before_the_work(tmp_path, tiny_model, train, val):
-    with pytest.raises(InputError, match="nothing can be learnt: all of the model is frozen"), torch.no_grad():
+    with pytest.raises(InputError, match="nothing can be learnt"), torch.no_grad():
         fit(tiny_model(), train, val, config(tmp_path / "run"))
-    with pytest.raises(InputError, match="nothing can be learnt: all of the model is frozen"):
+    with pytest.raises(InputError, match="nothing can be learnt: all that TrainConfig lets learn is frozen"):
         fit(tiny_model().requires_grad_(False), train, val, config(tmp_path / "run"))
+    only_encoder = tiny_model().requires_grad_(False)
+    only_encoder.encoder.requires_grad_(True)
+    with pytest.raises(InputError, match="nothing can be learnt"):
+        fit(only_encoder, train, val, config(tmp_path / "run", learns="decoder"))
+    with pytest.raises(InputError, match=r"expected weights of 32 bits to train, got torch.float16; model.float\(\)"):
+        fit(tiny_model().half(), train, val, config(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

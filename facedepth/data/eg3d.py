@@ -71,7 +71,7 @@ class EG3DFaces(Dataset):
         self.identities = read_eg3d_identities(self.root, self.names)
 
     def __repr__(self) -> str:
-        return f"EG3DFaces({str(self.root)!r}, size={self.size})"
+        return f"EG3DFaces({str(self.root)!r}, size={self.size}, depth_kind={self.depth_kind!r})"
 
     def __len__(self) -> int:
         return len(self.names)

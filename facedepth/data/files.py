@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..checks import InputError, shown
 
+_UNREAD = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw", ".raw")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -70,10 +71,12 @@ def _match(images: dict[str, Path], others: dict[str, dict[str, Path]], skip_bad
 
 
 def _other_formats(images: dict[str, Path], stems: set[str]) -> str:
-    """What to say of files beside the images that bear such a stem, in a format that is not read."""
+    """What to say of pictures beside the images that bear such a stem, in a format that is not read."""
+    if not stems:
+        return ""
     folders = {path.parent for path in images.values()}
     beside = (path for folder in folders for path in sorted(folder.iterdir()) if path.stem in stems)
-    names = [path.name for path in beside if path.stem not in images and not path.name.startswith(".")]
+    names = [path.name for path in beside if path.suffix.lower() in _UNREAD and path.stem not in images]
     return f"; save {shown(names)} as JPEG or PNG to have them read" if names else ""
 
 

@@ -100,7 +100,8 @@ class PairedFolder(Dataset):
             _doubt_unit(self._depths[self.names[0]], unit)
 
     def __repr__(self) -> str:
-        return f"PairedFolder({str(self._folders[0])!r}, {str(self._folders[1])!r})"
+        images, depths = (str(folder) for folder in self._folders)
+        return f"PairedFolder({images!r}, {depths!r}, unit={self.unit!r}, size={self.size})"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from ..checks import InputError, check_dataset, check_number
+from ..checks import InputError, check_dataset, check_number, dataset_name
 
 
 class Part(Subset):
@@ -22,7 +22,7 @@ class Part(Subset):
         self.device: torch.device = getattr(dataset, "device", torch.device("cpu"))
 
     def __repr__(self) -> str:
-        return f"{len(self)} of the {len(self.dataset)} samples of {self.dataset!r}"
+        return f"{len(self)} of the {len(self.dataset)} samples of {dataset_name(self.dataset)}"
 
 
 class Joined(ConcatDataset):
@@ -53,7 +53,7 @@ class Joined(ConcatDataset):
         self.names: list[str] = [name for dataset in datasets for name in dataset.names]
 
     def __repr__(self) -> str:
-        return f"Joined({', '.join(map(repr, self.datasets))})"
+        return f"Joined({', '.join(map(dataset_name, self.datasets))})"
 
 
 def _check_named(name: str, dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
-_TITLE_LETTERS = 30  # as wide as a picture of a panel
+_LETTERS_PER_INCH = 12  # of a title, whose letters are not the widest
 
 
 def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure:
@@ -24,9 +24,9 @@ def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure
     columns = max((len(row) for row in rows), default=0)
     if not columns:
         return _nothing_to_show()
-    lines = sum(max((1 + _broken(title).count("\n") for title in row), default=0) for row in rows)
+    lines = sum(max((1 + _broken(title, 2.4).count("\n") for title in row), default=0) for row in rows)
     figure = _new_figure(2.4 * columns, 2.36 * len(rows) + 0.16 * lines + 0.3)
-    _draw_panel(figure, rows, columns)
+    _draw_panel(figure, rows, columns, 2.4)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35")
     return figure
@@ -59,11 +59,14 @@ def training_figure(
     figure = _new_figure(5 + 1.3 * columns, max(3.2, 1.45 * len(pictures)))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 1.3 * columns))
     _draw_curves(left, history, names)
-    _draw_panel(right, pictures, columns)
+    _draw_panel(right, pictures, columns, 1.3)
     return figure
 
 
-def _draw_panel(figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], columns: int) -> None:
+def _draw_panel(
+    figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], columns: int, inches: float
+) -> None:
+    """Each picture is about so many inches wide."""
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -72,13 +75,13 @@ def _draw_panel(figure: FigureBase, rows: Sequence[Mapping[str, np.ndarray]], co
     for row_axes, row in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)
-            axis.set_title(_broken(title), fontsize=9, parse_math=False)  # names may have a $ in them
+            axis.set_title(_broken(title, inches), fontsize=9, parse_math=False)  # names may have a $ in them
 
 
-def _broken(title: str) -> str:
-    """A title in lines no wider than its picture; names may be of any bytes."""
+def _broken(title: str, inches: float) -> str:
+    """A title in lines about as wide as its picture; names may be of any bytes."""
     lines = title.encode(errors="backslashreplace").decode().split("\n")
-    return "\n".join("\n".join(textwrap.wrap(line, _TITLE_LETTERS)) for line in lines)
+    return "\n".join("\n".join(textwrap.wrap(line, round(_LETTERS_PER_INCH * inches))) for line in lines)
 
 
 def _draw_curves(figure: FigureBase, history: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ function composePicture(stageBox, canvas, ground) {
   context.scale(ratio, ratio);
   const titles = stageBox.querySelectorAll("#captions .title");
   if (titles.length > 1) titles.forEach((title) => drawText(context, title, stageBox));
+  stageBox.querySelectorAll("#captions p").forEach((reason) => drawLines(context, reason, stageBox));
   const legend = stageBox.querySelector("#legend");
   if (!legend.hidden) drawLegend(context, legend, stageBox);
   return picture;
@@ -33,6 +34,24 @@ function drawText(context, element, stageBox) {
     text = `${text.slice(0, -2)}\u2026`;
   }
   context.fillText(text, left + padding, top + height / 2);
+}
+
+// Why there is no mesh, in as many lines as it takes.
+function drawLines(context, element, stageBox) {
+  const { left, top, width } = placeIn(stageBox, element);
+  const style = getComputedStyle(element), padding = parseFloat(style.paddingLeft);
+  const step = parseFloat(style.lineHeight) || 1.4 * parseFloat(style.fontSize);
+  context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  context.fillStyle = style.color;
+  context.textBaseline = "top";
+  let line = "", y = top + parseFloat(style.paddingTop);
+  for (const word of `${element.textContent} \n`.split(" ")) {
+    const longer = line ? `${line} ${word}` : word;
+    if (word === "\n" || (line && context.measureText(longer).width > width - 2 * padding)) {
+      context.fillText(line, left + padding, y);
+      [line, y] = [word, y + step];
+    } else line = longer;
+  }
 }
 
 function drawLegend(context, legend, stageBox) {

@@ -42,6 +42,8 @@ def save_model(
             not set; metadata that is no text.
         OSError: the file cannot be written.
     """
+    if not isinstance(info, Mapping | None):
+        raise InputError(f"info: expected a mapping from names to texts, got {info!r:.60}")
     for key, value in (info or {}).items():
         if not isinstance(value, str):
             raise InputError(f"info: expected texts, got {value!r} for {key!r}; json.dumps makes one of it")

@@ -30,7 +30,7 @@ class DepthNetwork(nn.Module, ABC):
         name, options: set by ``create_model``: the name and all options, defaults included; saved in the checkpoint. A
             class of one's own has its class's name and no options; it can be asked and scored, not trained or saved.
         info: further metadata of the checkpoint: training data, metrics, licence.
-        source: where its weights are from: what ``load_model`` was given, or the best checkpoint of ``fit``.
+        source: where its weights are from: what ``load_model`` was given, or the best checkpoint of ``fit``; else "".
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DepthNetwork(nn.Module, ABC):
         self.kind = kind
         self.input_size = check_whole("input_size", input_size, LEAST_SIZE)
         self.name, self.options, self.info = type(self).__name__, {}, {}
-        self.source = "random"
+        self.source = ""
         self.non_negative = non_negative
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
