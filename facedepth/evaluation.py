@@ -186,7 +186,7 @@ def evaluate(
             values = model(batch.image)[:, :1].float()
             _refuse_nan(values, batch, model)
             aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
-            knows_faces |= not torch.equal(batch.face, batch.head)
+            knows_faces = knows_faces or not torch.equal(batch.face, batch.head)
             if is_part:
                 shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
@@ -207,10 +207,12 @@ def evaluate(
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
-    groups = kept, best.kept, {place: one for place, one in worst.kept.items() if place not in best.kept}
-    drawn = picture_rows([one for group in groups for one in group.values()], dataset.depth_kind)
-    pictures, lowest, highest = ({place: drawn.pop(0) for place in group} for group in groups)
-    return Report(scores, settings, list(pictures.values()), lowest, highest)  # of few samples, one may be both
+    every = kept | best.kept | worst.kept  # by place: of few samples, one may be several of these
+    drawn = dict(zip(every, picture_rows(list(every.values()), dataset.depth_kind), strict=True))
+    return Report(
+        scores, settings, pictures=[drawn[place] for place in kept], best={place: drawn[place] for place in best.kept},
+        worst={place: drawn[place] for place in worst.kept if place not in best.kept},
+    )
 
 
 def _doubt_region(region: str, share: float) -> None:
