@@ -18,13 +18,28 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .checks import InputError
-from .paths import atomic_path, existing_file, user_path, what_else
+from .paths import atomic_path, existing_file, looks_heic, user_path, what_else
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 LEAST_SIDE = 16
 DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, KeyError, struct.error)  # what Pillow raises on it
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """``PIL.Image.open`` that knows HEIC, the format of iPhones, too, where the extra ``faces`` is installed.
+
+    Raises:
+        OSError: as ``PIL.Image.open`` does.
+    """
+    path = user_path(path)
+    if looks_heic(path):
+        with contextlib.suppress(ImportError):
+            import pi_heif
+
+            pi_heif.register_heif_opener()
+    return Image.open(path)
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -40,9 +55,10 @@ def read_image(path: str | Path) -> Tensor:
 
 def read_image_and_turn(path: str | Path) -> tuple[Tensor, bool]:
     """Like ``read_image``, and whether EXIF made it turn or mirror the picture."""
-    picture, turned, orientation_tag = _open_picture(path), False, 0x0112
+    picture, turned, orientation_tag = _loaded_picture(path), False, 0x0112
     with contextlib.suppress(*DAMAGED_EXIF):
-        turned = picture.getexif().get(orientation_tag) in range(2, 9)
+        orientation = picture.getexif().get(orientation_tag)
+        turned = picture.info.get("original_orientation", orientation) in range(2, 9)  # pi_heif has turned it already
     return _decoded(path, picture), turned
 
 
@@ -91,7 +107,7 @@ def focal_from_exif(photo: str | Path | Image.Image) -> float | None:
     picture of other proportions, this one was cropped from it later, and its focal length is unknown.
     """
     exif_ifd, focal_35mm_tag, size_tags = 0x8769, 0xA405, (0xA002, 0xA003)
-    opened = contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(user_path(photo))
+    opened = contextlib.nullcontext(photo) if isinstance(photo, Image.Image) else open_picture(photo)
     with opened as picture:
         shortest, longest = sorted(picture.size)
         try:
@@ -186,7 +202,7 @@ def read_brightness(path: str | Path) -> Tensor:
 
     Of a picture that is transparent in places, such as a person cut out of a photo, the opacity is the mask.
     """
-    picture = _open_picture(path)
+    picture = _loaded_picture(path)
     if picture.has_transparency_data:
         opacity = np.array(_upright(picture).convert("RGBA").getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():
@@ -223,7 +239,7 @@ def _decoded(path: str | Path, picture: Image.Image) -> Tensor:
 
 
 def _stored_numbers(path: Path) -> np.ndarray:
-    picture = _open_picture(path)
+    picture = _loaded_picture(path)
     if picture.mode == "P":  # it stores palette indices; what was meant are their colours
         return np.array(picture.convert("RGB"))
     if picture.mode == "RGB":  # Pillow cuts three channels of 16 bits down to 8
@@ -233,10 +249,10 @@ def _stored_numbers(path: Path) -> np.ndarray:
     return np.array(picture)
 
 
-def _open_picture(path: str | Path) -> Image.Image:
+def _loaded_picture(path: str | Path) -> Image.Image:
     path = existing_file(path)
     try:
-        picture = Image.open(path)
+        picture = open_picture(path)
         picture.load()
     except UnidentifiedImageError:
         with open(path, "rb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import sys
 import tempfile
@@ -56,10 +57,21 @@ def what_else(path: Path) -> str:
         return "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download it from there"
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html", b"<head")):
         return "a web page (HTML), not the file itself; download it again, by the link that leads to the file"
-    heic = start[4:10] == b"ftyphe" or start[4:12] in (b"ftypmif1", b"ftypmsf1")  # some are named .jpg
-    if heic or path.suffix.lower() in (".heic", ".heif"):
-        return "HEIC pictures are not read; save it as JPEG or PNG"
-    return ""
+    if not looks_heic(path):
+        return ""
+    if importlib.util.find_spec("pi_heif") is not None:
+        return "a damaged HEIC picture; was its download or copy cut short?"
+    return 'reading HEIC needs the package pi-heif: pip install ".[faces]" in the clone; or save it as JPEG or PNG'
+
+
+def looks_heic(path: Path) -> bool:
+    """Whether a file begins as HEIC pictures do, the iPhones' format; some are named .jpg."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start[4:10] == b"ftyphe" or start[4:12] in (b"ftypmif1", b"ftypmsf1")
 
 
 def check_writable(folder: str | Path, advice: str = "choose another folder") -> None:

@@ -15,7 +15,16 @@ from .camera import Crop
 from .checks import InputError, check_number, check_shapes, shown
 from .detection import FaceBox, find_faces
 from .framing import CROP_WIDTH_M, cut, face_crop, placed_in, whole_crop
-from .io import IMAGE_SUFFIXES, LEAST_SIDE, focal_from_exif, image_from_pil, image_to_uint8, read_image, refuse_tiny
+from .io import (
+    IMAGE_SUFFIXES,
+    LEAST_SIDE,
+    focal_from_exif,
+    image_from_pil,
+    image_to_uint8,
+    open_picture,
+    read_image,
+    refuse_tiny,
+)
 from .paths import existing_file, user_path
 
 DEFAULT_FOV_DEG = 20.0
@@ -37,7 +46,7 @@ _EYES_NEAR = 0.5  # FaceBox.eyes_apart: none of 45 heads turned up to 35 degrees
 
 Photo = str | Path | np.ndarray | Image.Image | Tensor
 
-_RARER_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng")  # read if Pillow can, and if they are no film
+_RARER_SUFFIXES = (".avif", ".gif", ".jp2", ".dng")  # read if Pillow can, and if they are no film
 
 
 def list_images(*sources: str | Path) -> list[Path]:
@@ -86,7 +95,7 @@ def _pictures_of(source: Path) -> list[Path]:
 def _is_readable(path: Path) -> bool:
     """Whether Pillow knows its format (of a .dng it reads a thumbnail) and it is no film, as ``turntable`` writes."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return path.suffix.lower() != ".dng" and getattr(picture, "n_frames", 1) == 1
     except Exception:  # Pillow's readers fail in many ways
         return False

@@ -255,8 +255,8 @@ def test_unmatched_files_of_both_sides_are_named_and_counted(folders):
 def test_a_picture_of_a_format_that_is_not_read_is_not_called_missing(folders):
     images, depths = folders
     write_depths(depths, ["emil", "fritz"])
-    (images / "emil.heic").write_bytes(b"from a phone")
-    with pytest.raises(InputError, match=r"without image \(emil.npy, fritz.npy\); save emil.heic as JPEG or PNG"):
+    (images / "emil.dng").write_bytes(b"from a camera")
+    with pytest.raises(InputError, match=r"without image \(emil.npy, fritz.npy\); save emil.dng as JPEG or PNG"):
         PairedFolder(images, depths, camera=40)
 
 

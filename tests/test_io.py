@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from torch.testing import assert_close
 
@@ -546,22 +546,6 @@ def test_threads_that_write_the_same_file_leave_a_whole_one(tmp_path):
         list(threads.map(lambda _: write_depth(tmp_path / "depth.npy", depth, depth > 0), range(64)))
     assert [path.name for path in tmp_path.iterdir()] == ["depth.npy"]
     assert_close(read_depth(tmp_path / "depth.npy"), depth)
-
-
-def avif(folder: Path, brand: bytes, codec: bytes, name: str) -> Path:
-    """An AVIF whose box says that it is of another brand, with another codec."""
-    content = saved(folder, Image.new("RGB", (32, 32)), "whole.avif").read_bytes()
-    path = folder / name
-    path.write_bytes(content.replace(b"ftypavif", b"ftyp" + brand).replace(b"av01", codec))
-    return path
-
-
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
-@pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1", b"msf1"])
-@pytest.mark.parametrize("name", ["photo.heic", "photo.jpg"])
-def test_heic_is_told_from_a_damaged_picture_whatever_its_name_and_brand(tmp_path, brand, name):
-    with pytest.raises(InputError, match=rf"{name}: HEIC pictures are not read; save it as JPEG or PNG"):
-        read_image(avif(tmp_path, brand, b"hvc1", name))
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "depth.npy"])

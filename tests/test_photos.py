@@ -64,10 +64,10 @@ def test_results_among_the_photos_are_no_photos(tmp_path):
 
 def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
     make(tmp_path, "a.jpg", "d.gif")
-    (tmp_path / "b.HEIC").touch()
+    (tmp_path / "b.AVIF").touch()
     frames = [Image.new("L", (4, 4), level) for level in (0, 255)]
     frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match=r"left out \(save them as JPEG or PNG .*\): b\.HEIC, c\.gif"):
+    with pytest.warns(UserWarning, match=r"left out \(save them as JPEG or PNG .*\): b\.AVIF, c\.gif"):
         assert list_images(tmp_path) == [tmp_path / "a.jpg", tmp_path / "d.gif"]  # a still one is read
 
 

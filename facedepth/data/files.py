@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from ..checks import InputError, shown
+from ..io import open_picture
 
-_UNREAD = (".heic", ".heif", ".avif", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw", ".raw")
+_UNREAD = (".avif", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw", ".raw")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -127,7 +127,7 @@ def looks_whole(path: Path) -> bool:
                 file.seek(-min(path.stat().st_size, 1024), 2)
                 return start == _PNG_START and _PNG_END in file.read()
         else:
-            Image.open(path).close()
+            open_picture(path).close()
     except Exception:  # whatever their readers stumble over: np.load lets tokenize's errors through, Pillow its own
         return False
     return True

@@ -33,7 +33,7 @@ class PhotoUpload:
         latest, PhotoUpload._latest = PhotoUpload._latest, None  # another default is wanted in an upload's place
         if latest is not None and latest[0] == self._button and latest[1].is_file():
             self.path, PhotoUpload._latest = latest[1], latest
-        self.widget = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo")
+        self.widget = ipywidgets.FileUpload(accept="image/*,.heic,.heif", multiple=False, description="your photo")
         self.widget.observe(self._keep, names="value")
         self.in_use = ipywidgets.Label(f"in use: {self.path}")
 
