@@ -17,11 +17,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError
+from .checks import InputError, shown
 from .paths import atomic_path, existing_file, looks_heic, user_path, what_else
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
-DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
+DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff", ".exr")
 LEAST_SIDE = 16
 DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, KeyError, struct.error)  # what Pillow raises on it
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -145,9 +145,9 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def read_values(path: str | Path) -> np.ndarray:
-    """Read a single-channel map as it is stored, (H, W) float32: .npy, .npz, 8- or 16-bit .png, .tif.
+    """Read a single-channel map as it is stored, (H, W) float32: .npy, .npz, 8- or 16-bit .png, .tif, .exr.
 
-    A picture of three equal channels counts as one.
+    A picture of three equal channels counts as one; of an .exr with more, the one called Z is read, Blender's depth.
 
     Raises:
         InputError: unreadable, of an unknown suffix, or not one channel.
@@ -156,7 +156,8 @@ def read_values(path: str | Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
-    values = read_array(path) if suffix in (".npy", ".npz") else _stored_numbers(path)
+    read = {".npy": read_array, ".npz": read_array, ".exr": _exr_depth}.get(suffix, _stored_numbers)
+    values = read(path)
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
     if values.ndim == 3:
@@ -175,7 +176,7 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
     """Read z-depth as (1, H, W) float32 metres, 0 where invalid (NaN, inf or 0 in the file).
 
     Args:
-        path: .npy, .npz, 8- or 16-bit .png, .tif.
+        path: .npy, .npz, 8- or 16-bit .png, .tif, .exr.
         unit: of the stored numbers: "m", "cm", "mm", or the metres per stored unit.
 
     Raises:
@@ -247,6 +248,31 @@ def _stored_numbers(path: Path) -> np.ndarray:
         if stored is not None:
             return stored
     return np.array(picture)
+
+
+def _exr_depth(path: Path) -> np.ndarray:
+    """Of OpenEXR pictures, as renderers write them, the channel called Z, or else what all but the opacity agree in."""
+    try:
+        import OpenEXR
+    except ImportError:
+        raise InputError(
+            f'{path}: reading .exr needs the package openexr: pip install ".[exr]" in the clone; or save .npy files'
+        ) from None
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            parts = [file.channels(part) for part in range(len(file.parts))]
+            channels = [(name, channel.pixels) for part in parts for name, channel in part.items()]
+        if not channels:
+            raise EOFError("cut short")  # OpenEXR prints a warning and goes on
+    except Exception as error:  # OpenEXR's errors are of many types
+        raise InputError(f"{path}: {what_else(path) or f'a damaged OpenEXR picture ({error})'}") from None
+    layers = [name.rpartition(".")[2].upper() for name, _ in channels]
+    wanted = {"Z"} if "Z" in layers else set(layers) - {"A"}
+    depths = [pixels for layer, (_, pixels) in zip(layers, channels, strict=True) if layer in wanted]
+    if not depths or not all(np.array_equal(depth, depths[0], equal_nan=True) for depth in depths[1:]):
+        names = shown(sorted(name for name, _ in channels), 10)
+        raise InputError(f"{path}: expected one channel of depth, or one called Z, got {names}")
+    return depths[0]
 
 
 def _loaded_picture(path: str | Path) -> Image.Image:

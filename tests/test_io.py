@@ -422,9 +422,9 @@ def test_arrays_that_are_no_depth_map(tmp_path, array, message):
 
 
 def test_an_unknown_suffix(tmp_path):
-    (tmp_path / "depth.exr").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"expected one of .npy, .npz, .png, .tif, .tiff, got .exr"):
-        read_values(tmp_path / "depth.exr")
+    (tmp_path / "depth.pfm").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"expected one of .npy, .npz, .png, .tif, .tiff, .exr, got .pfm"):
+        read_values(tmp_path / "depth.pfm")
 
 
 def test_an_npz_of_several_arrays_must_say_which(tmp_path):

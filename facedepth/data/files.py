@@ -15,6 +15,7 @@ from ..io import open_picture
 
 _UNREAD = (".avif", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw", ".raw")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_EXR_START = b"v/1\x01"
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -126,6 +127,9 @@ def looks_whole(path: Path) -> bool:
                 start = file.read(len(_PNG_START))
                 file.seek(-min(path.stat().st_size, 1024), 2)
                 return start == _PNG_START and _PNG_END in file.read()
+        elif suffix == ".exr":
+            with open(path, "rb") as file:
+                return file.read(len(_EXR_START)) == _EXR_START
         else:
             open_picture(path).close()
     except Exception:  # whatever their readers stumble over: np.load lets tokenize's errors through, Pillow its own

@@ -37,8 +37,8 @@ class PairedFolder(Dataset):
     """Images and depth maps of the same stem: ``images/anna_01.jpg`` belongs to ``depths/anna_01.png``.
 
     Args:
-        images: folder of .png, .jpg, .webp, .bmp or .tif pictures.
-        depths: folder of .npy, .npz, .tif, 8- or 16-bit .png depth maps, of the images' size or aspect ratio.
+        images: folder of .png, .jpg, .heic, .webp, .bmp or .tif pictures.
+        depths: folder of .npy, .npz, .tif, .exr, 8- or 16-bit .png depth maps, of the images' size or aspect ratio.
         masks: folder of pictures, bright where the head is; None: everything with valid depth.
         camera: a ``Camera`` in pixels of the images as they are read, upright, or their horizontal field of view in
             degrees.
