@@ -30,9 +30,8 @@ from .checks import check_number, check_shapes
 
 def pixel_grid(height: int, width: int, *, device=None) -> Tensor:
     """(2, H, W) x and y of every pixel's centre, in pixels: the top-left one is (0.5, 0.5)."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device) + 0.5, torch.arange(width, device=device) + 0.5, indexing="ij"
-    )
+    rows, columns = (torch.arange(size, dtype=torch.float32, device=device) + 0.5 for size in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y])
 
 
@@ -79,7 +78,7 @@ class Camera(NamedTuple):
         """
         check_number("focal_px", focal_px, above=0)
         K = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], dtype=torch.float32)
-        return cls(K, torch.eye(4))
+        return cls(K, torch.eye(4, dtype=torch.float32))
 
     def horizontal_fov_deg(self, width: int) -> float:
         """Angle between the rays through the left and the right edge of an image ``width`` pixels wide.

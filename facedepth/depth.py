@@ -48,8 +48,8 @@ def axis_factor(camera: Camera, height: int, width: int, crop: Crop | None = Non
     axis = ray / ray.norm(dim=-1, keepdim=True)
     # a . K^-1 (u, v, 1) is linear in u and v: no (3, H, W) rays are needed, which matters for large photos.
     along_u, along_v, constant = torch.linalg.solve(K.mT, axis[..., None])[..., 0].unbind(dim=-1)
-    u = (torch.arange(width, device=K.device) + 0.5) * along_u[..., None, None, None]
-    v = (torch.arange(height, device=K.device)[:, None] + 0.5) * along_v[..., None, None, None]
+    u = (torch.arange(width, dtype=K.dtype, device=K.device) + 0.5) * along_u[..., None, None, None]
+    v = (torch.arange(height, dtype=K.dtype, device=K.device)[:, None] + 0.5) * along_v[..., None, None, None]
     return u + v + constant[..., None, None, None]
 
 

@@ -59,7 +59,7 @@ def read_eg3d_camera(path: str | Path, size: int) -> Camera:
     numbers = torch.from_numpy(label.astype(np.float32)).flatten()
     camera = Camera(numbers[16:].view(3, 3), numbers[:16].view(4, 4))
     rotation = camera.cam2world[:3, :3]
-    if not torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-3) or rotation.det() < 0:
+    if not torch.allclose(rotation @ rotation.T, torch.eye(3).to(rotation), atol=1e-3) or rotation.det() < 0:
         raise InputError(f"{path}: the first 16 numbers are no cam2world matrix: their 3 x 3 part is no rotation")
     if not 0.1 < camera.K[0, 0] < 100:
         raise InputError(f"{path}: expected K divided by the image size (4.26 for EG3D's), got {camera.K[0, 0]:.4g}")

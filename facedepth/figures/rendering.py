@@ -202,7 +202,7 @@ class MeshScene:
 
 def _summed_at_corners(faces: np.ndarray, values: np.ndarray, vertices: int) -> np.ndarray:
     """(V, C): at each vertex the sum of its triangles' values (F, C)."""
-    sums = torch.zeros(vertices, values.shape[1])
+    sums = torch.zeros(vertices, values.shape[1], dtype=torch.float32)
     for corner in range(3):
         sums.index_add_(0, torch.from_numpy(faces[:, corner]), torch.from_numpy(values))
     return sums.numpy()

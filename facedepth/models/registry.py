@@ -166,7 +166,7 @@ def create_model(name: str, **options) -> DepthNetwork:
             raise InputError(f"{option}: expected True or False, got {every[option]!r}")
         if isinstance(default, int) and not isinstance(default, bool):
             every[option] = check_whole(option, every[option], LEAST_SIZE if option == "input_size" else 1)
-    model = entry.build(**every)
+    model = entry.build(**every).float()  # whatever torch.set_default_dtype says
     model.name, model.options, model.info = name, every, {}
     return model
 
