@@ -82,8 +82,9 @@ def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
     Raises:
         InputError: it is wanted for a network without a transformer.
     """
-    if hasattr(model.encoder, "gradient_checkpointing"):
-        model.encoder.gradient_checkpointing = wanted
+    encoder = getattr(model, "encoder", None)
+    if hasattr(encoder, "gradient_checkpointing"):
+        encoder.gradient_checkpointing = wanted
     elif wanted:
         raise InputError("gradient_checkpointing: only for networks with a transformer, such as dpt_large")
 

@@ -67,7 +67,10 @@ def fit(
     check_callbacks(callbacks)
     refuse_rereading()
     if model.name not in list_models():
-        raise InputError(f"model: expected one that create_model knows, which can be saved, got {model.name}")
+        raise InputError(
+            f"model: expected one that create_model knows, which can be saved, got {model.name}; add a class of your "
+            "own to facedepth.models.MODELS as a ModelEntry"
+        )
     for name, part in (("train", train), ("val", val)):
         check_dataset(name, part)
     if len(train) == 0 or len(val) == 0:

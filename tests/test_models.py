@@ -10,10 +10,8 @@ from parity import rule
 from torch.testing import assert_close
 
 from facedepth.checks import InputError, choose_device
-from facedepth.evaluation import evaluate
 from facedepth.models import MODELS, DepthNetwork, create_model, list_models, load_model, save_model
 from facedepth.prediction import predict
-from facedepth.training import TrainConfig, fit
 
 PARITY = Path(__file__).parent / "parity"
 GOLDEN = dict(np.load(PARITY / "attention_unet.golden.npz"))
@@ -222,19 +220,3 @@ def test_an_answer_of_another_size_is_refused():
     model = Half(kind="relief", input_size=32, mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(InputError, match=r"output: expected shape \(B, C, H, W\) with B = 1, H = 32, W = 32"):
         predict(model, torch.rand(3, 32, 32), crop="none")
-
-
-def test_a_network_of_ones_own_is_asked_and_scored_but_not_trained_or_saved(tmp_path, exact_faces):
-    class Flat(DepthNetwork):
-        def predict_normalised(self, image):
-            return image.mean(dim=1, keepdim=True)
-
-    model = Flat(kind="relief", input_size=np.int64(32), mean=(0, 0, 0), std=(1, 1, 1))
-    assert predict(model, exact_faces[0].image, crop="none").values.shape == (1, 64, 64)
-    assert str(evaluate(model, exact_faces)).startswith("Flat on 4 pictures")
-    with pytest.raises(InputError, match="Flat is a class of one's own"):
-        save_model(model, tmp_path / "flat.safetensors")
-    with pytest.raises(InputError, match=r"expected one that create_model knows.* got Flat"):
-        fit(model, exact_faces, exact_faces, TrainConfig(out=tmp_path / "run"))
-    with pytest.raises(InputError, match=r"expected a network.* got Conv2d"):
-        evaluate(torch.nn.Conv2d(3, 1, 1), exact_faces)

@@ -50,7 +50,10 @@ def save_model(
     check_network(model)
     model = plain(model)
     if model.name not in MODELS:
-        raise InputError(f"model: {model.name} is a class of one's own, which load_model could not make again")
+        raise InputError(
+            f"model: {model.name} is a class of one's own, which load_model could not make again; add it to "
+            "facedepth.models.MODELS as a ModelEntry, and make it with create_model"
+        )
     path = user_path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
@@ -182,12 +185,15 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
         options = json.loads(metadata["options"])
         options |= {"kind": metadata["kind"], "input_size": int(metadata["input_size"])}
         # An option missing in the file was added later: the class's default for it changes nothing.
-        with torch.device("meta"):
-            model = create_model(metadata["model"], **MODELS[metadata["model"]].class_defaults() | options)
+        entry = MODELS[metadata["model"]]
+        ours = entry.build.__module__.startswith(f"{__package__}.")  # others may hold what the file does not
+        with torch.device("meta" if ours else "cpu"):
+            model = create_model(metadata["model"], **entry.class_defaults() | options)
     except (KeyError, TypeError, ValueError) as error:
         written_by = metadata.get("version", "of unknown version")
         raise InputError(
-            f"{path}: written by facedepth {written_by}, whose model is not known here ({error})"
+            f"{path}: written by facedepth {written_by}, whose model is not known here ({error}); a network of your "
+            "own must be added to facedepth.models.MODELS first"
         ) from None
     model.info = {key: value for key, value in metadata.items() if key not in _OWN_KEYS}
     return model, state

@@ -28,7 +28,9 @@ class DepthNetwork(nn.Module, ABC):
         mean, std: buffers (1, 3, 1, 1).
         non_negative: values (not the logits) are clipped at 0, as suits inverse depth.
         name, options: set by ``create_model``: the name and all options, defaults included; saved in the checkpoint. A
-            class of one's own has its class's name and no options; it can be asked and scored, not trained or saved.
+            class of one's own has its class's name and no options; it can be asked and scored, but trained and saved
+            only once it is in ``MODELS`` (see ``ModelEntry``) and made by ``create_model``.
+        encoder: the part, if there is one, that ``TrainConfig`` calls so.
         info: further metadata of the checkpoint: training data, metrics, licence.
         source: where its weights are from: what ``load_model`` was given, or the best checkpoint of ``fit``; else "".
     """

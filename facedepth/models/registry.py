@@ -26,10 +26,12 @@ _DEPTH_ANYTHING = "https://huggingface.co/depth-anything/Depth-Anything-V2"
 
 
 class ModelEntry(NamedTuple):
-    """A row of the table of models.
+    """A row of the table of models. ``MODELS["mine"] = ModelEntry(...)`` adds a network of one's own, which can then be
+    created, trained, saved and loaded by that name in every process that has added it.
 
     Attributes:
-        build: the network's class.
+        build: the network's class, a ``DepthNetwork`` whose options, ``kind`` and ``input_size`` among them, are
+            keyword arguments that have defaults and fit into JSON.
         about: one line for people.
         millions: number of parameters, in millions.
         licence: of the weights; where there are none, of the code.
@@ -159,6 +161,7 @@ def create_model(name: str, **options) -> DepthNetwork:
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(sorted(MODELS))}")
     entry = MODELS[name]
+    _check_options(name, entry)
     # Defaults are stored too: a checkpoint must not change when they do, nor when the table does.
     every = entry.defaults() | options
     for option, default in entry.defaults().items():
@@ -169,6 +172,18 @@ def create_model(name: str, **options) -> DepthNetwork:
     model = entry.build(**every).float()  # whatever torch.set_default_dtype says
     model.name, model.options, model.info = name, every, {}
     return model
+
+
+def _check_options(name: str, entry: ModelEntry) -> None:
+    """A class of one's own must be one that a checkpoint can name all options of."""
+    defaults = entry.defaults()
+    lacking = [option for option in ("kind", "input_size") if option not in defaults]
+    lacking += [f"a default for {option}" for option, default in defaults.items() if default is inspect.Parameter.empty]
+    if lacking:
+        raise InputError(
+            f"{name}: expected keyword arguments with defaults in {entry.build.__name__}.__init__, kind and input_size "
+            f"among them; it lacks {', '.join(lacking)}"
+        )
 
 
 def shipped_weights(name: str) -> Path | None:

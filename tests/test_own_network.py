@@ -1,0 +1,137 @@
+"""Networks of one's own: asked and scored as they are, trained and saved once they stand in the table of models."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facedepth import TrainConfig, create_model, evaluate, fit, load_model, predict
+from facedepth.checks import InputError
+from facedepth.models import MODELS, DepthNetwork, ModelEntry, save_model
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def table():
+    """The table of models, which is as before after the test."""
+    before = dict(MODELS)
+    yield MODELS
+    MODELS.clear()
+    MODELS.update(before)
+
+
+@pytest.fixture
+def plain(table):
+    """The README's network, in the table."""
+    _, example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(example, names)
+    return names["Plain"]
+
+
+def entry(build: type[DepthNetwork]) -> ModelEntry:
+    return ModelEntry(build, about="mine", millions=0.1, licence="mine", weights="train it")
+
+
+def config(folder: Path, **settings) -> TrainConfig:
+    return TrainConfig(out=str(folder), epochs=1, batch_size=2, workers=0, input_size=32, **settings)
+
+
+def test_one_that_is_in_no_table_is_asked_and_scored_but_not_trained_or_saved(tmp_path, exact_faces):
+    class Flat(DepthNetwork):
+        def predict_normalised(self, image):
+            return image.mean(dim=1, keepdim=True)
+
+    model = Flat(kind="relief", input_size=np.int64(32), mean=(0, 0, 0), std=(1, 1, 1))
+    assert predict(model, exact_faces[0].image, crop="none").values.shape == (1, 64, 64)
+    assert str(evaluate(model, exact_faces)).startswith("Flat on 4 pictures")
+    with pytest.raises(InputError, match=r"Flat is a class of one's own.* add it to facedepth\.models\.MODELS"):
+        save_model(model, tmp_path / "flat.safetensors")
+    with pytest.raises(InputError, match=r"one that create_model knows.* got Flat; add a class of your own to"):
+        fit(model, exact_faces, exact_faces, config(tmp_path / "run"))
+    with pytest.raises(InputError, match=r"expected a network.* got Conv2d"):
+        evaluate(nn.Conv2d(3, 1, 1), exact_faces)
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_readmes_learns_resumes_and_is_loaded_with_its_options(tmp_path, exact_faces):
+    model = create_model("plain", width=4)
+    settings = config(tmp_path, target_kind="affine_relief")
+    fit(model, exact_faces, exact_faces, settings)
+    fit(create_model("plain", width=4), exact_faces, exact_faces, replace(settings, resume=True))
+    loaded = load_model(tmp_path / "best.safetensors", device="cpu")
+    assert (loaded.name, loaded.kind, loaded.input_size, loaded.options["width"]) == ("plain", "affine_relief", 32, 4)
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.equal(loaded(image), model(image))
+
+
+@pytest.mark.usefixtures("plain")
+def test_where_it_is_not_in_the_table_its_checkpoint_says_what_to_do(tmp_path):
+    save_model(create_model("plain"), tmp_path / "plain.safetensors")
+    script = "import sys, facedepth; facedepth.load_model(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "plain.safetensors"], capture_output=True, text=True, check=False
+    )
+    assert "model is not known here ('plain'); a network of your own must be added" in done.stderr
+
+
+def test_what_its_checkpoint_does_not_hold_is_there_once_it_is_loaded(tmp_path, table):
+    class Tinted(DepthNetwork):
+        def __init__(self, *, kind: str = "relief", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1))
+            self.register_buffer("weights", torch.tensor([0.5, 0.3, 0.2]), persistent=False)
+            self.gain = nn.Parameter(torch.ones(()))
+
+        def predict_normalised(self, image):
+            return self.gain * (image * self.weights[:, None, None]).sum(dim=1, keepdim=True)
+
+    table["tinted"] = entry(Tinted)
+    model, image = create_model("tinted"), torch.rand(1, 3, 32, 32)
+    save_model(model, tmp_path / "tinted.safetensors")
+    assert torch.equal(load_model(tmp_path / "tinted.safetensors", device="cpu")(image), model(image))
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    "settings", [{"learns": "decoder"}, {"encoder_factor": 0.1}, {"frozen_epochs": 1, "epochs": 2}, {"learns": "lora"}]
+)
+def test_without_an_encoder_what_is_about_it_is_refused(tmp_path, exact_faces, settings):
+    with pytest.raises(InputError, match="plain has no part called encoder; call it that, or set learns='all'"):
+        fit(create_model("plain"), exact_faces, exact_faces, TrainConfig(out=str(tmp_path), **settings))
+
+
+def test_an_encoder_may_rest(tmp_path, exact_faces, table):
+    class TwoParts(DepthNetwork):
+        def __init__(self, *, kind: str = "relief", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1))
+            self.encoder, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
+
+        def predict_normalised(self, image):
+            return self.last(self.encoder(image).relu())
+
+    table["two_parts"] = entry(TwoParts)
+    model = create_model("two_parts")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fit(model, exact_faces, exact_faces, config(tmp_path, learns="decoder"))
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"last.weight", "last.bias"}
+
+
+def test_options_that_a_checkpoint_could_not_name_are_refused(table):
+    class Demanding(DepthNetwork):
+        def __init__(self, width: int, *, kind: str = "relief"):
+            super().__init__(kind=kind, input_size=32, mean=(0, 0, 0), std=(1, 1, 1))
+
+        def predict_normalised(self, image):
+            return image[:, :1]
+
+    table["demanding"] = entry(Demanding)
+    with pytest.raises(InputError, match=r"demanding: .* lacks input_size, a default for width"):
+        create_model("demanding", width=3)
