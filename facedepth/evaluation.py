@@ -152,8 +152,8 @@ def evaluate(
     Args:
         model: used on the device it is on.
         dataset: yields ``Sample`` and has ``depth_kind``.
-        region: "face", "head" or "mask": the pixels that count. Where the data do not know faces, as ``PairedFolder``,
-            "face" is the head, and the report says so.
+        region: "face", "head" or "mask": the pixels that count. Where the data do not know faces, as
+            ``PairedFolder`` without ``face_masks``, "face" is the head, and the report says so.
         align: "scale_shift" fits scale and shift to the truth first, in the space predicted; "none" takes a relief as
             it is (z0 from the truth) and an affine picture as it is.
         shown: number of samples, evenly spread, to make pictures of.

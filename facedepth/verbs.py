@@ -40,7 +40,7 @@ from .training import TrainConfig, fit
 
 DATA_HELP = (
     "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "
-    "(images/, depths/, optionally masks/; see --unit and --fov)"
+    "(images/, depths/, optionally masks/ and face_masks/; see --unit and --fov)"
 )
 
 
@@ -209,12 +209,12 @@ def _data_set(text: str, options: argparse.Namespace, size: int) -> Dataset:
         if options.fov is None:
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
         root = user_path(folder)  # the shell does not expand a ~ after the colon
-        masks = root / "masks" if (root / "masks").is_dir() else None
+        masks, face_masks = (root / name if (root / name).is_dir() else None for name in ("masks", "face_masks"))
         said = options.unit or "m"
         unit = _literal(said)
         return PairedFolder(
-            root / "images", root / "depths", masks, camera=options.fov, size=size, skip_bad=options.skip_bad,
-            unit=unit if isinstance(unit, int | float) else said,
+            root / "images", root / "depths", masks, face_masks=face_masks, camera=options.fov, size=size,
+            skip_bad=options.skip_bad, unit=unit if isinstance(unit, int | float) else said,
         )
     raise InputError(f"--data: expected {DATA_HELP}; got {text!r}")
 

@@ -40,6 +40,7 @@ class PairedFolder(Dataset):
         images: folder of .png, .jpg, .heic, .webp, .bmp or .tif pictures.
         depths: folder of .npy, .npz, .tif, .exr, 8- or 16-bit .png depth maps, of the images' size or aspect ratio.
         masks: folder of pictures, bright where the head is; None: everything with valid depth.
+        face_masks: likewise where the face is, on which scores are taken and losses weigh most; None: the head.
         camera: a ``Camera`` in pixels of the images as they are read, upright, or their horizontal field of view in
             degrees.
         unit: what the depth files hold: z-depth in "m", "cm", "mm" or a number of metres a stored unit; or pictures
@@ -70,6 +71,7 @@ class PairedFolder(Dataset):
         masks: str | Path | None = None,
         *,
         camera: Camera | float,
+        face_masks: str | Path | None = None,
         unit: str | float = "m",
         size: int | None = None,
         identity: Callable[[str], str] | None = None,
@@ -91,9 +93,10 @@ class PairedFolder(Dataset):
         self._told_turned = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
-        if masks is not None:
-            others["mask"] = _list(user_path(masks, "masks"), IMAGE_SUFFIXES)
-        self._depths, self._masks = others["depth"], others.get("mask")
+        for kind, folder in (("mask", masks), ("face mask", face_masks)):
+            if folder is not None:
+                others[kind] = _list(user_path(folder, f"{kind}s".replace(" ", "_")), IMAGE_SUFFIXES)
+        self._depths, self._masks, self._face_masks = others["depth"], others.get("mask"), others.get("face mask")
         self.names = complete_stems(self._images, others, skip_bad=skip_bad)
         self.identities = [_person(stem, identity) if identity else stem for stem in self.names]
         if self.depth_kind == "metric":
@@ -119,7 +122,7 @@ class PairedFolder(Dataset):
         """A sample whose shorter side has ``size`` pixels. Each map is resized once, from its own resolution: by way of
         the picture's, a phone's twelve megapixels would take seconds."""
         image, turned = read_image_and_turn(self._images[stem])
-        stored_height, stored_width = height, width = image.shape[-2:]
+        stored = height, width = image.shape[-2:]
         camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
         _check_same_shape(self._depths[stem], depth, height, width)
@@ -138,12 +141,11 @@ class PairedFolder(Dataset):
             image = resize_image(image, height, width)
         depth, mask = resize_depth(depth, mask, height, width)
         head = mask
-        if self._masks:
-            stored = read_mask(self._masks[stem])
-            _check_same_shape(self._masks[stem], stored, stored_height, stored_width)
-            head = resize_mask(stored, height, width)  # depth may have holes there, a head has none
+        if self._masks:  # depth may have holes there, a head has none
+            head = _read_mask(self._masks[stem], stored, height, width)
             check_head(self._masks[stem], head, mask)
-        return Sample(image, depth, mask, head, head, camera, stem).check()
+        face = head & _read_mask(self._face_masks[stem], stored, height, width) if self._face_masks else head
+        return Sample(image, depth, mask, head, face, camera, stem).check()
 
     def _read_depth(self, path: Path) -> tuple[Tensor, Tensor]:
         if self.depth_kind == "metric":
@@ -193,6 +195,13 @@ def _list(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not files:
         raise InputError(f"{folder}: expected files ending in {', '.join(suffixes)}, found none")
     return files
+
+
+def _read_mask(path: Path, picture: tuple[int, int], height: int, width: int) -> Tensor:
+    """(1, height, width) of a mask of a picture whose height and width are given."""
+    mask = read_mask(path)
+    _check_same_shape(path, mask, *picture)
+    return resize_mask(mask, height, width)
 
 
 def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> None:

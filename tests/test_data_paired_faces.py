@@ -1,0 +1,78 @@
+"""One's own folders that say where on the head the face is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facedepth.checks import InputError
+from facedepth.cli import main
+from facedepth.data import PairedFolder
+from facedepth.evaluation import evaluate
+from facedepth.io import write_image
+from facedepth.models import create_model, save_model
+
+SIZE = 32
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """Two pictures, the head in the middle half of each, the face in the middle quarter and a strip beside the head."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    rng = np.random.default_rng(0)
+    for stem in ("anna", "bert"):
+        write_image(tmp_path / f"images/{stem}.png", rng.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8))
+        (tmp_path / "depths").mkdir(exist_ok=True)
+        np.save(tmp_path / f"depths/{stem}.npy", (0.6 + 0.002 * x + 0.001 * rng.random(x.shape)).astype(np.float32))
+        head, face = (np.maximum(abs(x - 15.5), abs(y - 15.5)) < half for half in (8, 4))
+        write_image(tmp_path / f"masks/{stem}.png", np.uint8(255 * head))
+        write_image(tmp_path / f"face_masks/{stem}.png", np.uint8(255 * (face | (x < 3))))
+    return tmp_path
+
+
+def folder(mine: Path, **changes) -> PairedFolder:
+    settings = {"masks": mine / "masks", "face_masks": mine / "face_masks", "camera": 20} | changes
+    return PairedFolder(mine / "images", mine / "depths", **settings)
+
+
+def test_the_face_is_a_part_of_the_head_at_any_size(mine):
+    for size, pixels in ((None, 64), (16, 16)):
+        sample = folder(mine, size=size)[0]
+        assert int(sample.face.sum()) == pixels
+        assert int(sample.head.sum()) == 4 * pixels
+        assert not (sample.face & ~sample.head).any()
+
+
+def test_without_masks_of_the_head_they_count_all_the_same(mine):
+    sample = folder(mine, masks=None)[0]
+    assert sample.head.all()
+    assert int(sample.face.sum()) == 64 + 3 * SIZE
+
+
+def test_scores_are_taken_on_the_face(mine):
+    torch.manual_seed(0)
+    model = create_model("dpt_tiny", input_size=SIZE)
+    on_face, on_head = (evaluate(model, folder(mine), region=region) for region in ("face", "head"))
+    unknown = evaluate(model, folder(mine, face_masks=None))
+    assert on_face.settings["region"] == "face"
+    assert unknown.settings["region"] == "head"
+    assert on_face.means["rmse"] != on_head.means["rmse"] == unknown.means["rmse"]
+
+
+def test_a_missing_or_misshapen_one_is_named(mine):
+    (mine / "face_masks/bert.png").unlink()
+    with pytest.raises(InputError, match=r"1 without face mask \(bert\.png\)"):
+        folder(mine)
+    write_image(mine / "face_masks/bert.png", np.zeros((SIZE, 2 * SIZE), np.uint8))
+    with pytest.raises(InputError, match=r"face_masks/bert\.png: size mismatch"):
+        folder(mine)[1]
+    with pytest.raises(InputError, match=r"face_masks: expected the path of a file or a folder, got ''"):
+        folder(mine, face_masks="")
+
+
+def test_the_command_line_finds_them(mine, capsys):
+    save_model(create_model("dpt_tiny", input_size=SIZE), mine / "tiny.safetensors")
+    command = ["evaluate", "--data", f"paired:{mine}", "--fov", "20", "--model", str(mine / "tiny.safetensors")]
+    assert main([*command, "-o", str(mine / "scores")]) == 0
+    assert "dpt_tiny on 2 pictures, face," in capsys.readouterr().out
