@@ -1,5 +1,6 @@
 """The data set of synthetic faces, and the folders it is written to."""
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -18,6 +19,7 @@ from facedepth.cli import main
 from facedepth.data import EG3DFaces, split
 from facedepth.layouts import eg3d_path
 from facedepth.synthetic import SyntheticFaces, generate, storing
+from facedepth.synthetic.devices import CPU, making_on
 from facedepth.synthetic.faces import VERSION, one_thread
 from facedepth.synthetic.glasses import eye_frame, frame_pieces, put_on
 from facedepth.synthetic.hats import hat_pieces
@@ -103,6 +105,50 @@ def test_a_sample_depends_on_seed_and_index_alone(faces, samples):
     assert torch.equal(faces[-1].image, samples[-1].image)
     with pytest.raises(IndexError):
         faces[6]
+
+
+@contextlib.contextmanager
+def doubles():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextlib.contextmanager
+def rounded_products():
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("setting", [doubles, rounded_products, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_a_sample_does_not_depend_on_what_torch_is_set_to(faces, samples, setting, tmp_path):
+    with setting():
+        again = faces[3]
+        generate(tmp_path, 1, size=SIZE, seed=11)
+    for ours, theirs in zip([*again[:5], *again.camera], [*samples[3][:5], *samples[3].camera], strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+    assert torch.equal(EG3DFaces(tmp_path, size=SIZE)[0].depth, samples[0].depth)
+
+
+def test_torch_is_left_as_it_was_set():
+    with doubles():
+        with making_on(CPU):
+            assert torch.zeros(1).dtype == torch.float32
+        with pytest.raises(KeyError), making_on(CPU):
+            raise KeyError
+        assert torch.zeros(1).dtype == torch.float64
+    products = torch.ones(2, 2, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        with making_on(CPU):
+            assert (products @ products).dtype == torch.float32
+        assert (products @ products).dtype == torch.bfloat16
 
 
 def test_workers_make_the_same_samples(faces, samples):

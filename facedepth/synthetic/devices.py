@@ -1,8 +1,8 @@
 """Where tensors are made: torch's default device, which everything between a seed and a portrait honours.
 
-Factory calls (``torch.zeros``, ``torch.tensor``, ``torch.as_tensor`` of an array, ...) name no device, so that
-``with making_on(device)`` decides for all of them. What is drawn is drawn on the CPU, and so are decisions that the
-number of later draws hangs on: every device is then dealt the same random numbers.
+Factory calls (``torch.zeros``, ``torch.tensor``, ``torch.as_tensor`` of an array, ...) name neither device nor type,
+so that ``with making_on(device)`` decides for all of them. What is drawn is drawn on the CPU, and so are decisions that
+the number of later draws hangs on: every device is then dealt the same random numbers.
 """
 
 from __future__ import annotations
@@ -26,10 +26,42 @@ def default_device() -> torch.device:
 
 @contextlib.contextmanager
 def making_on(device: torch.device) -> Iterator[None]:
-    """Factory calls of torch land on the device."""
-    # the context costs a microsecond in every call of torch, so it is entered only where it changes anything
-    with contextlib.nullcontext() if device == default_device() else device:
+    """Factory calls of torch land on the device, in 32 bits, and products keep all of them, whatever was set before."""
+    # the device's context costs a microsecond in every call of torch, so it is entered only where it changes anything
+    placed = contextlib.nullcontext() if device == default_device() else device
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with contextlib.ExitStack() as plain:
+            for kind in {"cpu", device.type}:
+                plain.enter_context(torch.autocast(kind, enabled=False))
+            plain.enter_context(_unrounded_products())
+            plain.enter_context(placed)
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
+def _unrounded_products() -> Iterator[None]:
+    """Matrices of 32 bits are multiplied as they are: faster modes round them to 10 or 7 bits, on some CPUs too."""
+    if not hasattr(torch.backends.mkldnn, "matmul"):  # before torch 2.9
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
+    backends = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+    precisions = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
+    try:
         yield
+    finally:
+        for backend, precision in zip(backends, precisions, strict=True):
+            backend.fp32_precision = precision
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -48,11 +48,10 @@ class SyntheticFaces(Dataset):
     depth but are not ``head``.
 
     Sample i depends on ``seed``, ``size`` and i alone: on the CPU bit for bit, whatever process, worker or order it is
-    made in. (Another make of processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two,
-    and of the depth two pixels in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come
-    out in any order and lamps cast shadows from four places of theirs: pictures differ a little, depth by less than
-    0.1 mm but for single pixels. (Only with ``torch.get_float32_matmul_precision()`` at "highest", as it is by default:
-    else depth may be off by a millimetre.)
+    made in, and whatever torch's default type, autocast and ``float32_matmul_precision`` are set to. (Another make of
+    processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two, and of the depth two pixels
+    in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come out in any order and lamps
+    cast shadows from four places of theirs: pictures differ a little, depth by less than 0.1 mm but for single pixels.
 
     Args:
         n: how many samples.
