@@ -30,7 +30,7 @@ from .models import DepthNetwork, answering, check_network
 from .paths import atomic_path, refuse_existing, user_path
 from .report_page import Case, report_page
 from .sample import Sample
-from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, check_depth_kind, score_batch
+from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, check_depth_kind, score_batch, score_head
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -183,9 +183,12 @@ def evaluate(
     with answering(model):
         for batch in batches:
             batch = to_device(batch, model.mean.device)
-            values = model(batch.image)[:, :1].float()
-            _refuse_nan(values, batch, model)
-            aligned, columns = score_batch(values, model.kind, batch, dataset.depth_kind, region=region, align=align)
+            output = model(batch.image).float()
+            _refuse_nan(output, batch, model)
+            aligned, columns = score_batch(
+                output[:, :1], model.kind, batch, dataset.depth_kind, region=region, align=align
+            )
+            columns |= score_head(output, batch)
             knows_faces = knows_faces or not torch.equal(batch.face, batch.head)
             if is_part:
                 shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
@@ -197,6 +200,9 @@ def evaluate(
                 if len(scores) in picked:
                     kept[len(scores)] = keep()
                 scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
+    if all(math.isnan(row.get("head_iou", 0.0)) for row in scores):  # the data do not know heads
+        for row in scores:
+            del row["head_iou"]
     if is_part:
         _doubt_region(region, float(np.mean(shares)))
     settings = {
@@ -224,9 +230,9 @@ def _doubt_region(region: str, share: float) -> None:
         )
 
 
-def _refuse_nan(values: Tensor, batch: Sample, model: DepthNetwork) -> None:
+def _refuse_nan(output: Tensor, batch: Sample, model: DepthNetwork) -> None:
     """Name the first sample for which the network's output is no number: a mean would hide it or be ruined by it."""
-    for name, finite in zip(batch.name, values.isfinite().flatten(1).all(dim=1).tolist(), strict=True):
+    for name, finite in zip(batch.name, output.isfinite().flatten(1).all(dim=1).tolist(), strict=True):
         if not finite:
             raise InputError(
                 f"{model.name}: its output for {name!r} is NaN or infinite, which cannot be scored; were its weights "

@@ -22,8 +22,9 @@ DELTA_THRESHOLDS = (1.05, 1.1, 1.25)
 NORMAL_DEGREES = (11.25, 20, 22.5, 25, 30)
 HIGHER_IS_BETTER = frozenset(
     [f"delta_{threshold:g}" for threshold in DELTA_THRESHOLDS] + [f"normals_{deg:g}_pct" for deg in NORMAL_DEGREES]
+    + ["head_iou"]
 )
-"""The scores of ``depth_scores`` for which higher is better; for all others, lower is."""
+"""The scores for which higher is better; for all others, lower is."""
 
 _MEANINGS = {
     "abs_rel": "mean error of depth, as a fraction of the true depth",
@@ -31,6 +32,7 @@ _MEANINGS = {
     "side_e2": "scale-invariant error of log depth, hundredths",
     "mad_deg": "mean angle between predicted and true normals, degrees",
     "picture_l1": "mean error of the depth picture in [-1, 1]",
+    "head_iou": "overlap of the predicted and the true head: their intersection over their union",
     "flat": "share of pictures scored as a flat surface: the prediction has no relief, or runs against the truth",
 }
 
@@ -139,6 +141,12 @@ def to_picture(depth: Tensor, mask: Tensor) -> Tensor:
 def picture_l1(pred_picture: Tensor, true_picture: Tensor, region: Tensor) -> Tensor:
     """(B,) mean absolute difference of two pictures in [-1, 1]: the original notebooks' validation loss."""
     return _mean((pred_picture - true_picture).abs(), region)
+
+
+def mask_iou(pred: Tensor, true: Tensor) -> Tensor:
+    """(B,) intersection over union, 0 ... 1, of two bool masks (B, 1, H, W); NaN where both are empty."""
+    check_shapes(pred=(pred, "B 1 H W"), true=(true, "B 1 H W"))
+    return (pred & true).flatten(1).sum(dim=1) / (pred | true).flatten(1).sum(dim=1)
 
 
 def _mean(values: Tensor, region: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from .depth import (
     relief_to_depth,
 )
 from .framing import whole_crop
-from .metrics import depth_scores, picture_l1, to_picture
+from .metrics import depth_scores, mask_iou, picture_l1, to_picture
 from .sample import Sample
 
 ALIGNMENTS = ("scale_shift", "none")
@@ -89,6 +89,15 @@ def score_batch(
     if scale is not None:
         scores["flat"] = torch.where(area.any(dim=(-3, -2, -1)), (scale == 0).flatten().float(), torch.nan)
     return aligned, scores
+
+
+def score_head(output: Tensor, batch: Sample) -> dict[str, Tensor]:
+    """``head_iou`` (B,) of a network's output (B, 1 or 2, H, W): nothing if it gives no head, NaN for pictures that are
+    all head, as where the data do not know it."""
+    if output.shape[1] == 1:
+        return {}
+    unknown = batch.head.flatten(1).all(dim=1)
+    return {"head_iou": torch.where(unknown, torch.nan, mask_iou(output[:, 1:] > 0, batch.head))}
 
 
 def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: str) -> tuple[Tensor, Tensor | None]:

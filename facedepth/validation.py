@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,7 +15,7 @@ from .comparison import Scored, picture_rows, scored
 from .live import Pictures
 from .models import DepthNetwork
 from .objectives import Objective
-from .scoring import score_batch
+from .scoring import score_batch, score_head
 
 _SHOWN = 4
 
@@ -42,6 +43,7 @@ def validate(
         aligned, scores = score_batch(
             output[:, :1], model.kind, batch, depth_kind, region="face", align="scale_shift"
         )
+        scores |= score_head(output, batch)
         scores["loss"] = objective(output, batch)["loss"].expand(len(batch.name))
         for name, score in scores.items():
             columns.setdefault(f"val_{name}", []).append(score.cpu())
@@ -49,5 +51,7 @@ def validate(
             scored(batch, aligned, depth_kind, "face", row) for row in range(min(_SHOWN - len(shown), len(batch.name)))
         ]
     means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
+    if math.isnan(means.get("val_head_iou", 0.0)):  # the data do not know heads
+        del means["val_head_iou"]
     means["val_loss"] = float(torch.cat(columns["val_loss"]).mean())
     return means, picture_rows(shown, depth_kind)

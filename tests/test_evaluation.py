@@ -84,7 +84,7 @@ def test_the_truth_scores_perfectly(faces, kind, align, region):
     assert means["rmse"] < 1e-5
     assert means["side_e2"] < 1e-3
     assert means["mad_deg"] < 0.5  # float32 depth at 2.7: the last digit turns a normal by a little
-    for name in HIGHER_IS_BETTER:
+    for name in HIGHER_IS_BETTER - {"head_iou"}:  # the oracle says nothing of heads
         assert means[name] == pytest.approx(100 if name.endswith("pct") else 1)
 
 
