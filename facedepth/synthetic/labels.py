@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from ..camera import Camera
 from .model import MATERIAL
-from .noise import box_blur
+from .noise import box_blur, box_max
 from .render import Hits
 from .vectors import norm
 
@@ -95,8 +94,8 @@ def _wide(inside: Tensor, camera: Camera, depth: Tensor, size: int) -> Tensor:
     """(P,) what of the mouth's inside is wider than a slit: eroded, then grown back."""
     reach = _slit_pixels(camera, depth)
     picture = inside.float().view(1, 1, size, size)
-    core = -max_pool2d(-picture, 2 * reach + 1, 1, reach)
-    return (max_pool2d(core, 2 * reach + 1, 1, reach) > 0.5).flatten() & inside
+    core = -box_max(-picture, 2 * reach + 1)
+    return (box_max(core, 2 * reach + 1) > 0.5).flatten() & inside
 
 
 def _bridge_slits(depth: Tensor, material: Tensor, camera: Camera, size: int) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 from .devices import CPU
 
@@ -53,7 +55,19 @@ def bump(x: Tensor, centre: float, width: float) -> Tensor:
 
 
 def box_blur(pictures: Tensor, width: int) -> Tensor:
-    """(..., C, H, W) averaged over squares of ``width`` pixels, zero beyond the border: down, then across."""
-    before, after = width // 2, (width - 1) // 2
-    down = avg_pool2d(pad(pictures, (0, 0, before, after)), (width, 1), 1)
-    return avg_pool2d(pad(down, (before, after, 0, 0)), (1, width), 1)
+    """(..., H, W) averaged over squares of ``width`` pixels, zero beyond the border: down, then across."""
+    down = sum(_neighbours(pictures, -2, width, beyond=0.0)) / width
+    return sum(_neighbours(down, -1, width, beyond=0.0)) / width
+
+
+def box_max(pictures: Tensor, width: int) -> Tensor:
+    """(..., H, W) the greatest value in squares of ``width`` pixels."""
+    down = reduce(torch.maximum, _neighbours(pictures, -2, width, beyond=-torch.inf))
+    return reduce(torch.maximum, _neighbours(down, -1, width, beyond=-torch.inf))
+
+
+def _neighbours(pictures: Tensor, axis: int, width: int, *, beyond: float) -> list[Tensor]:
+    """The pictures moved along an axis, once for every pixel of a window: several times as fast as torch's pooling."""
+    margins = (width // 2, (width - 1) // 2)
+    wider = pad(pictures, margins if axis == -1 else (0, 0, *margins), value=beyond)
+    return [wider.narrow(axis, first, pictures.shape[axis]) for first in range(width)]

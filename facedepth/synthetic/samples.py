@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from ..camera import Camera
+from .noise import box_max
 from .render import Hits, Scene, blend_corners
 
 EDGE_M, EDGE_SLOPE = 0.004, 5.0  # a jump in depth that makes an edge, in metres and in pixels
@@ -46,7 +46,7 @@ def pick_samples(scene: Scene, material: Tensor, camera: Camera, size: int) -> t
     centre = scene.look(camera, size, size)
     kind = torch.where(centre.triangle >= 0, material[centre.triangle.clamp(min=0)], -1).float()
     features = torch.stack([kind, torch.where(centre.depth > 0, centre.depth, 10.0)]).view(1, 2, size, size)
-    spread = max_pool2d(features, 3, 1, 1) + max_pool2d(-features, 3, 1, 1)  # greatest minus least of the neighbours
+    spread = box_max(features, 3) + box_max(-features, 3)  # greatest minus least of the neighbours
     seen = centre.depth[centre.depth > 0]
     pixel_m = float(seen.median() / camera.K[0, 0]) if len(seen) else 0.0
     busy = ((spread[0, 0] > 0) | (spread[0, 1] > max(EDGE_M, EDGE_SLOPE * pixel_m))).flatten()
