@@ -9,14 +9,17 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes in; child processes in
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from chromium import chromium
+from training_runs import FinishedRun, config
 
 from facedepth.data import EG3DFaces, Part, rerender
 from facedepth.models import DepthNetwork, create_model
+from facedepth.training import TrainConfig, fit
 
 torch.set_num_threads(1)
 
@@ -88,6 +91,25 @@ def tiny_model():
             return create_model("attention_unet", **tiny | options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, affine_faces, tiny_model) -> FinishedRun:
+    """A run of four epochs, which nobody may change."""
+    folder, model, seen = tmp_path_factory.mktemp("runs") / "finished", tiny_model(), []
+    settings = config(folder, epochs=4, repeats=4)
+    history = fit(
+        model, Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), settings,
+        callbacks=[lambda rows, pictures: seen.append((len(rows), [next(iter(row)) for row in pictures]))],
+    )
+    return FinishedRun(settings, folder, model, history, seen)
+
+
+@pytest.fixture
+def finished_copy(tmp_path, finished_run) -> TrainConfig:
+    """The settings with which a copy of that run, in ``tmp_path / "run"``, goes on."""
+    shutil.copytree(finished_run.folder, tmp_path / "run")
+    return replace(finished_run.config, out=str(tmp_path / "run"), resume=True)
 
 
 @pytest.fixture(scope="module")  # not longer: while it runs, no other test can run an event loop

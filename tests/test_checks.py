@@ -182,23 +182,6 @@ def test_predictions_and_meshes_are_equal_only_to_themselves():
     assert FACE.points() != FACE.points()
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "clip_norm", "augment", "encoder_factor"])
-def test_settings_may_be_numpys_and_become_pythons(name):
-    config = fd.TrainConfig(out="run", epochs=np.int64(3), **{name: np.float32(0.5)})
-    assert (config.epochs, getattr(config, name)) == (3, 0.5)
-    assert (type(config.epochs), type(getattr(config, name))) == (int, float)
-    for wrong in (math.nan, math.inf, -1, "0.5", True):
-        with pytest.raises(InputError, match=f"{name}: expected "):
-            fd.TrainConfig(out="run", **{name: wrong})
-
-
-def test_the_folder_of_a_run_may_be_in_the_users_home(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/anna")
-    assert fd.TrainConfig(out="~/run").out == "/home/anna/run"
-    with pytest.raises(InputError, match="got None"):
-        fd.TrainConfig(out=None)
-
-
 @pytest.mark.parametrize("option", [{"channels": "four"}, {"channels": 2.5}, {"depth": None}, {"depth": True}])
 def test_options_of_a_network_that_are_no_whole_numbers(option):
     with pytest.raises(InputError, match=f"^{next(iter(option))}: expected a whole number of at least 1, got "):
