@@ -112,7 +112,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
                        "(fetched once, see `facedepth models`)")
     parser.add_argument("--head-mask", action="store_true",
                        help="also teach a depth-only model, such as MiDaS, the head's outline")
-    parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
+    parser.add_argument("--resume", action="store_true",
+                       help="continue the run in that folder; with a larger --set epochs=..., after its end too")
     parser.add_argument("--val", type=float, default=0.1,
                         help="share of the identities kept for validation (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")

@@ -12,7 +12,7 @@ from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
 from .paths import user_path
 
-# What may differ when a run is resumed: where and how fast it runs, not what it computes.
+# What may differ when a run is resumed, besides more epochs: where and how fast it runs, not what it computes.
 _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradient_checkpointing")
 
 AMP = ("cuda", "always", "never")
@@ -69,7 +69,8 @@ class TrainConfig:
         seed: of everything random.
         workers: processes that load the data; data made on a GPU need none and get none.
         device: "auto", "cpu", "cuda", ...
-        resume: continue the run in ``out`` if there is one.
+        resume: continue the run in ``out`` if there is one. With more ``epochs`` than it was started for, it goes on
+            after its end too, and the learning rate follows the schedule of the longer run from there.
         save_every_s: least time in seconds between two saves of the state within a run, or 20 times what the last save
             took if that is longer; 0 saves after every step.
 

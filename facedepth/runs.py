@@ -100,7 +100,7 @@ class RunFolder:
 
     Args:
         path: the folder.
-        settings: what must be the same when the run is resumed.
+        settings: what must be the same when the run is resumed, but for ``epochs``, which may be more.
         data: likewise, from ``describe_data``; its depths may differ by rounding, as on another processor.
         resume: continue the run that is there, or start one if there is none.
 
@@ -126,20 +126,33 @@ class RunFolder:
                 f"these weights {_how_to_load(self.path / 'best.safetensors')} in another folder"
             )
         refuse_started(self.path, resume=resume)
-        if started:
-            self._check_same(_read_config(config_path), settings, data)
-        else:
-            with atomic_path(config_path) as temporary:
-                temporary.write_text(json.dumps({**settings, **data}, indent=2) + "\n")
+        if not started:
+            self._write_config({**settings, **data})
+        elif self._wants_more(saved := _read_config(config_path), settings, data):
+            warnings.warn(
+                f"{self.path}: {settings['epochs']} epochs instead of {saved['epochs']}: the learning rate goes on as "
+                "the schedule of the longer run has it", stacklevel=4,
+            )
+            self._write_config(json.loads(config_path.read_text()) | {"epochs": settings["epochs"]})
         self._remove_leftovers()
 
-    def _check_same(self, saved: Mapping, settings: Mapping, data: Mapping) -> None:
+    def _write_config(self, config: Mapping) -> None:
+        with atomic_path(self.path / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n")
+
+    def _wants_more(self, saved: Mapping, settings: Mapping, data: Mapping) -> bool:
+        """Whether the run that is there is to go on for more epochs than it was started for.
+
+        Raises:
+            InputError: anything else is different.
+        """
         now = {**settings, **data}
         saved = {**now, **saved}  # an older version did not have the settings it did not write
-        differing = [name for name in settings if saved.get(name) != settings[name]]
+        more = isinstance(saved["epochs"], int) and saved["epochs"] < settings["epochs"]
+        differing = [name for name in settings if saved.get(name) != settings[name] and not (more and name == "epochs")]
         differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:
-            return
+            return more
         advice = (
             "choose another folder; to continue from what was learnt here, start there from its weights "
             f"{_how_to_load(self.path / 'last.safetensors')}"
