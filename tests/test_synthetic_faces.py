@@ -18,6 +18,7 @@ from facedepth.checks import InputError
 from facedepth.cli import main
 from facedepth.data import EG3DFaces, split
 from facedepth.layouts import eg3d_path
+from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.devices import CPU, making_on
 from facedepth.synthetic.faces import VERSION, one_thread
@@ -220,6 +221,20 @@ def test_one_thread_is_given_back():
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_samples_are_on_one_thread_to_the_last(faces, tmp_path, monkeypatch):
+    """Their checks, too: on a busy machine, two threads waiting for each other took a seventh of a second a sample."""
+    threads, before = [], torch.get_num_threads()
+    monkeypatch.setattr(Sample, "check", lambda self: threads.append(torch.get_num_threads()) or self)
+    torch.set_num_threads(2)
+    try:
+        faces[0]
+        SyntheticFaces(1, size=SIZE, seed=11, cache=tmp_path)[0]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1, 1]
 
 
 def test_written_faces_are_read_back_as_they_are(tmp_path, samples):

@@ -149,15 +149,16 @@ class SyntheticFaces(Dataset):
         """
         index = self._place(index)
         name = self.names[index]
-        if self.cache is None:
-            picture, labels, camera = self.portrait(index)
-            image = torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1).float().div_(255)
-        else:
-            if not is_stored(self.cache, name):
-                self.write(self.cache, index)
-            fov_deg = draw_scenery(self.seed, index).shot.horizontal_fov_deg
-            image, labels, camera = moved(read_stored(self.cache, name, self.size, fov_deg), self.device)
-        return Sample(image, *labels, camera, name).check()
+        with one_thread():
+            if self.cache is None:
+                picture, labels, camera = self.portrait(index)
+                image = torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1).float().div_(255)
+            else:
+                if not is_stored(self.cache, name):
+                    self.write(self.cache, index)
+                fov_deg = draw_scenery(self.seed, index).shot.horizontal_fov_deg
+                image, labels, camera = moved(read_stored(self.cache, name, self.size, fov_deg), self.device)
+            return Sample(image, *labels, camera, name).check()
 
     def batch(self, indices: Sequence[int]) -> Sample:
         """Several samples at once, their tensors stacked, (B, ...), and their names in a tuple.
