@@ -19,7 +19,7 @@ from facedepth.training import fit
     ("changes", "message"),
     [
         ({"learning_rate": 0.5}, "learning_rate: 0.01 then, 0.5 now"),
-        ({"epochs": 9}, "epochs: 4 then, 9 now"),
+        ({"epochs": 3}, "epochs: 4 then, 3 now"),
         ({"seed": 3, "augment": 0.1}, "augment: 0.5 then, 0.1 now; seed: 0 then, 3 now"),
     ],
 )
