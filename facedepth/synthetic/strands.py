@@ -134,20 +134,27 @@ def splat(
     pixel = y.long().clamp(0, height - 1) * width + x.long().clamp(0, width - 1)
     visible = inside & (z < behind[pixel] + 0.004)
     strand, step = (visible[:, 1:] | visible[:, :-1]).nonzero(as_tuple=True)
-
-    opacity = (strands.width_m * camera.K[0, 0] / z).clamp(max=1.0)
-    values = torch.cat([x[..., None], y[..., None], z[..., None], opacity[..., None], colour], dim=-1).flatten(0, 1)
     first = strand * x.shape[1] + step
-    start = values.index_select(0, first)  # (S, 7); faster than indexing, here and below
-    change = values.index_select(0, first + 1) - start
-    steep = change[:, 1].abs() > change[:, 0].abs()
-    pieces = torch.maximum(change[:, 0].abs(), change[:, 1].abs()).ceil().clamp(1, 2 * max(height, width)).long()
+
+    def ends(values: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (N, K) where the S visible steps begin, and by how much they change on the way, (S,) each."""
+        start = values.flatten().index_select(0, first)  # faster than indexing, here and below
+        return start, values.flatten().index_select(0, first + 1) - start
+
+    across, down = (ends(values)[1].abs() for values in (x, y))
+    pieces = torch.maximum(across, down).ceil().clamp(1, 2 * max(height, width)).long()
     owner = torch.repeat_interleave(torch.arange(len(pieces)), pieces)
     nth = torch.arange(len(owner)) - (pieces.cumsum(0) - pieces).index_select(0, owner)
     fraction = (nth + 0.5) / pieces.index_select(0, owner)
-    drawn = start.index_select(0, owner) + fraction[:, None] * change.index_select(0, owner)
-    steep = steep.index_select(0, owner)
-    x, y, depth, alpha = drawn[:, :4].T.contiguous()
+
+    def along(values: Tensor) -> Tensor:
+        """Values (N, K) in the middle of all the steps' pieces."""
+        start, change = ends(values)
+        return change.index_select(0, owner).mul_(fraction).add_(start.index_select(0, owner))
+
+    alpha = along((strands.width_m * camera.K[0, 0] / z).clamp(max=1.0))
+    x, y, depth = along(x), along(y), along(z)
+    steep = (down > across).index_select(0, owner)
     major, minor = torch.where(steep, y, x), torch.where(steep, x, y)
     major, low = major.floor().long(), (minor - 0.5).floor()
     share = minor - 0.5 - low
@@ -167,11 +174,15 @@ def splat(
     place, alpha, row = torch.cat(places), torch.cat(alphas).clamp(0, 0.98), torch.cat(rows)
 
     depth = depth.index_select(0, row)
-    count = height * width
-    front = torch.full((count,), torch.inf).scatter_reduce_(0, place, depth, "amin")
-    blocked = torch.zeros(count).scatter_add_(0, place, torch.log1p(-alpha))
-    share = alpha * torch.exp((front.index_select(0, place) - depth) / LAYER_M)
-    columns = [drawn[:, 4:].index_select(0, row), depth[:, None], torch.ones_like(depth)[:, None]]
-    mixed = torch.zeros(count, 5).index_add_(0, place, torch.cat(columns, dim=1) * share[:, None])
-    mixed = mixed[:, :4] / mixed[:, 4:].clamp(min=1e-9)
-    return mixed[:, :3], 1 - torch.exp(blocked), mixed[:, 3]
+    empty = torch.zeros(height * width)
+    front = torch.full_like(empty, torch.inf).scatter_reduce_(0, place, depth, "amin")
+    blocked = empty.index_add(0, place, torch.log1p(-alpha))
+    weight = alpha * torch.exp((front.index_select(0, place) - depth) / LAYER_M)
+    total = empty.index_add(0, place, weight).clamp(min=1e-9)
+
+    def mixed(values: Tensor) -> Tensor:
+        """Values of the pieces drawn to their means over the front layer of every pixel, (H * W,)."""
+        return empty.index_add(0, place, values * weight) / total
+
+    rgb = [mixed(along(channel).index_select(0, row)) for channel in colour.unbind(-1)]
+    return torch.stack(rgb, dim=1), 1 - torch.exp(blocked), mixed(depth)
