@@ -237,6 +237,16 @@ def test_samples_are_on_one_thread_to_the_last(faces, tmp_path, monkeypatch):
     assert threads == [1, 1]
 
 
+def test_workers_inherit_open3d_where_they_will_need_it(tmp_path, monkeypatch):
+    """Each would import it by itself, which takes two seconds."""
+    loads = []
+    monkeypatch.setattr("facedepth.synthetic.faces.load_open3d", lambda: loads.append(1))
+    SyntheticFaces(1, cache=tmp_path)
+    assert not loads
+    SyntheticFaces(1)
+    assert loads
+
+
 def test_written_faces_are_read_back_as_they_are(tmp_path, samples):
     manifest = generate(tmp_path, 2, size=SIZE, seed=11)
     assert manifest.read_text().count("\n") == 3

@@ -1,6 +1,8 @@
 """What is rendered, held against closed forms, and one renderer against the other."""
 
 import math
+import sys
+import warnings
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.testing import assert_close
 
 from facedepth.camera import Camera
 from facedepth.synthetic.head import rotation
-from facedepth.synthetic.render import Scene, rasterize
+from facedepth.synthetic.render import Scene, load_open3d, rasterize
 from facedepth.synthetic.shapes import box, ellipsoid
 
 
@@ -79,6 +81,22 @@ def test_the_two_renderers_agree():
     assert_close(
         one.interpolate(vertices, triangles, pixels), other.interpolate(vertices, triangles, pixels), atol=2e-5, rtol=0
     )
+
+
+def test_without_open3d_the_z_buffer_serves_and_that_is_said_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    load_open3d.cache_clear()
+    size, camera = 48, tilted_camera(48)
+    vertices, triangles, _, _ = rotated_box()
+    try:
+        with pytest.warns(UserWarning, match=r"Open3D does not load .*: .* apt-get install .*libgl1"):
+            scene = Scene(vertices, triangles)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Scene(vertices, triangles)
+    finally:
+        load_open3d.cache_clear()
+    assert torch.equal(scene.look(camera, size, size).depth, rasterize(vertices, triangles, camera, size, size).depth)
 
 
 def test_interpolated_position_is_the_unprojected_depth():

@@ -18,6 +18,7 @@ from .background import list_photographs
 from .devices import making_on, moved
 from .kit import load_kit
 from .portrait import Person, Portrait, Scenery, draw_person, draw_scenery, make_portrait, picture_entropy
+from .render import load_open3d
 from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
@@ -51,7 +52,8 @@ class SyntheticFaces(Dataset):
     made in, and whatever torch's default type, autocast and ``float32_matmul_precision`` are set to. (Another make of
     processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two, and of the depth two pixels
     in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come out in any order and lamps
-    cast shadows from four places of theirs: pictures differ a little, depth by less than 0.1 mm but for single pixels.
+    cast shadows from four places of theirs, as they do where Open3D does not load: pictures differ a little, depth by
+    less than 0.1 mm but for single pixels.
 
     Args:
         n: how many samples.
@@ -99,6 +101,8 @@ class SyntheticFaces(Dataset):
         if self.photographs is not None:
             list_photographs(self.photographs)
         load_kit()
+        if self.device.type == "cpu" and cache is None:
+            load_open3d()  # worker processes then come with it, instead of each importing it
         self.names = [f"seed{index:04d}" for index in range(n)]
         self.identities = [f"person{index // views_per_identity:04d}" for index in range(n)]
         self.cache = user_path(cache) if cache is not None else None

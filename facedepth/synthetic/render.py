@@ -1,13 +1,17 @@
 """What a camera sees of a triangle mesh: for every pixel the z-depth, the triangle and the place on it.
 
-Two renderers behind one function. The z-buffer is plain torch and runs on the CPU and on CUDA with no compile step;
+Two renderers behind one class. The z-buffer is plain torch and runs on the CPU and on CUDA with no compile step;
 Open3D's ray casting (Embree) is several times as fast on a CPU. They agree to 1e-5 m.
 """
 
 from __future__ import annotations
 
+import warnings
+from functools import lru_cache
+from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +20,8 @@ from ..checks import check_shapes
 from .vectors import perpendicular, unit
 
 NEAREST_M = 1e-3
+LAMP_M = 20.0  # how far away shadow maps are seen from
+SHADOW_MAP_PX, SHADOW_BIAS_M = 512, 2e-3
 
 
 def blend_corners(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
@@ -75,10 +81,7 @@ class Scene:
         """
         if self._rays is None:
             return self._lit_by_quarters(points, towards)
-        import open3d.core as o3c
-
-        rays = torch.cat([points, towards], dim=1).contiguous()
-        blocked = self._rays.test_occlusions(o3c.Tensor.from_numpy(rays.numpy()), nthreads=1)
+        blocked = self._rays.test_occlusions(torch.cat([points, towards], dim=1).numpy(), nthreads=1)
         return ~torch.from_numpy(blocked.numpy())
 
     def _lit_by_quarters(self, points: Tensor, towards: Tensor) -> Tensor:
@@ -94,29 +97,38 @@ class Scene:
         return lit
 
     def _cast(self, camera: Camera, directions: Tensor) -> Hits:
-        import open3d.core as o3c
-
         directions = directions @ camera.cam2world[:3, :3].T
-        rays = torch.cat([camera.cam2world[:3, 3].expand_as(directions), directions], dim=1).contiguous()
-        found = self._rays.cast_rays(o3c.Tensor.from_numpy(rays.numpy()), nthreads=1)
+        rays = torch.cat([camera.cam2world[:3, 3].expand_as(directions), directions], dim=1)
+        found = self._rays.cast_rays(rays.numpy(), nthreads=1)
         # the directions have z = 1 in the camera frame, so the ray's parameter is the z-depth
         depth = torch.from_numpy(found["t_hit"].numpy())
         u, v = torch.from_numpy(found["primitive_uvs"].numpy()).unbind(dim=1)
         hit = depth.isfinite()
-        triangle = torch.where(hit, torch.from_numpy(found["primitive_ids"].numpy().astype("int64")), -1)
+        triangle = torch.where(hit, torch.from_numpy(found["primitive_ids"].numpy().astype(np.int64)), -1)
         return Hits(torch.where(hit, depth, 0.0), triangle, torch.stack([1 - u - v, u, v], dim=1))
 
 
-def _open3d_scene(vertices: Tensor, triangles: Tensor):
+@lru_cache(maxsize=1)
+def load_open3d() -> ModuleType | None:
+    """Open3D, which takes two seconds to import; None, with a warning, where it does not load."""
     try:
-        import open3d as o3d
-    except (ImportError, OSError):  # it needs system libraries that bare containers lack
+        import open3d
+    except (ImportError, OSError) as error:  # it needs system libraries that bare containers lack
+        warnings.warn(
+            f"Open3D does not load ({error}): faces are made without it, more slowly and with coarser shadows. On "
+            "Debian or Ubuntu it needs: apt-get install libusb-1.0-0 libgl1 libgomp1", stacklevel=2,
+        )
         return None
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(vertices.contiguous().numpy()),
-        o3d.core.Tensor.from_numpy(triangles.to(torch.int32).numpy().astype("uint32")),
-    )
+    return open3d
+
+
+def _open3d_scene(vertices: Tensor, triangles: Tensor):
+    """What casts rays at the mesh, or None."""
+    open3d = load_open3d()
+    if open3d is None:
+        return None
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(vertices.contiguous().numpy(), triangles.numpy().astype(np.uint32))
     return scene
 
 
@@ -161,21 +173,20 @@ def rasterize(vertices: Tensor, triangles: Tensor, camera: Camera, height: int, 
     return hits
 
 
-def _lit_by_shadow_map(
-    vertices: Tensor, triangles: Tensor, points: Tensor, towards: Tensor, *, size: int = 512, bias_m: float = 2e-3
-) -> Tensor:
-    """The same question without ray casting, for one direction (3,): a depth map seen from a light 20 m away."""
+def _lit_by_shadow_map(vertices: Tensor, triangles: Tensor, points: Tensor, towards: Tensor) -> Tensor:
+    """``Scene.lit`` without ray casting, for one direction (3,): a depth map seen from a lamp far away."""
+    size = SHADOW_MAP_PX
     centre = (points.amin(dim=0) + points.amax(dim=0)) / 2
     radius = (vertices - centre).norm(dim=1).amax()
     forward = -unit(towards)
     cam2world = torch.eye(4, device=points.device)
     cam2world[:3, :3] = torch.stack([*perpendicular(forward), forward], dim=1)
-    cam2world[:3, 3] = centre - 20.0 * forward
-    camera = Camera.from_focal(float(size / 2 * 20.0 / radius), size, size)
+    cam2world[:3, 3] = centre - LAMP_M * forward
+    camera = Camera.from_focal(float(size / 2 * LAMP_M / radius), size, size)
     camera = Camera(camera.K.to(points.device), cam2world)
     nearest = rasterize(vertices, triangles, camera, size, size).depth
     seen = (points - cam2world[:3, 3]) @ cam2world[:3, :3]
     pixel = (seen @ camera.K.T)[:, :2] / seen[:, 2:]
     column, row = pixel.long().clamp(0, size - 1).unbind(dim=1)
     front = nearest[row * size + column]
-    return (front == 0) | (seen[:, 2] <= front + bias_m)
+    return (front == 0) | (seen[:, 2] <= front + SHADOW_BIAS_M)
