@@ -22,7 +22,7 @@ from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces, generate, storing
 from facedepth.synthetic.devices import CPU, making_on
 from facedepth.synthetic.faces import VERSION, one_thread
-from facedepth.synthetic.glasses import eye_frame, frame_pieces, put_on
+from facedepth.synthetic.glasses import frame_pieces, put_on
 from facedepth.synthetic.hats import hat_pieces
 from facedepth.synthetic.labels import FACE_RADIUS_M, below_neck
 from facedepth.synthetic.light import draw_lighting
@@ -375,7 +375,7 @@ def worn_by(index: int):
     """Glasses on a face, the face, and the place of the frame's vertices before (negative) or behind its skin."""
     person, scenery = draw_person(3, index), draw_scenery(3, index)
     posed = pose_body(person.body, scenery.bearing)
-    origin, axes = eye_frame(posed)
+    origin, axes = posed.eye_frame()
     return scenery.glasses, posed, (posed.vertices - origin) @ axes
 
 

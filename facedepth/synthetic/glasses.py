@@ -20,10 +20,9 @@ from .shapes import tube
 from .vectors import dot, unit
 
 EAR = (0.0755, -0.050, 0.733)  # where a temple rests, on the template, left side
-
-_TOUCH_M = 0.003  # skin so near a point of the frame, seen from the front, is before or behind it
-_PRESSED = 0.9  # share of the frame that is to be before the skin: the rest is pressed into brow and nose
-_MOST_PUSH_M = 0.014
+TOUCH_M = 0.003  # skin so near a point of the frame, seen from the front, is before or behind it
+PRESSED = 0.9  # share of the frame that is to be before the skin: the rest is pressed into brow and nose
+MOST_PUSH_M = 0.014
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,15 @@ class Glasses:
     tint: tuple[float, float, float]
     mirror: float
 
+    @property
+    def lens_side(self) -> float:
+        """Distance in metres from the middle of the face to that of a lens."""
+        return self.half_width + self.bridge / 2
+
+    def front(self, x: Tensor) -> Tensor:
+        """Place of the curved front along y, at x."""
+        return -self.forward + self.wrap * (x / 0.06).square()
+
 
 def draw_glasses(rng: np.random.Generator) -> Glasses | None:
     """Glasses in a quarter of the pictures, every fourth of them dark."""
@@ -79,32 +87,24 @@ def draw_glasses(rng: np.random.Generator) -> Glasses | None:
     )
 
 
-def eye_frame(posed: PosedBody) -> tuple[Tensor, Tensor]:
-    """Origin (3,) between the eyes and axes (3, 3) in columns: to the subject's left, backward, up."""
-    left = unit(posed.left_eye - posed.right_eye)
-    up = posed.turn[:, 2]
-    up = unit(up - (up @ left) * left)
-    return (posed.left_eye + posed.right_eye) / 2, torch.stack([left, torch.linalg.cross(up, left), up], dim=1)
-
-
 def put_on(glasses: Glasses, posed: PosedBody) -> Glasses:
     """The glasses as far before this face as brow and nose let them sit."""
-    origin, axes = eye_frame(posed)
+    origin, axes = posed.eye_frame()
     face = (posed.vertices - origin) @ axes
     face = face[(face[:, 0].abs() < 0.07) & (face[:, 2].abs() < 0.045) & (face[:, 1] < 0.02)]
     touching = torch.cat([_rim(glasses, 1), _rim(glasses, -1), _arch(glasses)])
-    near = torch.cdist(touching[:, [0, 2]], face[:, [0, 2]]) < _TOUCH_M
+    near = torch.cdist(touching[:, [0, 2]], face[:, [0, 2]]) < TOUCH_M
     skin = torch.where(near, face[:, 1], torch.inf).amin(dim=1)
     sunk = (touching[:, 1] - skin)[skin.isfinite()]
     if not len(sunk):
         return glasses
-    push = float(torch.quantile(sunk, _PRESSED).clamp(0, _MOST_PUSH_M))
+    push = float(torch.quantile(sunk, PRESSED).clamp(0, MOST_PUSH_M))
     return replace(glasses, forward=glasses.forward + push)
 
 
 def _on_lens(glasses: Glasses, x: Tensor, z: Tensor) -> Tensor:
     """Points of the curved front at x and z, (N, 3) in the frame of the eyes."""
-    return torch.stack([x, -glasses.forward + glasses.wrap * (x / 0.06).square(), z - glasses.drop], dim=-1)
+    return torch.stack([x, glasses.front(x), z - glasses.drop], dim=-1)
 
 
 def _around() -> Tensor:
@@ -117,7 +117,7 @@ def _rim(glasses: Glasses, side: int) -> Tensor:
     power, across, up = 2 / glasses.roundness, _around().cos(), _around().sin()
     x = glasses.half_width * across.sign() * across.abs() ** power
     z = glasses.half_height * up.sign() * up.abs() ** power
-    return _on_lens(glasses, side * (glasses.half_width + glasses.bridge / 2 + x), z)
+    return _on_lens(glasses, side * (glasses.lens_side + x), z)
 
 
 def _arch(glasses: Glasses) -> Tensor:
@@ -131,14 +131,13 @@ def _arch(glasses: Glasses) -> Tensor:
 
 def frame_pieces(glasses: Glasses, posed: PosedBody) -> list[Piece]:
     """Rims, bridge and temples in the world."""
-    origin, axes = eye_frame(posed)
-    centre = glasses.half_width + glasses.bridge / 2
-    upper = (1 + 0.5 * _around().sin().clamp(min=0)) * glasses.rim
-    tubes = [tube(_rim(glasses, side), upper, closed=True) for side in (1, -1)]
+    origin, axes = posed.eye_frame()
+    radius = (1 + 0.5 * _around().sin().clamp(min=0)) * glasses.rim  # thicker above the eye
+    tubes = [tube(_rim(glasses, side), radius, closed=True) for side in (1, -1)]
     tubes.append(tube(_arch(glasses), 1.1 * glasses.rim))
     ear = torch.tensor(EAR)
     for side in (1, -1):
-        corner = torch.tensor([[side * (centre + glasses.half_width)], [0.4 * glasses.half_height]])
+        corner = torch.tensor([[side * (glasses.lens_side + glasses.half_width)], [0.4 * glasses.half_height]])
         hinge = _on_lens(glasses, *corner)[0]
         rest = (posed.carry(ear * torch.tensor([side, 1.0, 1.0])) - origin) @ axes
         t = torch.linspace(0, 1, 12)[:, None]
@@ -146,10 +145,7 @@ def frame_pieces(glasses: Glasses, posed: PosedBody) -> list[Piece]:
         path[:, 0] += side * 0.006 * torch.sin(math.pi * t[:, 0])  # keep clear of the temples of the head
         tail = rest + torch.tensor([[0.0, 0.012, -0.006], [0.0, 0.022, -0.022]])
         tubes.append(tube(torch.cat([path, tail]), 0.9 * glasses.rim + 0.0004))
-    pieces = []
-    for vertices, triangles in tubes:
-        pieces.append(Piece.of(vertices @ axes.T + origin, triangles, vertices, "frame"))
-    return pieces
+    return [Piece.of(vertices @ axes.T + origin, triangles, vertices, "frame") for vertices, triangles in tubes]
 
 
 def frame_surface(glasses: Glasses, normals: Tensor) -> Surface:
@@ -168,23 +164,21 @@ def look_through_lenses(
     Args:
         behind: (P,) z-depth of the opaque surfaces, inf where there is none.
     """
-    origin, axes = eye_frame(posed)
+    origin, axes = posed.eye_frame()
     rays = camera.rays(size, size).flatten(1).T @ camera.cam2world[:3, :3].T @ axes
     eye = (camera.cam2world[:3, 3] - origin) @ axes
-    distance = (-glasses.forward - eye[1]) / rays[:, 1]
+    depth = (-glasses.forward - eye[1]) / rays[:, 1]
     for _ in range(3):  # the front is gently curved: a few fixed-point steps find it
-        x = eye[0] + distance * rays[:, 0]
-        distance = (-glasses.forward + glasses.wrap * (x / 0.06).square() - eye[1]) / rays[:, 1]
-    point = eye + distance[:, None] * rays
-    centre = glasses.half_width + glasses.bridge / 2
-    off = ((point[:, 0].abs() - centre) / glasses.half_width).abs() ** glasses.roundness
+        depth = (glasses.front(eye[0] + depth * rays[:, 0]) - eye[1]) / rays[:, 1]
+    point = eye + depth[:, None] * rays
+    off = ((point[:, 0].abs() - glasses.lens_side) / glasses.half_width).abs() ** glasses.roundness
     off = off + ((point[:, 2] + glasses.drop) / glasses.half_height).abs() ** glasses.roundness
-    on_lens = ((off < 1) & (distance > 0) & (distance < behind)).nonzero()[:, 0]
+    on_lens = ((off < 1) & (depth > 0) & (depth < behind)).nonzero()[:, 0]
     if not len(on_lens):
         return linear
     x = point[on_lens, 0]
-    outward = torch.stack([2 * glasses.wrap * x / 0.06**2 + 1.5 * (x - x.sign() * centre), -torch.ones_like(x),
-                           2.5 * (point[on_lens, 2] + glasses.drop)], dim=1)
+    curve = 2 * glasses.wrap * x / 0.06**2 + 1.5 * (x - x.sign() * glasses.lens_side)  # of the front and of the lens
+    outward = torch.stack([curve, -torch.ones_like(x), 2.5 * (point[on_lens, 2] + glasses.drop)], dim=1)
     normal = unit(outward) @ axes.T
     view = -unit(rays[on_lens]) @ axes.T
     mirrored = 2 * dot(normal, view)[:, None] * normal - view

@@ -89,16 +89,16 @@ def _shape_rows(names: tuple[str, ...]) -> dict[str, int]:
     return {name: i for i, name in enumerate(names)}
 
 
-def rotation(axis: str, degrees: Tensor | float) -> Tensor:
-    """(..., 3, 3) right-handed rotation about the axis "x", "y" or "z"."""
-    angle = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float32))
+def rotation(axis: str, degrees: float) -> Tensor:
+    """(3, 3) right-handed rotation about the axis "x", "y" or "z"."""
+    angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float32))
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    rows = {
+    entries = {
         "x": [one, zero, zero, zero, cos, -sin, zero, sin, cos],
         "y": [cos, zero, sin, zero, one, zero, -sin, zero, cos],
         "z": [cos, -sin, zero, sin, cos, zero, zero, zero, one],
     }[axis]
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(entries).view(3, 3)
 
 
 @on_host
@@ -127,7 +127,7 @@ def pose_rotations(
 
 def deform(
     kit: HeadKit, coefficients: Tensor, rotations: Tensor, warp: Callable[[Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Shapes added, then linear blend skinning.
 
     Args:
@@ -136,7 +136,7 @@ def deform(
         warp: template points (N, 3) to what is added to them besides, in metres.
 
     Returns:
-        vertices (B, V, 3); world rotations (B, 1 + bones, 3, 3) and translations (B, 1 + bones, 3) of the bones.
+        vertices (B, V, 3); world rotations of the bones, (B, 1 + bones, 3, 3).
     """
     rest = kit.template + (coefficients @ kit.shapes).unflatten(1, (-1, 3))
     joints = kit.joint_template + torch.einsum("bs,sjd->bjd", coefficients, kit.joint_shapes)
@@ -151,7 +151,7 @@ def deform(
     turn, move = torch.stack(turned, dim=1), torch.stack(moved, dim=1)
     blended = torch.einsum("vj,bjkl->bvkl", kit.bone_weights, turn)
     vertices = (blended @ rest[..., None])[..., 0] + torch.einsum("vj,bjk->bvk", kit.bone_weights, move)
-    return vertices, turn, move
+    return vertices, turn
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The posed person as a scene: one mesh of body, clothes and accessories, and the strands of hair on it."""
+"""The posed person, and the one mesh that body, clothes and accessories make up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,8 @@ from .devices import cached_per_device, on_host
 from .head import deform, head_subdivision, pose_rotations, shape_coefficients, to_triangles, vertex_normals
 from .kit import BONES, PARTS, load_kit
 from .people import Bearing, Body
-from .scalp import above_hairline, fine_template
+from .scalp import Roots, above_hairline, fine_template
+from .vectors import unit
 
 MATERIALS = (*PARTS, "cloth", "hat", "frame", "hand", "object")
 MATERIAL = {name: i for i, name in enumerate(MATERIALS)}
@@ -43,12 +45,9 @@ class Piece(NamedTuple):
 
 def join(pieces: list[Piece]) -> Piece:
     """All pieces as one."""
-    starts = torch.tensor([0] + [len(piece.vertices) for piece in pieces[:-1]]).cumsum(0)
-    return Piece(
-        torch.cat([piece.vertices for piece in pieces]),
-        torch.cat([piece.triangles + start for piece, start in zip(pieces, starts, strict=True)]),
-        *(torch.cat([piece[field] for piece in pieces]) for field in (2, 3, 4)),
-    )
+    starts = accumulate((len(piece.vertices) for piece in pieces[:-1]), initial=0)
+    moved = [piece._replace(triangles=piece.triangles + start) for piece, start in zip(pieces, starts, strict=True)]
+    return Piece(*map(torch.cat, zip(*moved, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,21 @@ class PosedBody:
         """Template points (..., 3) near the head to the world."""
         return rest @ self.linear.T + self.offset
 
-    def carry_strands(self, roots: Tensor, strands: Tensor, root_rest: Tensor) -> Tensor:
-        """Template strands (N, K, 3) so that each root lies at ``roots`` (N, 3) in the world."""
-        return roots[:, None] + (strands - root_rest[:, None]) @ self.linear.T
+    def carry_strands(self, roots: Roots, strands: Tensor) -> Tensor:
+        """Template strands (N, K, 3) to the world, each to where its root lies on the posed skin."""
+        return roots.carry(self.vertices)[:, None] + (strands - roots.rest[:, None]) @ self.linear.T
+
+    @property
+    def between_eyes(self) -> Tensor:
+        """(3,) in the world."""
+        return (self.left_eye + self.right_eye) / 2
+
+    def eye_frame(self) -> tuple[Tensor, Tensor]:
+        """Origin (3,) between the eyes and axes (3, 3) in columns: to the subject's left, backward, up."""
+        left = unit(self.left_eye - self.right_eye)
+        up = self.turn[:, 2]
+        up = unit(up - (up @ left) * left)
+        return self.between_eyes, torch.stack([left, torch.linalg.cross(up, left), up], dim=1)
 
 
 class TemplateMasks(NamedTuple):
@@ -108,10 +119,11 @@ def template_masks() -> TemplateMasks:
     masks = subdivision.refine(torch.stack([kit.masks[n] for n in ("lips", "eyelids", "ears", "head", "open")], dim=1))
     part = kit.quad_part.repeat_interleave(4)
     lips, eyelids, ears, head, openness = masks.clamp(0, 1).unbind(dim=1)
+    rest, _ = fine_template()
     # the mouth was shut when the openness was baked; once it opens, light comes in
     for name, least in (("upper_teeth", 0.55), ("lower_teeth", 0.4), ("tongue", 0.4), ("cavity", 0.2)):
         inside = subdivision.quads[part == PARTS.index(name)].unique()
-        inside = inside[subdivision.refine(kit.template)[inside, 2] < 0.70]  # not the pockets behind the eyelids
+        inside = inside[rest[inside, 2] < 0.70]  # not the pockets behind the eyelids
         openness[inside] = openness[inside].clamp(min=least)
     return TemplateMasks(
         lips, eyelids, ears, head, openness, to_triangles(subdivision.quads), part.repeat(2),
@@ -153,7 +165,7 @@ def pose_body(body: Body, bearing: Bearing) -> PosedBody:
         turn_deg=bearing.turn_deg, nod_deg=bearing.nod_deg, tilt_deg=bearing.tilt_deg, gaze_deg=bearing.gaze_deg,
         arms_deg=bearing.arms_deg,
     )
-    coarse, turns, _ = deform(kit, coefficients[None], rotations[None], body.beyond_the_kit)
+    coarse, turns = deform(kit, coefficients[None], rotations[None], body.beyond_the_kit)
     coarse = coarse[0]
     fine = head_subdivision().refine(coarse)
     scalp, left_eye, right_eye, nose = _landmarks()
@@ -166,7 +178,7 @@ def pose_body(body: Body, bearing: Bearing) -> PosedBody:
 
 
 def body_piece(posed: PosedBody, hidden: Tensor) -> Piece:
-    """Skin, eyes, teeth and tongue, but for triangles whose corners are all ``hidden`` (V2,) under clothes.
+    """Skin, eyes, teeth and tongue, but for triangles whose corners are all ``hidden`` (V2,), under clothes or a hat.
 
     Its first V2 vertices are those of the fine template, in order.
     """

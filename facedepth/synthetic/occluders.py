@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .clothes import Fabric, draw_fabric
 from .devices import cached_per_device
-from .glasses import eye_frame
 from .head import Subdivision, rotation, to_triangles
 from .kit import load_kit
 from .model import Piece, PosedBody
@@ -49,16 +48,16 @@ def draw_occluder(rng: np.random.Generator) -> Occluder | None:
     )
 
 
-def occluder_pieces(occluder: Occluder, posed: PosedBody) -> list[Piece]:
+def occluder_piece(occluder: Occluder, posed: PosedBody) -> Piece:
     """The thing in the world."""
-    vertices, triangles, rest = _solid(occluder)
-    x, y, z = occluder.turn_deg
-    turn = rotation("z", z) @ rotation("x", x) @ rotation("y", y)
+    x, y, z = (rotation(axis, angle) for axis, angle in zip("xyz", occluder.turn_deg, strict=True))
     if occluder.kind == "hand":
-        turn = rotation("y", y) @ rotation("x", x) @ rotation("z", z)
-    origin, axes = eye_frame(posed)
+        (vertices, triangles), turn, material = _hand(occluder), y @ x @ z, "hand"
+    else:
+        (vertices, triangles), turn, material = _object(occluder.kind), z @ x @ y, "object"
+    origin, axes = posed.eye_frame()
     placed = occluder.scale * vertices @ turn.T + torch.tensor(occluder.place)
-    return [Piece.of(placed @ axes.T + origin, triangles, rest, "hand" if occluder.kind == "hand" else "object")]
+    return Piece.of(placed @ axes.T + origin, triangles, vertices, material)
 
 
 @cached_per_device
@@ -67,23 +66,24 @@ def _hand_subdivision() -> Subdivision:
     return Subdivision.of(kit.hand_quads, kit.hand_poses.shape[1])
 
 
-def _solid(occluder: Occluder) -> tuple[Tensor, Tensor, Tensor]:
-    """Vertices, triangles, and the places that textures are painted by."""
-    if occluder.kind == "hand":
-        kit = load_kit()
-        subdivision = _hand_subdivision()
-        vertices = subdivision.refine(kit.hand_poses[occluder.hand_pose])
-        triangles = to_triangles(subdivision.quads)
-        if occluder.mirrored:
-            vertices, triangles = vertices * torch.tensor([-1.0, 1, 1]), triangles.flip(1)
-        return vertices, triangles, vertices
+def _hand(occluder: Occluder) -> tuple[Tensor, Tensor]:
+    """Vertices and triangles of a hand about its wrist."""
+    subdivision = _hand_subdivision()
+    vertices, triangles = subdivision.refine(load_kit().hand_poses[occluder.hand_pose]), to_triangles(subdivision.quads)
+    if occluder.mirrored:
+        return vertices * torch.tensor([-1.0, 1, 1]), triangles.flip(1)
+    return vertices, triangles
+
+
+def _object(kind: str) -> tuple[Tensor, Tensor]:
+    """Vertices and triangles of any other thing about its middle."""
     vertices, triangles = {
         "telephone": lambda: box(0.074, 0.009, 0.152), "cup": lambda: cylinder(0.041, 0.10),
         "microphone": lambda: ellipsoid((0.026, 0.026, 0.03)), "ball": lambda: ellipsoid((0.05, 0.05, 0.05)),
         "card": lambda: box(0.13, 0.002, 0.09),
-    }[occluder.kind]()
-    if occluder.kind == "microphone":
+    }[kind]()
+    if kind == "microphone":
         handle, more = cylinder(0.014, 0.16)
         triangles = torch.cat([triangles, more + len(vertices)])
         vertices = torch.cat([vertices, handle - torch.tensor([0.0, 0, 0.10])])
-    return vertices, triangles, vertices
+    return vertices, triangles

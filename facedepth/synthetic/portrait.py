@@ -27,7 +27,7 @@ from .labels import Labels, below_neck, hair_layer, make_labels
 from .light import Lighting, draw_light_kind, draw_lighting, irradiance, shade
 from .model import Piece, PosedBody, body_piece, join, pose_body, template_masks
 from .noise import SolidNoise
-from .occluders import Occluder, draw_occluder, occluder_pieces
+from .occluders import Occluder, draw_occluder, occluder_piece
 from .people import Bearing, Body, draw_bearing, draw_body
 from .render import Scene
 from .samples import ShadingPoints, pick_samples
@@ -116,8 +116,7 @@ def make_portrait(
     if scenery.glasses is not None:
         scenery = replace(scenery, glasses=put_on(scenery.glasses, posed))
     noise = SolidNoise(stream(*entropy, 0))
-    between_eyes = (posed.left_eye + posed.right_eye) / 2
-    camera = place_camera(scenery.shot, between_eyes, size)
+    camera = place_camera(scenery.shot, posed.between_eyes, size)
     rest, _ = fine_template()
     hidden = neck_margin(scenery.clothing, rest) > HIDDEN_M
     if scenery.hat is not None:
@@ -137,7 +136,7 @@ def make_portrait(
     backdrop = background.to(default_device())
     lamps = stream(*entropy, LIGHT)
     draw_light_kind(lamps)  # the stream's first draw, which the scenery holds already
-    lighting = draw_lighting(lamps, scenery.light, surroundings, _to_camera(camera, between_eyes))
+    lighting = draw_lighting(lamps, scenery.light, surroundings, _to_camera(camera, posed.between_eyes))
 
     maps = [OpacityMap(grown.casting, towards) for towards in lighting.towards] if grown.casting else []
     linear = _shade_points(person, scenery, posed, mesh, scene, points, maps, lighting, camera, noise, size)
@@ -159,7 +158,7 @@ def make_portrait(
     metered = labels.face.view(size, size).cpu().numpy()
     light = (linear / lighting.white() ** 0.8).view(size, size, 3).cpu().numpy()
     picture = photograph(stream(*entropy, 4), light, metered)
-    return Portrait(picture, labels, exported(camera, between_eyes))
+    return Portrait(picture, labels, exported(camera, posed.between_eyes))
 
 
 def _in_view(mesh: Piece, camera: Camera, size: int) -> Piece:
@@ -186,7 +185,7 @@ def _dressed(person: Person, scenery: Scenery, posed: PosedBody, noise: SolidNoi
     if scenery.glasses is not None:
         pieces += frame_pieces(scenery.glasses, posed)
     if scenery.occluder is not None:
-        pieces += occluder_pieces(scenery.occluder, posed)
+        pieces.append(occluder_piece(scenery.occluder, posed))
     return pieces
 
 

@@ -90,7 +90,7 @@ def _dress(
     taper = (1.15 - torch.linspace(0, 1, steps) ** 3 * 0.75)[None] * (0.7 + 0.6 * draw[:, 2:])
     thickness = {"buzz": 0.62, "crop": 0.62, "long": 1.4, "bob": 1.2}.get(look.style, 1.0)
     dense = 0.25 if look.style == "buzz" else 0.12
-    world = posed.carry_strands(roots.carry(posed.vertices), points, roots.rest)
+    world = posed.carry_strands(roots, points)
     return Strands(
         world, normals, albedo, look.lock_width * thickness * taper, dense + (1 - dense) * outness**0.8,
         torch.full((count, steps), look.gloss * (0.4 if look.style == "afro" else 1.0)),
@@ -108,6 +108,6 @@ def _plain(
     normals = unit(roots.normal @ posed.linear.T)[:, None].expand(count, steps, 3)
     t = torch.linspace(0, 1, steps).expand(count, steps)
     return Strands(
-        posed.carry_strands(roots.carry(posed.vertices), points, roots.rest), normals, albedo.clamp(max=BRIGHTEST),
+        posed.carry_strands(roots, points), normals, albedo.clamp(max=BRIGHTEST),
         width_m * (1.1 - 0.7 * t), darkest + (1 - darkest) * t, torch.full((count, steps), 0.3),
     )
