@@ -19,7 +19,7 @@ import open3d as o3d
 import torch
 
 from .head import Subdivision, to_triangles, vertex_normals
-from .kit import BONES, DISTANCE_GRID, KIT_FILE, PARTS
+from .kit import BONES, DISTANCE_GRID, KIT_FILE, PARTS, QUANTUM_M
 from .makehuman_files import (
     bone_heads,
     detail_shapes,
@@ -35,7 +35,6 @@ GROUP_OF_PART = {
     "upper_teeth": ["helper-upper-teeth"], "lower_teeth": ["helper-lower-teeth"],
 }
 LASH_GROUPS = ("helper-l-eyelashes-1", "helper-r-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-2")
-QUANTUM_M = 1e-6  # shapes are stored as whole micrometres: half a micrometre of error at most
 BELOW_EYES_M, BESIDE_M = 0.42, 0.36  # the crop: head, neck and shoulders
 HAND_POSES = {  # curl in degrees at the three joints of each finger, the thumb first
     "open": [(0, 5, 5), (2, 4, 4), (0, 3, 3), (2, 4, 4), (4, 6, 6)],

@@ -148,15 +148,15 @@ def _lie_down(roots: Roots, direction: Tensor, length: Tensor, *, steps: int, ri
 def grow_beard(
     look: FacialHairLook, rng: np.random.Generator, noise: SolidNoise, down: Tensor
 ) -> tuple[Roots, Tensor]:
-    """Roots and template points (N, K, 3) of the beard; none for ``beard == "none"``."""
+    """Roots and template points (N, K, 3) of a beard, which must not be "none"."""
     roots, draw = _beard_roots(look, rng, noise)
     count = len(draw)
     length = look.beard_length * (0.6 + 0.6 * draw[:, 1]) * (1 - 0.45 * smooth_step(0.66, 0.70, roots.rest[:, 2]))
-    sideways = torch.sign(roots.rest[:, :1]) * torch.tensor([[1.0, 0, 0]])
-    under_nose = bump(roots.rest[:, 2], 0.672, 0.007)[:, None] * (roots.rest[:, 0].abs() < 0.035)[:, None]
     if look.beard == "stubble":
         direction = down + 0.4 * torch.as_tensor(rng.standard_normal((count, 3), dtype=np.float32))
-        return roots, _lie_down(roots, direction.expand(count, 3), length, steps=3, rise=0.5)
+        return roots, _lie_down(roots, direction, length, steps=3, rise=0.5)
+    sideways = torch.sign(roots.rest[:, :1]) * torch.tensor([[1.0, 0, 0]])
+    under_nose = bump(roots.rest[:, 2], 0.672, 0.007)[:, None] * (roots.rest[:, 0].abs() < 0.035)[:, None]
     steps = 9
     place, heading, points = roots.rest, roots.normal, [roots.rest]
     for step in range(1, steps):
@@ -177,7 +177,7 @@ def _beard_roots(look: FacialHairLook, rng: np.random.Generator, noise: SolidNoi
     _, roots = _face_roots()
     draw = torch.as_tensor(rng.random((len(roots.rest), 3), dtype=np.float32))
     patchy = 1 + 0.5 * (1 - look.beard_density) * noise(roots.rest, 110, 2)
-    share = {"stubble": 0.8, "full": 0.65, "goatee": 0.8, "moustache": 0.9, "long": 0.5}.get(look.beard, 0.0)
+    share = {"stubble": 0.8, "full": 0.65, "goatee": 0.8, "moustache": 0.9, "long": 0.5}[look.beard]
     wanted = share * look.beard_density * patchy * beard_region(look.beard, roots.rest)
     kept = (draw[:, 0] < wanted).nonzero()[:, 0]
     return roots.pick(kept), draw[kept]

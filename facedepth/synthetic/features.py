@@ -59,7 +59,7 @@ class Prominence:
 
     def __call__(self, points: Tensor) -> Tensor:
         """(N, 3) metres to add to the template's points (N, 3)."""
-        back = torch.zeros(len(points)).to(points)
+        back = torch.zeros_like(points[:, 0])
         for feature, amount in zip(FEATURES.values(), self.amounts, strict=True):
             for side in {feature.side, -feature.side}:
                 across, up = (points[:, 0] - side) / feature.width, (points[:, 2] - feature.height) / feature.tall

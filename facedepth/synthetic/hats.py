@@ -20,6 +20,7 @@ from .shapes import grid_quads
 from .vectors import dot
 
 KINDS = ("beanie", "cap", "brim", "headscarf", "turban")
+SLOPE = {"beanie": -0.40, "cap": -0.35, "brim": -0.22, "turban": -0.5}  # of the rim, from the front to the back
 TUCKED = 0.1  # of its reach, the brim goes under the crown
 NEARBY_M = 0.015
 
@@ -66,9 +67,8 @@ def rim_margin(hat: Hat, rest: Tensor) -> Tensor:
         oval = ((side / 0.064).square() + ((height - 0.716) / 0.082).square()).sqrt() - 1
         face = torch.where(depth < -0.06, 0.064 * oval, 0.05 + 0 * oval)
         return torch.minimum(face - hat.line, height - 0.59)
-    slope = {"cap": -0.35, "brim": -0.22, "turban": -0.5}.get(hat.kind, -0.40)
     front = 0.798 if hat.kind == "turban" else 0.785
-    return height - (front + hat.line + slope * (depth + 0.125))
+    return height - (front + hat.line + SLOPE[hat.kind] * (depth + 0.125))
 
 
 @on_host
@@ -149,16 +149,15 @@ def _brim(hat: Hat, posed: PosedBody, crown: Piece) -> Piece:
     half = math.radians(62) if hat.kind == "cap" else math.pi
     angle = torch.linspace(-half, half, 48)[None, :]
     out = torch.linspace(-TUCKED, 1, 8)[:, None]
-    reach = torch.full_like(angle, hat.reach)
-    if hat.kind == "cap":
-        reach = hat.reach * torch.cos(angle * (90 / 66)).clamp(min=0) ** 0.5
+    full = torch.cos(angle * (90 / 66)).clamp(min=0) ** 0.5 if hat.kind == "cap" else torch.ones_like(angle)
+    reach = hat.reach * full
     across, along = (0.074 + hat.thickness), (0.092 + hat.thickness)
     centre_y = -0.046
     x = (across + out * reach) * torch.sin(angle)
     y = centre_y - (along + out * reach) * torch.cos(angle)
-    slope = -0.35 if hat.kind == "cap" else -0.22
     rim_y = centre_y - along * torch.cos(angle) + 0 * out
-    z = 0.787 + hat.line + slope * (rim_y + 0.125) - hat.droop * out * reach - 0.25 * (x / 0.08).square() * 0.05 * out
+    z = 0.787 + hat.line + SLOPE[hat.kind] * (rim_y + 0.125)
+    z = z - hat.droop * out * reach - 0.25 * (x / 0.08).square() * 0.05 * out
     rest = torch.stack([x, y, z], dim=-1)
     # No two heads have the template's shape: what the crown does nearby, the brim does too.
     nearby = torch.exp(-(torch.cdist(rest[0], crown.rest) / NEARBY_M).square()) + 1e-12

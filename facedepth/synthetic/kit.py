@@ -27,6 +27,9 @@ PARENT_OF_BONE = (None, 0, 1, 2, 3, 3, 3, None, None, 7, 8)
 MACRO_AGES = ("child", "young", "old")
 MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
+QUANTUM_M = 1e-6
+"""Shapes are stored as whole micrometres: half a micrometre of error at most."""
+
 DISTANCE_GRID = ((-0.26, -0.26, 0.40), (0.26, 0.22, 0.98), (66, 61, 74))
 """Lowest corner, highest corner and number of points along x, y, z of ``HeadKit.distance``."""
 
@@ -89,10 +92,10 @@ def load_kit(path: Path = KIT_FILE) -> HeadKit:
 def _unpack(arrays: dict[str, np.ndarray]) -> HeadKit:
     template = torch.from_numpy(arrays["template"])
     offsets = arrays["shape_offsets"]
-    steps = arrays["shape_high"].astype(np.int32) * 256 + arrays["shape_low"]  # micrometres
+    steps = arrays["shape_high"].astype(np.int32) * 256 + arrays["shape_low"]
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     shapes = np.zeros((len(offsets) - 1, len(template), 3), dtype=np.float32)
-    shapes[row, arrays["shape_index"]] = steps.T * np.float32(1e-6)
+    shapes[row, arrays["shape_index"]] = steps.T * np.float32(QUANTUM_M)
     return HeadKit(
         template=template,
         quads=torch.from_numpy(arrays["quads"].astype(np.int64)),

@@ -10,6 +10,8 @@ from torch import Tensor
 from .head import to_triangles
 from .vectors import unit
 
+SIDES, COLUMNS = 6, 32  # of a tube, of a cylinder
+
 
 def grid_quads(rows: int, columns: int, *, closed: bool = False) -> Tensor:
     """(N, 4) quads of a grid of rows x columns vertices; ``closed`` joins the last column to the first."""
@@ -19,21 +21,22 @@ def grid_quads(rows: int, columns: int, *, closed: bool = False) -> Tensor:
     return torch.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], dim=-1).view(-1, 4)
 
 
-def tube(path: Tensor, radius: Tensor | float, *, closed: bool = False, sides: int = 6) -> tuple[Tensor, Tensor]:
+def tube(path: Tensor, radius: Tensor | float, *, closed: bool = False) -> tuple[Tensor, Tensor]:
     """A tube along (N, 3) points; ``radius`` may vary along it, (N,). A closed path must not repeat its first point."""
-    ahead, behind = path.roll(-1, dims=0), path.roll(1, dims=0)
-    if not closed:
+    if closed:
+        ahead, behind = path.roll(-1, dims=0), path.roll(1, dims=0)
+    else:
         ahead, behind = torch.cat([path[1:], path[-1:]]), torch.cat([path[:1], path[:-1]])
     tangent = unit(ahead - behind)
     first = unit(torch.linalg.cross(tangent, torch.tensor([0.11, 0.97, 0.21]).expand_as(tangent)))
     second = torch.linalg.cross(tangent, first)
-    angle = torch.arange(sides) * (2 * math.pi / sides)
+    angle = torch.arange(SIDES) * (2 * math.pi / SIDES)
     ring = first[:, None] * angle.cos()[:, None] + second[:, None] * angle.sin()[:, None]
     radius = torch.as_tensor(radius, dtype=torch.float32).expand(len(path))
     vertices = path[:, None] + ring * radius[:, None, None]
     if closed:
         vertices = torch.cat([vertices, vertices[:1]])
-    return vertices.flatten(0, 1), to_triangles(grid_quads(len(vertices), sides, closed=True))
+    return vertices.flatten(0, 1), to_triangles(grid_quads(len(vertices), SIDES, closed=True))
 
 
 def ellipsoid(radii: tuple[float, float, float], *, rows: int = 20, columns: int = 28) -> tuple[Tensor, Tensor]:
@@ -44,14 +47,14 @@ def ellipsoid(radii: tuple[float, float, float], *, rows: int = 20, columns: int
     return (sphere * torch.tensor(radii)).flatten(0, 1), to_triangles(grid_quads(rows, columns, closed=True))
 
 
-def cylinder(radius: float, height: float, *, columns: int = 32) -> tuple[Tensor, Tensor]:
+def cylinder(radius: float, height: float) -> tuple[Tensor, Tensor]:
     """About the z axis, closed at both ends, its edges kept sharp by doubled rings."""
     profile = torch.tensor([[1e-4, -1.0], [radius, -1], [radius, -1], [radius, 1], [radius, 1], [1e-4, 1]])
-    around = torch.arange(columns) * (2 * math.pi / columns)
+    around = torch.arange(COLUMNS) * (2 * math.pi / COLUMNS)
     ring = torch.stack([around.cos(), around.sin()], dim=1)
     sides = profile[:, None, :1] * ring
-    tops = (profile[:, 1:] * height / 2)[:, None].expand(-1, columns, 1)
-    return torch.cat([sides, tops], dim=-1).flatten(0, 1), to_triangles(grid_quads(len(profile), columns, closed=True))
+    tops = (profile[:, 1:] * height / 2)[:, None].expand(-1, COLUMNS, 1)
+    return torch.cat([sides, tops], dim=-1).flatten(0, 1), to_triangles(grid_quads(len(profile), COLUMNS, closed=True))
 
 
 def box(width: float, depth: float, height: float) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def draw_shot(rng: np.random.Generator) -> Shot:
     return Shot(
         yaw_deg=clipped_normal(rng, 18, 55), pitch_deg=clipped_normal(rng, 7, 20), roll_deg=clipped_normal(rng, 4, 12),
         horizontal_fov_deg=float(rng.uniform(12, 30)), width_m=float(rng.uniform(0.25, 0.37)),
-        shift_m=(float(np.clip(rng.normal(0, 0.008), -0.03, 0.03)), float(np.clip(rng.normal(0, 0.010), -0.03, 0.03))),
+        shift_m=(clipped_normal(rng, 0.008, 0.03), clipped_normal(rng, 0.010, 0.03)),
     )
 
 
