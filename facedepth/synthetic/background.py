@@ -48,7 +48,7 @@ def _tone(rng: np.random.Generator, tones: tuple[tuple[float, float, float], ...
 
 
 def smooth_field(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """(size, size) smooth random values of standard deviation near 0.7."""
+    """(size, size) smooth random values of standard deviation near 0.9."""
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 

@@ -1,6 +1,6 @@
 """The parametric head: phenotype, local shapes and facial actions in; posed, smooth vertices out.
 
-Torch throughout, batched, on any device. Metres, z up, the face towards -y, +x the subject's left.
+Torch throughout, on any device. Metres, z up, the face towards -y, +x the subject's left.
 Shapes add linearly; the macro shapes are weighted like MakeHuman's (gender, age, muscle, weight and race multiply).
 """
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera
+from .kit import PARTS
 from .model import MATERIAL
 from .noise import box_blur, box_max
 from .render import Hits
@@ -21,7 +22,7 @@ from .vectors import norm
 FACE_RADIUS_M = 0.095
 SLIT_M = 0.003
 BEHIND_M = 0.001  # hair may lie so far behind a surface and still count as on it
-HEAD = ("skin", "cavity", "left_eye", "right_eye", "tongue", "upper_teeth", "lower_teeth", "hat", "frame")
+HEAD = (*PARTS, "hat", "frame")
 FACE = ("skin", "left_eye", "right_eye")
 INSIDE = ("cavity", "tongue", "upper_teeth", "lower_teeth")
 NECK_BASE_M = 0.565  # below this height on the template, skin is chest and not neck

@@ -1,4 +1,4 @@
-"""Solid noise: a smooth random field in space, for mottled skin, cloth, strands of hair and clouds of background."""
+"""Solid noise: a smooth random field in space, for mottled skin, cloth and strands of hair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATTICE = 32
 
 
 class SolidNoise:
-    """Four independent, periodic fields of interpolated normal values (mean 0, standard deviation near 0.6)."""
+    """Four independent, periodic fields of interpolated normal values (mean 0, standard deviation 0.54)."""
 
     def __init__(self, rng: np.random.Generator):
         field = torch.from_numpy(rng.standard_normal((4, LATTICE, LATTICE, LATTICE), dtype=np.float32))
@@ -23,7 +23,7 @@ class SolidNoise:
             field = torch.cat([field, field.narrow(axis, 0, 1)], dim=axis)
         self._fields = {CPU: field[None]}
 
-    def __call__(self, points: Tensor, per_metre: float | Tensor, channel: int | slice = 0) -> Tensor:
+    def __call__(self, points: Tensor, per_metre: float, channel: int | slice = 0) -> Tensor:
         """(N,) values at the points (N, 3), ``per_metre`` lattice cells a metre; (N, C) where channel is a slice."""
         if points.device not in self._fields:
             self._fields[points.device] = self._fields[CPU].to(points.device)
