@@ -1,4 +1,4 @@
-"""What the tests of losses and of metrics make their small maps with."""
+"""What the tests of losses, metrics and geometry make their small maps with."""
 
 import torch
 from torch import Tensor
@@ -15,3 +15,17 @@ def image(rows: list[list[float]]) -> Tensor:
 
 def full(values: Tensor) -> Tensor:
     return torch.ones_like(values, dtype=torch.bool)
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def odd_camera() -> Camera:
+    """fx != fy, skew, principal point off: nothing that may be swapped unseen."""
+    return Camera(torch.tensor([[50.0, 3.0, 4.0], [0.0, 60.0, 9.0], [0.0, 0.0, 1.0]]), torch.eye(4))
+
+
+def plane_depth(camera: Camera, normal: torch.Tensor, offset: float, height: int, width: int) -> torch.Tensor:
+    """z-depth of the plane normal . X = offset, hit by each pixel's ray: z = offset / (normal . ray)."""
+    return offset / torch.einsum("i,ihw->hw", normal, camera.rays(height, width))[None]

@@ -1,0 +1,25 @@
+"""The mask of a head: what is tidied of it, and what stays."""
+
+import torch
+
+from facedepth.head_mask import tidied
+
+
+def test_crumbs_of_a_mask_go_and_large_parts_stay():
+    mask = torch.zeros(1, 40, 40, dtype=torch.bool)
+    mask[:, 2:22, 5:35] = True  # 600 pixels
+    mask[:, 25:35, 5:15] = True  # 100, parted from the rest by a hand
+    clean = mask.clone()
+    mask[:, 36:39, 30:35] = mask[:, 22, 35] = True  # crumbs, one touching a corner
+    assert torch.equal(tidied(mask), clean)
+    assert not tidied(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
+
+
+def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
+    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
+    mask[:, 5:55, 5:60] = True  # 2750 pixels, up to the right edge
+    mask[:, 30:45, 10:25] = False  # a hand: 225
+    mask[:, 10:12, 58:60] = mask[:, 20, 5:15] = False  # 4 at the picture's edge, a slit from outside
+    clean = mask.clone()
+    mask[:, 15, 20:50] = False  # 30, the frame of glasses
+    assert torch.equal(tidied(mask), clean)
