@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import facedepth as fd
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError, check_number, check_shapes, check_whole
 from facedepth.geometry import depth_to_mesh, smooth_depth
-from facedepth.paths import user_path
 
 
 def test_returns_the_sizes_of_the_letters():
@@ -99,18 +97,6 @@ def test_what_is_no_number_within_its_bounds_is_refused(value, said):
 def test_infinity_is_refused_where_nothing_is_bounded():
     with pytest.raises(InputError, match=r"^size: expected a finite number, got -inf$"):
         check_number("size", -math.inf)
-
-
-def test_a_tilde_is_the_users_home(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/anna")
-    assert user_path("~/me.jpg") == user_path(Path("~/me.jpg")) == Path("/home/anna/me.jpg")
-    assert user_path("here/~/me~.jpg") == Path("here/~/me~.jpg")
-
-
-@pytest.mark.parametrize("path", ["", "  ", None, 3, b"me.jpg"])
-def test_an_empty_path_is_not_the_current_folder(path):
-    with pytest.raises(InputError, match="expected the path of a file or a folder, got "):
-        user_path(path)
 
 
 FLAT, EVERYWHERE, CAMERA = torch.ones(1, 20, 24), torch.ones(1, 20, 24, dtype=torch.bool), Camera.from_focal(60, 20, 24)
