@@ -1,11 +1,11 @@
-"""One's own folders: formats, units, cameras, shapes, and files that do not belong together."""
+"""One's own folders: formats, units, cameras, shapes, masks, people."""
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from paired_folders import HEIGHT, WIDTH, depth_mm, write_depths, write_images
 from PIL import Image
 from torch.testing import assert_close
 
@@ -15,38 +15,6 @@ from facedepth.data import PairedFolder, split
 from facedepth.evaluation import evaluate
 from facedepth.models import create_model
 from facedepth.runs import describe_data
-
-HEIGHT, WIDTH = 24, 32
-
-
-def depth_mm() -> np.ndarray:
-    """A slanted wall with a hole, in whole millimetres."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    depth = 600 + 4 * x + 2 * y
-    depth[:5, :7] = 0
-    return depth.astype(np.uint16)
-
-
-def write_images(folder: Path, stems: list[str], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
-    folder.mkdir(exist_ok=True)
-    for number, stem in enumerate(stems):
-        pixels = np.random.default_rng(number).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{stem}.png")
-    return folder
-
-
-def write_depths(folder: Path, stems: list[str]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for stem in stems:
-        np.save(folder / f"{stem}.npy", depth_mm() / np.float32(1000))
-    return folder
-
-
-@pytest.fixture
-def folders(tmp_path) -> tuple[Path, Path]:
-    stems = ["anna_1", "anna_2", "ben_1"]
-    return write_images(tmp_path / "images", stems), write_depths(tmp_path / "depths", stems)
-
 
 WRITERS = {
     "16-bit png": ("png", "mm", lambda path: Image.fromarray(depth_mm()).save(path)),
@@ -120,17 +88,6 @@ def test_smaller_depth_of_the_same_shape_is_brought_to_the_image(tmp_path):
     assert sample.depth[0, 30, 41].item() == pytest.approx((600 + 4 * 20.25 + 2 * 14.75) / 1000, abs=1e-5)
 
 
-def test_a_unit_that_makes_no_sense_of_faces_is_told(tmp_path, recwarn):
-    images, depths = write_images(tmp_path / "images", ["a"], (WIDTH, HEIGHT)), write_depths(tmp_path / "depths", ["a"])
-    PairedFolder(images, depths, camera=40)
-    assert not recwarn
-    with pytest.warns(UserWarning, match=r"a\.npy: its median depth is 0\.000\d+ m; is unit='mm' \(--unit\) right\?"):
-        faces = PairedFolder(images, depths, camera=40, unit="mm")
-    recwarn.clear()
-    assert faces[0].depth.max() < 0.001
-    assert not recwarn  # once is enough
-
-
 def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):
     (tmp_path / "images").mkdir()
     exif = Image.Exif()
@@ -144,14 +101,6 @@ def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):
         assert faces[0].depth.shape == (1, WIDTH, HEIGHT)
     with warnings.catch_warnings(action="error"):
         faces[0]  # it is said once
-
-
-@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (WIDTH, WIDTH), (WIDTH + 2, HEIGHT)])
-def test_depth_of_another_shape_is_refused(tmp_path, size):
-    images = write_images(tmp_path / "images", ["a"], size)
-    faces = PairedFolder(images, write_depths(tmp_path / "depths", ["a"]), camera=40)
-    with pytest.raises(InputError, match=rf"a\.npy: size mismatch, 32 x 24 .* {size[0]} x {size[1]}"):
-        faces[0]
 
 
 def test_sizes_rounded_to_whole_pixels_are_the_same_shape(tmp_path):
@@ -174,7 +123,7 @@ def test_pictures_without_scale_run_from_nearest_to_farthest(tmp_path, unit, exp
     assert faces[0].mask.all()
 
 
-def test_holes_of_pictures_without_scale(tmp_path):
+def test_pictures_without_scale_may_have_holes_but_must_have_depth(tmp_path):
     images = write_images(tmp_path / "images", ["a"], (2, 2))
     (tmp_path / "depths").mkdir()
     np.save(tmp_path / "depths" / "a.npy", np.array([[np.nan, -3.0], [1, np.inf]], np.float32))
@@ -219,12 +168,6 @@ def test_masks_fit_whatever_the_size_is_rounded_to(tmp_path, width, height):
     assert sample.head.all()
 
 
-@pytest.mark.parametrize("size", [0, -3, 2.5])
-def test_sizes_that_make_no_sense(folders, size):
-    with pytest.raises(InputError, match=f"size: expected a whole number of at least 1, got {size}"):
-        PairedFolder(*folders, camera=40, size=size)
-
-
 def test_identity_is_told_never_guessed(folders):
     plain = PairedFolder(*folders, camera=40)
     assert plain.names == plain.identities == ["anna_1", "anna_2", "ben_1"]
@@ -238,111 +181,6 @@ def test_identity_is_told_never_guessed(folders):
 def test_a_folder_is_found_at_home(folders, monkeypatch):
     monkeypatch.setenv("HOME", str(folders[0].parent))
     assert len(PairedFolder("~/images", "~/depths", camera=40)) == 3
-
-
-def test_unmatched_files_of_both_sides_are_named_and_counted(folders):
-    images, depths = folders
-    write_images(images, ["carl", "dora"])
-    write_depths(depths, ["emil"])
-    for part in (r"of 5 images, 3 are complete", r"2 without depth \(carl\.png, dora\.png\)",
-                 r"1 depth without image \(emil\.npy\)"):
-        with pytest.raises(InputError, match=part):
-            PairedFolder(images, depths, camera=40)
-    with pytest.warns(UserWarning, match=r"carl\.png, dora\.png.*emil\.npy"):
-        assert len(PairedFolder(images, depths, camera=40, skip_bad=True)) == 3
-
-
-def test_a_picture_of_a_format_that_is_not_read_is_not_called_missing(folders):
-    images, depths = folders
-    write_depths(depths, ["emil", "fritz"])
-    (images / "emil.dng").write_bytes(b"from a camera")
-    with pytest.raises(InputError, match=r"without image \(emil.npy, fritz.npy\); save emil.dng as JPEG or PNG"):
-        PairedFolder(images, depths, camera=40)
-
-
-DAMAGE = {
-    "text named .png": ("images/anna_2.png", lambda path: path.write_text("not a picture")),
-    "truncated png": ("images/anna_2.png", lambda path: path.write_bytes(path.read_bytes()[:-40])),
-    "empty npy": ("depths/anna_2.npy", lambda path: path.write_bytes(b"")),
-    "truncated npy": ("depths/anna_2.npy", lambda path: path.write_bytes(path.read_bytes()[:-40])),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_files_are_named_on_reading_and_skipped_when_asked(folders, damage):
-    name, spoil = DAMAGE[damage]
-    spoil(folders[0].parent / name)
-    faces = PairedFolder(*folders, camera=40)
-    with pytest.raises(InputError, match=rf"{name}: .*Replace or delete the files of sample 'anna_2'"):
-        faces[1]
-    with pytest.warns(UserWarning, match=rf"1 files \({name}\)"):
-        faces = PairedFolder(*folders, camera=40, skip_bad=True)
-    assert faces.names == ["anna_1", "ben_1"]
-    assert faces.identities == faces.names
-
-
-def test_damaged_npz_and_jpg_are_skipped_too(tmp_path):
-    images, depths = write_images(tmp_path / "images", ["a", "b"]), write_depths(tmp_path / "depths", ["a", "b"])
-    for stem, keep in (("c", 1.0), ("d", 0.5)):
-        write_images(images, [stem])
-        np.savez(depths / f"{stem}.npz", depth_mm())
-        content = (depths / f"{stem}.npz").read_bytes()
-        (depths / f"{stem}.npz").write_bytes(content[: int(len(content) * keep)])
-    (images / "b.png").unlink()
-    (images / "b.jpg").write_bytes(b"\xff\xd8 and nothing more")
-    with pytest.warns(UserWarning, match=r"2 files \(images/b\.jpg, depths/d\.npz\)"):
-        assert PairedFolder(images, depths, camera=40, skip_bad=True).names == ["a", "c"]
-
-
-def test_files_that_no_reader_understands_are_skipped(folders):
-    """One byte of a NumPy file's header changed; a picture so large that Pillow takes it for an attack."""
-    images, depths = folders
-    content = bytearray((depths / "anna_1.npy").read_bytes())
-    content[10] = ord("(")
-    (depths / "anna_1.npy").write_bytes(content)
-    (images / "anna_2.png").unlink()
-    Image.new("1", (20_000, 10_000)).save(images / "anna_2.tif", compression="group4")
-    with pytest.warns(UserWarning, match="2 files"):
-        assert PairedFolder(images, depths, camera=40, skip_bad=True).names == ["ben_1"]
-
-
-def test_two_files_of_one_stem(folders):
-    (folders[0] / "ben_1.jpg").write_bytes((folders[0] / "ben_1.png").read_bytes())
-    with pytest.raises(InputError, match=r"ben_1\.jpg and ben_1\.png have the same stem"):
-        PairedFolder(*folders, camera=40)
-
-
-def test_depth_without_a_valid_pixel(folders):
-    np.save(folders[1] / "ben_1.npy", np.zeros((HEIGHT, WIDTH)))
-    with pytest.raises(InputError, match=r"ben_1\.npy: no valid depth"):
-        PairedFolder(*folders, camera=40)[2]
-
-
-def test_missing_and_empty_folders(folders, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="nowhere: expected a folder, it does not exist"):
-        PairedFolder(folders[0], tmp_path / "nowhere", camera=40)
-    with pytest.raises(InputError, match="empty: expected files ending in"):
-        PairedFolder(tmp_path / "empty", folders[1], camera=40)
-    with pytest.raises(InputError, match="expected a folder, got a file"):
-        PairedFolder(folders[0] / "ben_1.png", folders[1], camera=40)
-
-
-@pytest.mark.parametrize("unit", ["inch", 0, -1.0])
-def test_units_that_make_no_sense(folders, unit):
-    with pytest.raises(InputError, match=r"unit.* m, cm, mm, near_bright, far_bright"):
-        PairedFolder(*folders, camera=40, unit=unit)
-
-
-def test_cameras_that_make_no_sense(folders):
-    for angle in (0, 180, -40):
-        with pytest.raises(InputError, match=r"camera .*: expected"):
-            PairedFolder(*folders, camera=angle)
-    normalised = Camera(torch.tensor([[1.0, 0, 0.5], [0, 1.3, 0.5], [0, 0, 1]]), torch.eye(4))
-    with pytest.raises(InputError, match=r"anna_1\.png: .*in pixels of the upright images"):
-        PairedFolder(*folders, camera=normalised)[0]
-    with pytest.raises(TypeError, match="camera"):
-        PairedFolder(*folders)
 
 
 def test_a_camera_of_whole_numbers_is_resized_as_any_other(folders):
@@ -361,15 +199,6 @@ def test_what_renderers_write_where_there_is_nothing_is_no_depth(tmp_path, nothi
     sample = PairedFolder(images, tmp_path / "depths", camera=40)[0]
     assert_close(sample.mask[0], torch.from_numpy(depth < 1))
     assert sample.depth.max() < 1
-
-
-def test_google_drive_is_warned_about_once(tmp_path):
-    drive = tmp_path / "content" / "drive" / "MyDrive"
-    drive.mkdir(parents=True)
-    images, depths = write_images(drive / "images", ["a"]), write_depths(drive / "depths", ["a"])
-    with pytest.warns(UserWarning, match="Google Drive") as record:
-        PairedFolder(images, depths, camera=40)
-    assert len(record) == 1
 
 
 def test_letters_written_in_two_ways_are_the_same_name(tmp_path):
