@@ -116,6 +116,13 @@ def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera, crop: Cr
     return along_axis / axis_factor(camera, height, width, crop)
 
 
+def relief_in_crop(relief: Tensor, camera: Camera, crop: Crop, other: Crop) -> Tensor:
+    """The relief (..., 1, H, W) of the same surface, at the same z0, in another square of the picture."""
+    height, width = relief.shape[-2:]
+    along_axis = relief_to_depth(relief, 1.0, camera, crop) * axis_factor(camera, height, width, other)
+    return (1 - along_axis) * crop_focal_px(camera, height, width, other) / other.size
+
+
 def invert_depth(depth: Tensor) -> Tensor:
     """1 / depth where depth is positive, else 0; z-depth to inverse depth and back."""
     valid = depth > 0

@@ -25,6 +25,8 @@ CROP_WIDTH_M = 0.30
 _CROP_PER_BOX = 1.82
 _RAISED = 0.06
 
+_LARGER = 1.15  # times as wide is the square in which a head is seen that the usual one cuts off
+
 _UPRIGHT_DEG = 15.0
 """Faces tilted no farther are left as they are: networks have seen such (to 12 degrees), and a detector's tilt is exact
 to six degrees at best."""
@@ -40,8 +42,20 @@ def face_crop(box: FaceBox) -> Crop:
     """The square that frames a face found by ``detection.find_faces``."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     tilt_deg = box.tilt_deg if abs(box.tilt_deg) > _UPRIGHT_DEG else 0.0
-    right, up = math.sin(math.radians(tilt_deg)) * _RAISED * size, math.cos(math.radians(tilt_deg)) * _RAISED * size
-    return Crop(round(box.centre_x + right - size / 2), round(box.centre_y - up - size / 2), size, tilt_deg)
+    return _square(box.centre_x, box.centre_y, size, tilt_deg, raised=_RAISED * size)
+
+
+def enlarged(crop: Crop) -> Crop:
+    """A larger square with the same lower edge, as the face in it stands: for what lies above the face."""
+    size = round(_LARGER * crop.size)
+    middle_x, middle_y = (start + crop.size / 2 for start in crop[:2])
+    return _square(middle_x, middle_y, size, crop.tilt_deg, raised=(size - crop.size) / 2)
+
+
+def _square(middle_x: float, middle_y: float, size: int, tilt_deg: float, *, raised: float) -> Crop:
+    """A square about a place that is raised by so many pixels, as the face in it stands."""
+    right, up = raised * math.sin(math.radians(tilt_deg)), raised * math.cos(math.radians(tilt_deg))
+    return Crop(round(middle_x + right - size / 2), round(middle_y - up - size / 2), size, tilt_deg)
 
 
 def cut(image: Tensor, crop: Crop, size: int) -> Tensor:

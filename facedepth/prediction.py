@@ -15,15 +15,16 @@ from .camera import Camera, Crop, pixel_grid
 from .checks import InputError, check_number, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
-from .framing import CROP_WIDTH_M, cut, paste, upright
+from .framing import CROP_WIDTH_M, upright
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .head_mask import GREATEST_HOLE, tidied
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
-from .models import DepthNetwork, answering, check_network
+from .models import DepthNetwork, check_network
 from .paths import atomic_path, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
+from .seeing import see
 
 FACE_DEPTH_M = 0.033
 """What makes metres of values that know no scale: how far the face's 2 % nearest pixels lie before its 30 % farthest
@@ -41,11 +42,12 @@ class Prediction:
 
     Attributes:
         image: (3, H, W) the photo.
-        values: (1, H, W) of the given kind, larger is nearer; 0 outside the crop.
+        values: (1, H, W) of the given kind, larger is nearer; 0 outside what the network saw.
         mask: (1, H, W) bool, the head as the network sees it (the whole crop if it gives no mask).
         camera: of the photo.
         kind: one of ``facedepth.depth.KINDS``.
-        crop: the square the network saw, in the photo's pixels; turned about its middle if the face is tilted.
+        crop: the square the network saw, in the photo's pixels; turned about its middle if the face is tilted. Where it
+            cut off a hat or high hair, the network looked again at a larger one, and mask and values reach beyond it.
         network_size: side of that square as the network saw it; the values hold no finer detail.
         name: stem of the files that ``save`` writes.
     """
@@ -256,7 +258,8 @@ def predict(
             (3, H, W) of uint8 or in [0, 1]; or a list of these.
         crop: "face" finds the largest face, which the network sees upright if it is tilted by more than 15 degrees;
             "none" takes the whole picture; or a square (left, top, size) in pixels, with a fourth number if it is
-            tilted, as in ``Crop``.
+            tilted, as in ``Crop``. Where a square cuts off the top of the head, a network whose output is a relief with
+            a head mask looks again at a larger one.
         horizontal_fov_deg: field of view of the *crop*, were it in the photo's middle. By default it follows from the
             photo's EXIF focal length where there is one, else it is taken to be 20 degrees, or less where the whole
             photo would come out wider than 53 degrees along its longer side. A photo that was cut out of another may
@@ -284,32 +287,20 @@ def _predict_batch(
     """``start`` is the place of the first photo in the caller's list: photos without a file are named by theirs."""
     images = [read_photo(photo) for photo in photos]
     crops = [choose_crop(image, crop, photo) for image, photo in zip(images, photos, strict=True)]
-    size = model.input_size
-    pictures = torch.stack([cut(image, square, size) for image, square in zip(images, crops, strict=True)])
-    answers = _ask(model, pictures)
-    if mirror:
-        answers = (answers + _ask(model, pictures.flip(-1)).flip(-1)) / 2
-
     framed = isinstance(crop, str) and crop == "face"
-    predictions = []
-    for index, (photo, image, square, answer) in enumerate(zip(photos, images, crops, answers, strict=True)):
+    cameras = []
+    for photo, image, square in zip(photos, images, crops, strict=True):
         height, width = image.shape[-2:]
         focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=framed)
-        inside = torch.ones(1, size, size) if len(answer) == 1 else answer[1:]  # logits of the head
-        predictions.append(
-            Prediction(
-                image=image,
-                values=paste(answer[:1], square, height, width),
-                mask=tidied(paste(inside, square, height, width, mode="bilinear") > 0),
-                camera=Camera.from_focal(focal, height, width),
-                kind=model.kind, crop=square, network_size=size,
-                name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
-            )
+        cameras.append(Camera.from_focal(focal, height, width))
+    seen = see(model, images, crops, cameras, mirror=mirror)
+    return [
+        Prediction(
+            image=image, values=values, mask=tidied(inside > 0), camera=camera, kind=model.kind, crop=square,
+            network_size=model.input_size,
+            name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
         )
-    return predictions
-
-
-def _ask(model: DepthNetwork, pictures: Tensor) -> Tensor:
-    """(B, 3, S, S) to what the network says, (B, 1 or 2, S, S), on the CPU."""
-    with answering(model):
-        return model(pictures.to(model.mean.device)).float().cpu()
+        for index, (photo, image, square, camera, (values, inside)) in enumerate(
+            zip(photos, images, crops, cameras, seen, strict=True)
+        )
+    ]

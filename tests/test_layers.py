@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 LAYERS = (
     "checks", "paths", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
     "metrics", "detection", "framing", "head_mask", "photos", "layouts", "transforms", "data", "synthetic", "models",
-    "figures", "prediction", "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
+    "figures", "seeing", "prediction", "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
     "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",
     "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )

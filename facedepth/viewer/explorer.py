@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from ..batches import to_device
+from ..camera import Crop
 from ..checks import InputError
 from ..depth import axis_factor
 from ..framing import whole_crop
@@ -59,11 +60,11 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
     """The subject, cropped and made small enough to be redrawn at every move of a slider."""
     height, width = subject.image.shape[-2:]
     if isinstance(subject, Prediction):
-        depth, window, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
+        depth, crop, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
     else:
-        depth, window, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
-    left, top = max(window.left, 0), max(window.top, 0)
-    seen = (..., slice(top, window.top + window.size), slice(left, window.left + window.size))
+        depth, crop, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
+    left, top, right, bottom = _window(crop, subject.mask)
+    seen = (..., slice(top, bottom), slice(left, right))
     fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
 
     def shrunk(grid: torch.Tensor, mode: str = "nearest-exact") -> torch.Tensor:
@@ -77,9 +78,21 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         shrunk(subject.image, "area"), shrunk(torch.where(subject.mask, depth, 0.0)), small_valid,
         subject.camera.crop(left, top).resize(fraction),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
-        axis_factor=shrunk(axis_factor(subject.camera, height, width, window), "bilinear"),
+        axis_factor=shrunk(axis_factor(subject.camera, height, width, crop), "bilinear"),
         kind=kind, per_unit=scale, unit=unit,
     )
+
+
+def _window(crop: Crop, mask: torch.Tensor) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what is to be seen: the square in the picture, and what of the mask is beside it."""
+    height, width = mask.shape[-2:]
+    rows, columns = (mask[0].any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+    left, top = (max(0, min([start, *places[:1]])) for start, places in ((crop.left, columns), (crop.top, rows)))
+    right, bottom = (
+        min(side, max([start + crop.size, *(place + 1 for place in places[-1:])]))
+        for side, start, places in ((width, crop.left, columns), (height, crop.top, rows))
+    )
+    return left, top, right, bottom
 
 
 def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:

@@ -1,0 +1,60 @@
+"""What a network sees in squares of photos, laid back onto the photos' pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .camera import Camera, Crop
+from .depth import relief_in_crop
+from .framing import cut, enlarged, paste
+from .models import DepthNetwork, answering
+
+_CUT_OFF = 0.03
+"""A head that is wider than this at the square's upper edge, in the square's widths, goes on beyond it."""
+
+
+def see(
+    model: DepthNetwork, images: Sequence[Tensor], crops: Sequence[Crop], cameras: Sequence[Camera], *, mirror: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """Values and head (positive inside), both (1, H, W), of each photo (3, H, W) in its square; 0 outside.
+
+    A network that knows scale and heads looks again, at a larger square, where the first cut a hat or high hair off.
+    The values are those of the first square even so.
+
+    Args:
+        mirror: take the mean with what it says of the mirrored picture.
+    """
+    answers = _ask(model, images, crops, mirror)
+    seen = []
+    for image, crop, camera, answer in zip(images, crops, cameras, answers, strict=True):
+        if model.kind == "relief" and _is_cut_off(answer, crop):
+            larger = enlarged(crop)
+            values, inside = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
+            values = torch.where(values == 0, 0.0, relief_in_crop(values, camera, larger, crop))
+        else:
+            values, inside = _laid_back(answer, crop, image)
+        seen.append((values, inside))
+    return seen
+
+
+def _ask(model: DepthNetwork, images: Sequence[Tensor], crops: Sequence[Crop], mirror: bool) -> Tensor:
+    """(B, 1 or 2, S, S): what the network says of the squares, at its own size, on the CPU."""
+    pictures = torch.stack([cut(image, crop, model.input_size) for image, crop in zip(images, crops, strict=True)])
+    pictures = pictures.to(model.mean.device)
+    with answering(model):
+        answers = model(pictures).float().cpu()
+        return (answers + model(pictures.flip(-1)).float().cpu().flip(-1)) / 2 if mirror else answers
+
+
+def _is_cut_off(answer: Tensor, crop: Crop) -> bool:
+    """Whether the head in an answer (1 or 2, S, S) touches the square's upper edge, and the photo goes on there."""
+    return len(answer) == 2 and crop.top > 0 and float((answer[1, 0] > 0).float().mean()) > _CUT_OFF
+
+
+def _laid_back(answer: Tensor, crop: Crop, image: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    inside = torch.ones_like(answer[:1]) if len(answer) == 1 else answer[1:]  # logits of the head
+    return paste(answer[:1], crop, height, width), paste(inside, crop, height, width, mode="bilinear")

@@ -1,0 +1,113 @@
+"""A head that the square around its face cuts off is looked at again, in a larger one."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from facedepth.camera import Camera, Crop
+from facedepth.depth import depth_to_relief, relief_in_crop, relief_to_depth
+from facedepth.framing import enlarged
+from facedepth.models import DepthNetwork
+from facedepth.seeing import see
+from facedepth.viewer.explorer import _window
+
+SIZE = 300
+CROP = Crop(80, 100, 120)
+CAMERA = Camera.from_fov(40, SIZE, SIZE)
+
+
+class Reader(DepthNetwork):
+    """Reads relief from red and the head from green, and counts how often it is asked."""
+
+    def __init__(self, *, kind: str = "relief", says_head: bool = True):
+        super().__init__(kind=kind, input_size=120, mean=(0, 0, 0), std=(1, 1, 1))
+        self.says_head, self.asked = says_head, 0
+
+    def predict_normalised(self, image):
+        self.asked += 1
+        values, head = image[:, :1], 2 * image[:, 1:2] - 1
+        return torch.cat([values, head], dim=1) if self.says_head else values
+
+
+def photo(top: int) -> torch.Tensor:
+    """A head from row ``top`` down to the lower edge of the crop, 80 pixels wide, on black."""
+    image = torch.zeros(3, SIZE, SIZE)
+    image[0] = 0.2
+    image[1, top:220, 100:180] = 1
+    return image
+
+
+def seen(model: DepthNetwork, image: torch.Tensor, crop: Crop = CROP, *, mirror: bool = False):
+    return see(model, [image], [crop], [CAMERA], mirror=mirror)[0]
+
+
+def test_the_larger_square_has_the_same_lower_edge_as_the_face_stands():
+    assert enlarged(CROP) == (71, 82, 138, 0)
+    left, top, size, tilt_deg = enlarged(CROP._replace(tilt_deg=90))  # lies to the right: up in the face is right
+    assert (left, top, size, tilt_deg) == (80, 91, 138, 90)
+
+
+def test_what_was_cut_off_is_seen():
+    model = Reader()
+    values, inside = seen(model, photo(90))
+    assert model.asked == 2
+    assert int((inside > 0).any(dim=2)[0].nonzero()[0]) == 90
+    assert (values != 0).any(dim=2)[0].nonzero()[0] == enlarged(CROP).top
+
+
+@pytest.mark.parametrize(
+    ("image", "changes"),
+    [
+        (photo(104), {}),  # whole as it is
+        (photo(0), {"crop": Crop(80, 0, 220)}),  # the photo ends there
+        (photo(90), {"model": Reader(says_head=False)}),
+        (photo(90), {"model": Reader(kind="affine_relief")}),
+    ],
+)
+def test_otherwise_one_look_will_do(image, changes):
+    model = changes.pop("model", Reader())
+    seen(model, image, **changes)
+    assert model.asked == 1
+
+
+def test_a_strand_of_hair_at_the_edge_is_no_head_cut_off():
+    image = photo(104)
+    image[1, 90:110, 120:123] = 1
+    model = Reader()
+    seen(model, image)
+    assert model.asked == 1
+
+
+def test_both_looks_are_averaged_with_their_mirror_images():
+    model, image = Reader(), photo(90)
+    plain, mirrored = seen(model, image), seen(model, image, mirror=True)
+    assert model.asked == 2 + 4
+    assert_close(plain, mirrored)
+
+
+def test_relief_of_another_square_is_the_same_surface():
+    y, x = torch.meshgrid(torch.arange(SIZE) / SIZE, torch.arange(SIZE) / SIZE, indexing="ij")
+    relief, larger = (0.3 * torch.sin(4 * x) - 0.2 * y * y)[None], enlarged(CROP._replace(tilt_deg=20))
+    moved = relief_in_crop(relief, CAMERA, larger, CROP)
+    assert (moved - relief).abs().max() > 0.05
+    assert_close(relief_to_depth(moved, 0.8, CAMERA, CROP), relief_to_depth(relief, 0.8, CAMERA, larger))
+
+
+def test_the_truth_seen_at_the_second_look_is_the_truth():
+    """A relief made of known depth in the larger square comes back as that depth in the first square's terms."""
+    depth = 0.8 + 0.05 * torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    larger = enlarged(CROP)
+    inner = (slice(None), slice(larger.top, larger.top + larger.size), slice(larger.left, larger.left + larger.size))
+    relief, z0 = depth_to_relief(depth[inner], torch.ones_like(depth[inner]) > 0, CAMERA.crop(larger.left, larger.top))
+    whole = torch.zeros_like(depth)
+    whole[inner] = relief
+    back = relief_to_depth(relief_in_crop(whole, CAMERA, larger, CROP), z0[0], CAMERA, CROP)
+    assert_close(back[inner], depth[inner])
+
+
+def test_the_explorer_shows_what_lies_beside_the_square_too():
+    mask = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)
+    assert _window(CROP, mask) == (80, 100, 200, 220)
+    mask[0, 90:150, 100:210] = True
+    assert _window(CROP, mask) == (80, 90, 210, 220)
+    assert _window(Crop(-50, -50, 400), mask) == (0, 0, 300, 300)
