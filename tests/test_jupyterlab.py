@@ -21,7 +21,7 @@ def jupyter(tmp_path_factory):
     """Address of a JupyterLab of our own, with a notebook that explores the bump."""
     pytest.importorskip("jupyterlab", reason="needs jupyterlab: pip install '.[dev]'")
     root = tmp_path_factory.mktemp("jupyter")
-    cell = "from test_browser import bump\nimport facedepth as fd\nfd.explore(bump())"
+    cell = "from mesh_pages import bump\nimport facedepth as fd\nfd.explore(bump())"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else it asks for one
     cells = [nbformat.v4.new_code_cell(cell)]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
