@@ -6,7 +6,7 @@ from PIL import Image
 
 from facedepth.checks import InputError
 from facedepth.io import image_to_uint8, read_image
-from facedepth.synthetic import background
+from facedepth.synthetic import SyntheticFaces, background
 from facedepth.synthetic.background import PAINTERS, draw_background, list_photographs
 from facedepth.synthetic.hair_styles import COLOURS
 from facedepth.synthetic.skin import TONES
@@ -46,13 +46,25 @@ def test_photographs_are_of_any_kind_that_the_library_reads(tmp_path, name):
     (tmp_path / "notes.txt").touch()
     assert list_photographs(tmp_path) == (tmp_path / name,)
     assert np.array_equal(background._read_pixels(tmp_path / name), image_to_uint8(read_image(tmp_path / name)))
-    assert background._photograph(rng, 16, tmp_path).shape == (16, 16, 3)
+    assert background._photograph(rng, 16, tmp_path / name).shape == (16, 16, 3)
+
+
+def test_photographs_are_listed_anew_for_every_data_set(tmp_path):
+    for count in (1, 2):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{count}.png")
+        assert len(SyntheticFaces(1, photographs=tmp_path).photographs) == count
+
+
+def test_most_backgrounds_are_photographs_where_there_are_some(tmp_path):
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    drawn = [draw_background(np.random.default_rng(seed), 8, (tmp_path / "red.png",)) for seed in range(200)]
+    assert 0.6 < np.mean([not picture[..., 1:].any() for picture in drawn]) < 0.8
 
 
 def test_a_photograph_that_opencv_cannot_read_is_read_otherwise_or_named(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_text("I am a text")
     with pytest.raises(InputError, match=r"a\.jpg: not a picture, whatever its name says"):
-        background._photograph(np.random.default_rng(0), 16, tmp_path)
+        background._photograph(np.random.default_rng(0), 16, tmp_path / "a.jpg")
     Image.new("RGB", (20, 20), (10, 20, 30)).save(tmp_path / "a.png")
     monkeypatch.setattr(background.cv2, "imread", lambda *_: None)
     assert background._read_pixels(tmp_path / "a.png")[0, 0].tolist() == [10, 20, 30]

@@ -3,7 +3,7 @@ photographs."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,10 +18,11 @@ from .skin import TONES as SKIN
 LIKE_A_HEAD = 0.15  # share of colours that are skin's or hair's: colour alone must not tell what is a head
 
 
-def draw_background(rng: np.random.Generator, size: int, photographs: Path | None = None) -> np.ndarray:
-    """(size, size, 3) linear RGB float32, out of focus to a random degree; a photograph in 7 of 10 cases if given."""
-    if photographs is not None and rng.random() < 0.7:
-        picture = _photograph(rng, size, photographs)
+def draw_background(rng: np.random.Generator, size: int, photographs: Sequence[Path] = ()) -> np.ndarray:
+    """(size, size, 3) linear RGB float32, out of focus to a random degree; one of the photographs in 7 of 10 cases, if
+    there are any."""
+    if photographs and rng.random() < 0.7:
+        picture = _photograph(rng, size, photographs[rng.integers(len(photographs))])
     else:
         painter = list(PAINTERS)[rng.choice(len(PAINTERS), p=list(PAINTERS.values()))]
         picture = painter(rng, size)
@@ -201,22 +202,20 @@ PAINTERS = {  # and how often each is used
 }
 
 
-@lru_cache(maxsize=4)
 def list_photographs(folder: Path) -> tuple[Path, ...]:
-    """The pictures directly in a folder.
+    """The pictures directly in a folder, by name.
 
     Raises:
         InputError: where there is none.
     """
-    found = tuple(sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in IMAGE_SUFFIXES))
+    found = tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES))
     if not found:
         raise InputError(f"{folder}: expected photographs ({', '.join(IMAGE_SUFFIXES)}) for backgrounds, found none")
     return found
 
 
-def _photograph(rng: np.random.Generator, size: int, folder: Path) -> np.ndarray:
-    paths = list_photographs(folder)
-    picture = _read_pixels(paths[rng.integers(len(paths))])
+def _photograph(rng: np.random.Generator, size: int, path: Path) -> np.ndarray:
+    picture = _read_pixels(path)
     side = int(min(picture.shape[:2]) * rng.uniform(0.4, 1))
     top, left = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
     picture = cv2.resize(picture[top: top + side, left: left + side], (size, size), interpolation=cv2.INTER_AREA)

@@ -97,9 +97,7 @@ class SyntheticFaces(Dataset):
         self.device = choose_device(device)
         if self.device.type == "mps":
             raise InputError("device 'mps': faces need numbers of 64 bits, which it lacks; make them on the CPU")
-        self.photographs = user_path(photographs) if photographs is not None else None
-        if self.photographs is not None:
-            list_photographs(self.photographs)
+        self.photographs = list_photographs(user_path(photographs)) if photographs is not None else ()
         load_kit()
         if self.device.type == "cpu" and cache is None:
             load_open3d()  # worker processes then come with it, instead of each importing it

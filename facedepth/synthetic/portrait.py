@@ -109,9 +109,17 @@ def picture_entropy(seed: int, index: int) -> tuple[int, ...]:
 
 
 def make_portrait(
-    person: Person, scenery: Scenery, size: int, entropy: tuple[int, ...], photographs: Path | None = None
+    person: Person, scenery: Scenery, size: int, entropy: tuple[int, ...], photographs: Sequence[Path] = ()
 ) -> Portrait:
-    """Render one picture at ``size`` x ``size``; ``entropy`` seeds what is drawn on the way."""
+    """Render one picture at ``size`` x ``size``.
+
+    Args:
+        entropy: seeds what is drawn on the way.
+        photographs: files to take backgrounds from.
+
+    Raises:
+        InputError: a photograph cannot be read.
+    """
     posed = pose_body(person.body, scenery.bearing)
     if scenery.glasses is not None:
         scenery = replace(scenery, glasses=put_on(scenery.glasses, posed))
