@@ -13,6 +13,7 @@ from .devices import on_host
 from .vectors import dot, unit
 
 SKIN_WRAP = (0.22, 0.10, 0.06)  # how far light seeps around a terminator, for red, green and blue
+Y00 = 0.282095  # the first harmonic, the same in all directions
 COSINE_BANDS = (1.0, 2 / 3, 1 / 4)  # the clamped cosine's harmonics over pi (Ramamoorthi and Hanrahan 2001)
 
 
@@ -52,7 +53,7 @@ class Lighting:
 
     def white(self) -> Tensor:
         """(3,) tint of all light together, of mean 1: what a camera's white balance takes for white."""
-        total = self.sky[0] * 0.282095 + 0.5 * self.rgb.sum(dim=0)
+        total = self.sky[0] * Y00 + 0.5 * self.rgb.sum(dim=0)
         return total / total.mean()
 
 
@@ -60,7 +61,7 @@ def harmonics(directions: Tensor) -> Tensor:
     """(N, 9) real spherical harmonics of unit directions (N, 3)."""
     x, y, z = directions.unbind(dim=1)
     return torch.stack([
-        torch.full_like(x, 0.282095), 0.488603 * y, 0.488603 * z, 0.488603 * x, 1.092548 * x * y, 1.092548 * y * z,
+        torch.full_like(x, Y00), 0.488603 * y, 0.488603 * z, 0.488603 * x, 1.092548 * x * y, 1.092548 * y * z,
         0.315392 * (3 * z * z - 1), 1.092548 * x * z, 0.546274 * (x * x - y * y),
     ], dim=1)
 
@@ -132,14 +133,14 @@ def draw_lighting(
 def _draw_sky(rng: np.random.Generator, level: float, ambient_rgb: np.ndarray) -> Tensor:
     tint = (ambient_rgb / max(ambient_rgb.mean(), 1e-3)) ** rng.uniform(0.0, 0.25) * warmth(rng.normal(0, 0.15))
     sky = np.zeros((9, 3))
-    sky[0] = level * tint / 0.282095
+    sky[0] = level * tint / Y00
     for _ in range(4):  # broad patches: walls, ceiling, ground, a bright screen
         towards = rng.normal(0, 1, (1, 3)) + np.array([0, 0, 0.4])
         towards /= np.linalg.norm(towards)
         lobe = harmonics(torch.from_numpy(towards.astype(np.float32))).numpy()[0]
         fade = np.array([1.0] + [0.8] * 3 + [0.4] * 5)
         sky += (lobe * fade)[:, None] * (level * rng.uniform(0.1, 1.2) * np.exp(rng.normal(0, 0.10, 3)))
-    sky /= np.maximum(sky[0].mean() * 0.282095 / level, 1e-6)
+    sky /= np.maximum(sky[0].mean() * Y00 / level, 1e-6)
     return torch.from_numpy(sky.astype(np.float32))
 
 

@@ -46,7 +46,7 @@ HIDDEN_M = 0.02  # skin so far below the neckline is never seen
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same from picture to picture."""
+    """What stays the same from picture to picture; ``hair_rgb``, linear, is the colour of brows, beard and stubble."""
 
     body: Body
     skin: SkinLook
@@ -89,7 +89,10 @@ def draw_person(seed: int, identity: int) -> Person:
     body = draw_body(rngs[0], load_kit())
     skin = draw_skin(rngs[1], body)
     hair = draw_hair(rngs[3], body)
-    rgb, _, grey = (hair.colour, None, hair.grey) if hair is not None else draw_colour(rngs[5], body)
+    if hair is not None:
+        rgb, grey = hair.colour, hair.grey
+    else:
+        rgb, _, grey = draw_colour(rngs[5], body)
     rgb = tuple((np.array(rgb) * (1 - 0.7 * grey) + 0.25 * 0.7 * grey).tolist())
     return Person(body, skin, draw_eyes(rngs[2], skin), hair, rgb, draw_facial_hair(rngs[4], body))
 
@@ -202,19 +205,18 @@ def _shade_points(
     maps: list[OpacityMap], lighting: Lighting, camera: Camera, noise: SolidNoise, size: int,
 ) -> Tensor:
     """(P, 3) light from all surfaces, by the share of every pixel that they cover."""
-    masks = template_masks()
-    table = torch.zeros(len(mesh.vertices), 4)
-    body = len(posed.vertices)
-    table[:body, :3] = torch.stack([masks.lips, masks.eyelids, masks.ears], dim=1)
+    template = template_masks()
     beard = person.facial_hair.beard
     shaved = person.skin.stubble if beard == "none" else 0.0
-    table[:body, 3] = masks.head * (shaved * template_beard("full") + 0.8 * template_beard(beard))
+    growth = template.head * (shaved * template_beard("full") + 0.8 * template_beard(beard))
+    body = len(posed.vertices)
+    masks = torch.zeros(len(mesh.vertices), 4)
+    masks[:body] = torch.stack([template.lips, template.eyelids, template.ears, growth], dim=1)
     normals = torch.zeros_like(mesh.vertices)
     normals[:body] = posed.normals
-    if len(mesh.vertices) > body:
-        normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[(mesh.triangles >= body).all(dim=1)])[body:]
-    columns = torch.cat([mesh.vertices, normals, mesh.rest, mesh.openness[:, None], table], dim=1)
-    position, normal, place, openness, table = points.interpolate(columns, mesh.triangles).split([3, 3, 3, 1, 4], dim=1)
+    normals[body:] = vertex_normals(mesh.vertices, mesh.triangles[(mesh.triangles >= body).all(dim=1)])[body:]
+    columns = torch.cat([mesh.vertices, normals, mesh.rest, mesh.openness[:, None], masks], dim=1)
+    position, normal, place, openness, masks = points.interpolate(columns, mesh.triangles).split([3, 3, 3, 1, 4], dim=1)
     normal = unit(normal)
     view = unit(camera.cam2world[:3, 3] - position)
     normal = torch.where(dot(normal, view)[:, None] < -0.2, -normal, normal)
@@ -226,7 +228,7 @@ def _shade_points(
         scenery.bearing.actions,
     )
     pixel_m = scenery.shot.width_m / size
-    surface = surface_of(looks, material, place, normal, table, noise, pixel_m)
+    surface = surface_of(looks, material, place, normal, masks, noise, pixel_m)
     arriving = arriving_light(
         scene, maps, lighting, position, normal, points.pixel, points.share, points.quiet, surface.seep, size, pixel_m
     )
