@@ -30,12 +30,12 @@ def see(
     answers = _ask(model, images, crops, mirror)
     seen = []
     for image, crop, camera, answer in zip(images, crops, cameras, answers, strict=True):
+        values, inside = _laid_back(answer, crop, image)
         if model.kind == "relief" and _is_cut_off(answer, crop):
             larger = enlarged(crop)
-            values, inside = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
+            values, beyond = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
             values = torch.where(values == 0, 0.0, relief_in_crop(values, camera, larger, crop))
-        else:
-            values, inside = _laid_back(answer, crop, image)
+            inside = torch.where(inside == 0, beyond, inside)  # the first look is the surer one of what is head
         seen.append((values, inside))
     return seen
 

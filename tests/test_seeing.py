@@ -111,3 +111,20 @@ def test_the_explorer_shows_what_lies_beside_the_square_too():
     mask[0, 90:150, 100:210] = True
     assert _window(CROP, mask) == (80, 90, 210, 220)
     assert _window(Crop(-50, -50, 400), mask) == (0, 0, 300, 300)
+
+
+def test_in_the_first_square_the_first_look_says_what_is_head():
+    class Forgetful(Reader):
+        """At the second look the face is no head any more, only what lies above it."""
+
+        def predict_normalised(self, image):
+            output = super().predict_normalised(image)
+            if self.asked == 2:
+                output[:, 1, 30:] = -1
+            return output
+
+    _, inside = seen(Forgetful(), photo(90))
+    head = (inside > 0)[0].nonzero()
+    assert head.amin(dim=0).tolist() == [90, 100]
+    assert head.amax(dim=0).tolist() == [219, 179]
+    assert int((inside > 0).sum()) == (220 - 90) * 80
