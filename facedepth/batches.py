@@ -136,4 +136,4 @@ def leave_interrupts(worker: int) -> None:
 
 def _mix(*numbers: int) -> int:
     """One well-mixed seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1

@@ -80,7 +80,10 @@ def _network() -> cv2.dnn.Net:
             "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
-    return cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
+    network = cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
+    if int(cv2.__version__.split(".")[0]) < 5:  # it fuses layers anew for every size of picture, and spoils the weights
+        network.enableFusion(False)
+    return network
 
 
 def _look(network: cv2.dnn.Net, pixels: np.ndarray) -> list[FaceBox]:

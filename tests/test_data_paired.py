@@ -99,7 +99,8 @@ def test_of_a_picture_that_exif_turns_the_depth_must_be_turned_too(tmp_path):
     np.save(tmp_path / "depths" / "a.npy", np.rot90(np.load(tmp_path / "depths" / "a.npy"), -1))
     with pytest.warns(UserWarning, match=r"a\.jpg: pictures are turned as their EXIF says, depth and camera are not"):
         assert faces[0].depth.shape == (1, WIDTH, HEIGHT)
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         faces[0]  # it is said once
 
 

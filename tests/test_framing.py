@@ -303,7 +303,7 @@ def test_of_many_faces_the_message_names_a_few():
     assert len(caught) == 1
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:Open3D was built with CUDA:ImportWarning")
 def test_a_head_turned_far_to_a_side_is_told_of():
     front, side = (synthetic_at(yaw_deg) for yaw_deg in (30.0, 80.0))
     choose_crop(front, "face", front)

@@ -155,7 +155,7 @@ def read_glb(path) -> dict[str, np.ndarray | Image.Image]:
         return np.frombuffer(view(entry["bufferView"]), numbers)[: entry["count"] * width].reshape(-1, width)
 
     primitive = scene["meshes"][0]["primitives"][0]
-    (node,) = scene["nodes"]
+    (node,) = (node for node in scene["nodes"] if "mesh" in node)  # trimesh 4 puts it into a node "world"
     matrix = np.reshape(node["matrix"], (4, 4)).T  # column by column
     assert (matrix[:3, :3] == np.eye(3)).all()
     found = {name: accessor(index) for name, index in primitive["attributes"].items()}

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ..checks import InputError
 from .decoder import DepthHead, FusionDecoder
@@ -142,8 +141,12 @@ class TransformerEncoder(nn.Module):
         tokens = tokens + self._position_for(patches.shape[-2:])
         outputs = []
         for index, block in enumerate(self.blocks):
-            again = self.gradient_checkpointing and torch.is_grad_enabled()
-            tokens = checkpoint(block, tokens, use_reentrant=False) if again else block(tokens)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                from torch.utils.checkpoint import checkpoint  # late: with torch 2.4 it takes seconds
+
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
             if index in self.outputs:
                 outputs.append(self.norm(tokens))
         return levels[: 4 - len(outputs)], outputs
