@@ -203,6 +203,7 @@ def test_shapes_can_be_asked_for_without_memory(name):
     assert create_model(name).to("meta")(torch.rand(1, 3, 64, 48, device="meta")).shape == (1, 2, 64, 48)
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.4."), reason="torch 2.4 cannot export a stretch without autocast")
 @pytest.mark.parametrize("name", ["attention_unet", "face_small"])
 def test_shipped_networks_are_exported_with_batches_of_any_size(name):
     model, batch = load_model(name, device="cpu"), torch.export.Dim("batch", min=1, max=16)
