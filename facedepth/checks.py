@@ -84,9 +84,7 @@ def _fits(shape: tuple[int, ...], words: list[str], sizes: dict[str, int]) -> bo
         return False
     found = dict(sizes)
     for size, word in zip(shape, words, strict=True):
-        if word not in found:  # not setdefault: torch 2.4 cannot export it
-            found[word] = int(word) if word.isdigit() else size
-        if found[word] != size:
+        if found.setdefault(word, int(word) if word.isdigit() else size) != size:
             return False
     sizes.update({word: size for word, size in found.items() if not word.isdigit()})
     return True

@@ -51,6 +51,10 @@ def test_a_compiled_network_is_one_too(unet):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_network_of_another_precision_is_one_too(unet, dtype):
+    try:
+        torch.nn.functional.pad(torch.zeros(1, 1, 2, 2, dtype=dtype), (0, 1, 0, 1), mode="replicate")
+    except RuntimeError:
+        pytest.skip(f"this torch cannot pad {dtype} on a CPU")  # as 2.4 cannot
     photo = photo_of(60, 90)
     found = predict(copy.deepcopy(unet).to(dtype), photo, crop="none").values
     spread = predict(unet, photo, crop="none").values
