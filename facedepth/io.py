@@ -217,7 +217,7 @@ def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
     buffer = io.BytesIO()  # NumPy's own writing does not say that a disk is full
     np.save(buffer, values)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())  # with getbuffer, Python 3.12.1 crashes later if this write fails
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:
