@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .camera import Crop
+from .camera import Crop, pixel_grid
 from .checks import InputError, check_shapes
 from .detection import FaceBox
 
@@ -107,6 +107,12 @@ def upright(x: Tensor | float, y: Tensor | float, crop: Crop) -> tuple[Tensor | 
     """Places about the crop's middle, in the photo, as the network sees them: turned back by the face's tilt."""
     cosine, sine = math.cos(math.radians(crop.tilt_deg)), math.sin(math.radians(crop.tilt_deg))
     return cosine * x + sine * y, cosine * y - sine * x
+
+
+def places(height: int, width: int, crop: Crop) -> Tensor:
+    """(2, H, W) x and y of a photo's pixels about the crop's middle, in its widths, as the network sees them."""
+    corner = torch.tensor(crop[:2])[:, None, None]
+    return torch.stack(upright(*((pixel_grid(height, width) - corner) / crop.size - 0.5), crop))
 
 
 def placed_in(outer: Crop, inner: Crop, size: int) -> Crop:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .camera import Camera, Crop, pixel_grid
+from .camera import Camera, Crop
 from .checks import InputError, check_number, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
-from .framing import CROP_WIDTH_M, upright
+from .framing import CROP_WIDTH_M, places
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
 from .head_mask import GREATEST_HOLE, tidied
 from .io import write_depth, write_image
@@ -127,8 +127,7 @@ class Prediction:
 
     def _as_deep_as_a_face(self, z0: float) -> Tensor:
         """Depth along the axis, of values of an affine kind: the far parts of the face at z0, the near ones before."""
-        corner = torch.tensor(self.crop[:2])[:, None, None]
-        x, y = upright(*((pixel_grid(*self.mask.shape[-2:]) - corner) / self.crop.size - 0.5), self.crop)
+        x, y = places(*self.mask.shape[-2:], self.crop)
         face = self.mask & ((x / _FACE_AXES[0]) ** 2 + (y / _FACE_AXES[1]) ** 2 <= 1)
         seen = self.values[face if face.any() else self.mask]
         far, near = np.quantile(seen.numpy(), (0.3, 0.98))

@@ -9,11 +9,14 @@ from torch import Tensor
 
 from .camera import Camera, Crop
 from .depth import relief_in_crop
-from .framing import cut, enlarged, paste
+from .framing import cut, enlarged, paste, places
 from .models import DepthNetwork, answering
 
 _CUT_OFF = 0.03
 """A head that is wider than this at the square's upper edge, in the square's widths, goes on beyond it."""
+
+_SEAM = 0.2
+"""How far inside the square, in its widths, the mean of both looks begins; towards the edge the second takes over."""
 
 
 def see(
@@ -22,7 +25,7 @@ def see(
     """Values and head (positive inside), both (1, H, W), of each photo (3, H, W) in its square; 0 outside.
 
     A network that knows scale and heads looks again, at a larger square, where the first cut a hat or high hair off.
-    The values are those of the first square even so.
+    The values mean what those of the first square do even so; in the face they are the mean of both looks.
 
     Args:
         mirror: take the mean with what it says of the mirrored picture.
@@ -33,8 +36,9 @@ def see(
         values, inside = _laid_back(answer, crop, image)
         if model.kind == "relief" and _is_cut_off(answer, crop):
             larger = enlarged(crop)
-            values, beyond = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
-            values = torch.where(values == 0, 0.0, relief_in_crop(values, camera, larger, crop))
+            again, beyond = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
+            again = torch.where(again == 0, 0.0, relief_in_crop(again, camera, larger, crop))
+            values = _joined(values, again, inside > 0, crop)
             inside = torch.where(inside == 0, beyond, inside)  # the first look is the surer one of what is head
         seen.append((values, inside))
     return seen
@@ -58,3 +62,16 @@ def _laid_back(answer: Tensor, crop: Crop, image: Tensor) -> tuple[Tensor, Tenso
     height, width = image.shape[-2:]
     inside = torch.ones_like(answer[:1]) if len(answer) == 1 else answer[1:]  # logits of the head
     return paste(answer[:1], crop, height, width), paste(inside, crop, height, width, mode="bilinear")
+
+
+def _joined(first: Tensor, again: Tensor, inside: Tensor, crop: Crop) -> Tensor:
+    """The mean of two looks at one relief (1, H, W), and beyond the first's square what the second says, at the same
+    height: a seam along its edges, but for the lower one, which both squares share, leads from one to the other."""
+    x, y = places(*first.shape[-2:], crop)
+    to_edge = torch.stack([y + 0.5, 0.5 - x, 0.5 + x]).amin(dim=0, keepdim=True) / _SEAM
+    both = (first != 0) & (again != 0)
+    higher = (first - again)[both & inside & (to_edge < 1)]
+    if len(higher):
+        again = torch.where(again == 0, 0.0, again + higher.median())
+    share = torch.where(both, to_edge.clamp(0, 1) / 2, (first != 0).float())
+    return share * first + (1 - share) * again

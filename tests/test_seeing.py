@@ -8,7 +8,7 @@ from facedepth.camera import Camera, Crop
 from facedepth.depth import depth_to_relief, relief_in_crop, relief_to_depth
 from facedepth.framing import enlarged
 from facedepth.models import DepthNetwork
-from facedepth.seeing import see
+from facedepth.seeing import _joined, see
 from facedepth.viewer.explorer import _window
 
 SIZE = 300
@@ -128,3 +128,63 @@ def test_in_the_first_square_the_first_look_says_what_is_head():
     assert head.amin(dim=0).tolist() == [90, 100]
     assert head.amax(dim=0).tolist() == [219, 179]
     assert int((inside > 0).sum()) == (220 - 90) * 80
+
+
+class Changing(Reader):
+    """The second look says ``more`` (1, 1, 120, 120) than the first."""
+
+    def __init__(self, more: torch.Tensor):
+        super().__init__()
+        self.more = more
+
+    def predict_normalised(self, image):
+        output = super().predict_normalised(image)
+        if self.asked == 2:
+            output[:, :1] += self.more
+        return output
+
+
+def difference(more: torch.Tensor) -> torch.Tensor:
+    """(300, 300) how much the second look changes, by what it says more."""
+    return (seen(Changing(more), photo(90))[0] - seen(Reader(), photo(90))[0])[0]
+
+
+def test_both_looks_stand_at_the_same_height():
+    more = torch.full((1, 1, 120, 120), 0.1)
+    y, x = enlarged(CROP).top, enlarged(CROP).left
+    assert difference(more)[y : y + 138, x : x + 138].abs().max() < 0.003  # 0.1 / 0.87 without, or a step of half of it
+
+
+def test_the_face_is_the_mean_of_both_looks():
+    more = torch.zeros(1, 1, 120, 120)
+    more[..., 60:110, 45:75] = 0.1  # photo: rows 151 to 208, columns 123 to 157, out of the seam
+    changed = difference(more)
+    in_the_first = 0.1 * enlarged(CROP).size / CROP.size  # a relief is in widths of its own square
+    assert_close(changed[160:200, 130:150], torch.full((40, 20), in_the_first / 2), atol=0.002, rtol=0)
+
+
+def test_beyond_the_first_square_the_second_look_takes_over_without_a_step():
+    more = torch.zeros(1, 1, 120, 120)
+    more[..., :40, 50:70] = 0.1  # photo: rows 82 to 128, columns 129 to 151; the median of the whole seam is 0
+    down = difference(more)[84:124, 140]
+    assert_close(down[:16], torch.full((16,), 0.115), atol=0.002, rtol=0)
+    assert_close(down[-1], torch.tensor(0.115 / 2), atol=0.002, rtol=0)
+    assert (down[:-1] - down[1:]).max() < 0.004
+
+
+@pytest.mark.parametrize("tilt_deg", [0, 7, 20, 33, 90, 180])
+def test_every_pixel_of_the_first_square_keeps_its_value(tilt_deg):
+    crop = Crop(81, 93, 121, tilt_deg)
+    image = photo(0)
+    image[1] = 1
+    first = seen(Reader(kind="affine_relief"), image, crop)[0]
+    both = seen(Reader(), image, crop)[0]
+    assert (both - first)[first != 0].abs().max() < 0.03  # 0.2, and 0.1 where only half of one look counted
+
+
+def test_where_no_head_lies_along_the_edge_nothing_is_shifted():
+    first, again = torch.zeros(1, SIZE, SIZE), torch.full((1, SIZE, SIZE), 0.4)
+    first[:, 100:220, 80:200] = 0.2
+    joined = _joined(first, again, torch.zeros_like(first) > 0, CROP)
+    assert joined.isfinite().all()
+    assert_close(joined[0, 160, 140], torch.tensor(0.3))
