@@ -139,6 +139,8 @@ def read_array(path: str | Path) -> np.ndarray:
             return loaded["depth" if "depth" in names else names[0]]
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error.strerror})") from None
     except Exception as error:  # np.load passes on the errors of its parsers: zlib's, tokenize's and more
         reason = what_else(path) or f"not a readable NumPy file ({error}); write it again with np.save"
         raise InputError(f"{path}: {reason}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 
 import torch
@@ -110,3 +110,17 @@ class Stepper:
             "model": self.model, "average": self.average, "optimiser": self.optimiser, "schedule": self.schedule,
             "scaler": self.scaler,
         }
+
+    def load(self, state: Mapping) -> None:
+        """Go on from the states saved under the names of ``stateful``.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: they are others.
+        """
+        for name, part in self.stateful().items():
+            if state[name]:  # empty: the scaler of a run that needed none; another card may need one
+                part.load_state_dict(state[name])
+        if self.config.schedule == "cosine":  # saved is the rate of the run's former length
+            (factor, *_), step = self.schedule.lr_lambdas, self.schedule.last_epoch
+            for group, whole in zip(self.optimiser.param_groups, self.schedule.base_lrs, strict=True):
+                group["lr"] = whole * factor(step)

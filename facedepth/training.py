@@ -295,9 +295,7 @@ class _Run:
         if state is None:
             return
         try:
-            for name, part in self.stepper.stateful().items():
-                if state[name]:  # empty: the scaler of a run that needed none; another card may need one
-                    part.load_state_dict(state[name])
+            self.stepper.load(state)
             self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
             self.sums, self.history = state["sums"], state["history"]
             self.loss_at_start = state.get("loss_at_start")

@@ -125,13 +125,9 @@ def test_a_pointer_in_the_place_of_a_file_is_called_one(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("opener", "read", "said"),
-    [
-        ("PIL.Image.open", read_image, r"file: may not be read \(Permission denied\)"),
-        ("numpy.load", read_array, r"file: .*Permission denied"),
-    ],
+    ("opener", "read"), [("PIL.Image.open", read_image), ("numpy.load", read_array)]
 )
-def test_a_file_that_may_not_be_read_is_refused_in_words(tmp_path, monkeypatch, opener, read, said):
+def test_a_file_that_may_not_be_read_is_refused_in_words(tmp_path, monkeypatch, opener, read):
     (tmp_path / "file").write_bytes(b"something")
 
     def refused(*_, **__):
@@ -139,5 +135,5 @@ def test_a_file_that_may_not_be_read_is_refused_in_words(tmp_path, monkeypatch, 
 
     monkeypatch.setattr("builtins.open", refused)
     monkeypatch.setattr(opener, refused)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=r"file: may not be read \(Permission denied\)"):
         read(tmp_path / "file")

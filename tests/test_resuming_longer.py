@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from facedepth.checks import InputError
 from facedepth.training import TrainConfig, fit
@@ -33,6 +34,16 @@ def test_a_finished_run_goes_on_after_its_end(tiny_model, train, val, short, sch
         assert history[3]["learning_rate"] == pytest.approx(0, abs=1e-9)
     assert json.loads(Path(short.out, "config.json").read_text())["epochs"] == 4
     assert fit(tiny_model(), train, val, longer) == history  # complete: nothing more to do
+
+
+def test_the_first_step_has_the_rate_of_the_longer_run(tiny_model, train, val, short):
+    one_step = replace(short, epochs=1, repeats=1, batch_size=len(train), ema_decay=0)
+    fit(tiny_model(), train, val, one_step)
+    before = load_file(Path(short.out, "last.safetensors"))
+    with pytest.warns(UserWarning, match="goes on"):
+        fit(tiny_model(), train, val, replace(one_step, epochs=2, resume=True))
+    after = load_file(Path(short.out, "last.safetensors"))
+    assert max(float((after[name] - before[name]).abs().max()) for name in after) > 1e-5
 
 
 def test_all_else_must_be_the_same_and_fewer_epochs_are_refused(tiny_model, train, val, short):
