@@ -43,7 +43,8 @@ def test_the_first_step_has_the_rate_of_the_longer_run(tiny_model, train, val, s
     with pytest.warns(UserWarning, match="goes on"):
         fit(tiny_model(), train, val, replace(one_step, epochs=2, resume=True))
     after = load_file(Path(short.out, "last.safetensors"))
-    assert max(float((after[name] - before[name]).abs().max()) for name in after) > 1e-5
+    weights = [name for name in after if name.endswith("weight")]  # statistics of pictures need no rate to change
+    assert max(float((after[name] - before[name]).abs().max()) for name in weights) > 1e-5
 
 
 def test_all_else_must_be_the_same_and_fewer_epochs_are_refused(tiny_model, train, val, short):
