@@ -1,11 +1,10 @@
-"""The data set of synthetic faces, and the folders it is written to."""
+"""The data set of synthetic faces: what a sample holds, and on what it depends."""
 
 import contextlib
 import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,14 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
 from facedepth.checks import InputError
-from facedepth.cli import main
 from facedepth.data import EG3DFaces, split
-from facedepth.layouts import eg3d_path
 from facedepth.sample import Sample
-from facedepth.synthetic import SyntheticFaces, generate, storing
+from facedepth.synthetic import SyntheticFaces, generate
 from facedepth.synthetic.devices import CPU, making_on
 from facedepth.synthetic.faces import VERSION, one_thread
-from facedepth.synthetic.glasses import frame_pieces, put_on
-from facedepth.synthetic.hats import hat_pieces
 from facedepth.synthetic.labels import FACE_RADIUS_M, below_neck
 from facedepth.synthetic.light import draw_lighting
-from facedepth.synthetic.model import pose_body
-from facedepth.synthetic.noise import SolidNoise
-from facedepth.synthetic.portrait import LIGHT, draw_person, draw_scenery, make_portrait, picture_entropy, stream
+from facedepth.synthetic.portrait import LIGHT, draw_scenery, picture_entropy, stream
 
 SIZE = 64
 
@@ -194,17 +187,6 @@ def test_bad_arguments_are_refused(arguments, message):
         SyntheticFaces(**arguments)
 
 
-@pytest.mark.parametrize("there", ["images/seed0000.png", "manifest.csv"])
-def test_faces_from_elsewhere_are_not_written_over(tmp_path, there):
-    path = tmp_path / there
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("mine")
-    with pytest.raises(InputError, match="holds faces that were not generated"):
-        generate(tmp_path, 1, size=SIZE)
-    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
-    assert path.read_text() == "mine"
-
-
 def test_an_empty_folder_of_photographs_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected photographs"):
         SyntheticFaces(2, photographs=tmp_path)
@@ -247,106 +229,12 @@ def test_workers_inherit_open3d_where_they_will_need_it(tmp_path, monkeypatch):
     assert loads
 
 
-def test_written_faces_are_read_back_as_they_are(tmp_path, samples):
-    manifest = generate(tmp_path, 2, size=SIZE, seed=11)
-    assert manifest.read_text().count("\n") == 3
-    read = EG3DFaces(tmp_path, size=SIZE)
-    assert read.depth_kind == "metric"
-    for index in range(2):
-        assert_close(read[index].depth, samples[index].depth, rtol=0, atol=0)
-        assert_close(read[index].image, samples[index].image, atol=1e-6, rtol=0)
-        assert torch.equal(read[index].head, samples[index].head)
-        assert torch.equal(read[index].face, samples[index].face)
-        assert_close(read[index].camera.K, samples[index].camera.K, rtol=1e-5, atol=1e-3)
-        assert_close(read[index].camera.cam2world, samples[index].camera.cam2world)
-    assert json.loads((tmp_path / "parameters/seed0001.json").read_text())["identity"] == "person0001"
-    picture = EG3DFaces(tmp_path, size=SIZE, depth_kind="affine")[0]
-    head = picture.head[0]
-    ours, theirs = samples[0].depth[0][head], picture.depth[0][head]
-    assert np.corrcoef(ours, theirs)[0, 1] > 0.98
-
-
-def test_generating_resumes_and_shards_share_a_folder(tmp_path, samples, monkeypatch):
-    generate(tmp_path, 4, size=SIZE, seed=11, shard=(1, 2))
-    assert sorted(p.stem for p in (tmp_path / "parameters").iterdir()) == ["seed0001", "seed0003"]
-    (tmp_path / "parameters/seed0003.json").unlink()  # as if interrupted before the last file
-    eg3d_path(tmp_path, "images", "seed0001").unlink()  # done samples are not made again
-    written = []
-    write = SyntheticFaces.write
-
-    def noted(self, root, index):
-        written.append(index)
-        write(self, root, index)
-
-    monkeypatch.setattr(SyntheticFaces, "write", noted)
-    manifest = generate(tmp_path, 4, size=SIZE, seed=11)
-    assert written == [0, 2, 3]
-    assert manifest.read_text().count("\n") == 5
-    assert not list(tmp_path.rglob("*.tmp*"))
-
-
-def test_the_command_line_writes_and_refuses(tmp_path, capsys):
-    assert main(["generate", "1", "-o", str(tmp_path / "out"), "--size", str(SIZE), "--seed", "11"]) == 0
-    assert len(EG3DFaces(tmp_path / "out")) == 1
-    assert main(["generate", "1", "-o", str(tmp_path / "other"), "--shard", "1of2"]) == 2
-    assert "expected I/COUNT" in capsys.readouterr().err
-    assert not (tmp_path / "other").exists()
-
-
-def test_other_settings_and_bad_shards_are_refused(tmp_path):
-    generate(tmp_path, 1, size=SIZE, seed=11)
-    with pytest.raises(InputError, match="was made with"):
-        generate(tmp_path, 1, size=SIZE, seed=12)
-    with pytest.raises(InputError, match="got 2/2"):
-        generate(tmp_path, 1, size=SIZE, shard=(2, 2))
-    for shard, number in (((-1, 2), "-1"), ((0, 2.0), "2.0")):
-        with pytest.raises(InputError, match=f"shard: expected a whole number of at least 0, got {number}"):
-            generate(tmp_path, 1, size=SIZE, shard=shard)
-    with pytest.raises(InputError, match="workers: expected a whole number of at least 0, got -1"):
-        generate(tmp_path, 1, size=SIZE, workers=-1)
-
-
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypatch):
-    def full(path, *_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(storing, "write_depth", full)
-    with pytest.raises(InputError, match="disk is full"):
-        generate(tmp_path, 1, size=SIZE, seed=11)
-    assert not list((tmp_path / "parameters").iterdir())
-
-
 def test_the_shipped_faces_are_those_of_the_generator():
     shipped = EG3DFaces(Path(__file__).parents[1] / "data" / "sample", size=256)
     assert len(shipped) == 8
     made = SyntheticFaces(8, size=256, seed=1)[3]
     difference = (shipped[3].depth - made.depth).abs()
     assert (difference < 1e-4).float().mean() > 0.99, "generate 8 faces of seed 1 anew"
-
-
-@pytest.mark.parametrize("threads", [0, 4])
-def test_workers_of_a_process_that_used_opencv_s_threads_do_not_hang(tmp_path, threads):
-    """As where a photo was predicted before. Threads do not live on in what is forked."""
-    code = (
-        "import cv2, numpy, sys; from facedepth.synthetic import generate\n"
-        "cv2.setNumThreads(4)\n"
-        "cv2.GaussianBlur(numpy.zeros((2000, 2000, 3), numpy.uint8), (0, 0), 5)\n"
-        f"cv2.setNumThreads({threads})\n"
-        f"generate(sys.argv[1], 2, size={SIZE}, workers=2)"
-    )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "faces"], check=True, timeout=180)  # 35 s when busy
-    assert (tmp_path / "faces" / "manifest.csv").is_file()
-
-
-def test_workers_write_the_same_files(tmp_path):
-    for workers in (0, 2):
-        generate(tmp_path / str(workers), 3, size=SIZE, seed=11, workers=workers)
-    alone, together = (
-        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-        for root in (tmp_path / "0", tmp_path / "2")
-    )
-    assert alone == together
-    assert len(alone) == 3 * 6 + 2
 
 
 def test_the_kind_of_light_is_told(tmp_path):
@@ -367,79 +255,12 @@ def test_the_kind_of_light_is_told(tmp_path):
     assert f",{kinds[0]}," in (tmp_path / "manifest.csv").read_text()
 
 
-GLASSES = (5, 11, 50)
-"""Samples of seed 3 whose people wear glasses."""
-
-
-def worn_by(index: int):
-    """Glasses on a face, the face, and the place of the frame's vertices before (negative) or behind its skin."""
-    person, scenery = draw_person(3, index), draw_scenery(3, index)
-    posed = pose_body(person.body, scenery.bearing)
-    origin, axes = posed.eye_frame()
-    return scenery.glasses, posed, (posed.vertices - origin) @ axes
-
-
-@pytest.mark.parametrize("index", GLASSES)
-def test_glasses_sit_before_the_face_and_not_in_it(index):
-    glasses, posed, skin = worn_by(index)
-
-    def sunk(worn) -> float:
-        rims = torch.cat([piece.rest for piece in frame_pieces(worn, posed)[:3]])  # both rims and the bridge
-        skin_there = torch.where(torch.cdist(rims[:, [0, 2]], skin[:, [0, 2]]) < 0.003, skin[:, 1], torch.inf)
-        return float((rims[:, 1] > skin_there.amin(dim=1)).float().mean())
-
-    settled = put_on(glasses, posed)
-    assert 0 <= settled.forward - glasses.forward <= 0.014
-    assert sunk(settled) < 0.15
-    assert sunk(settled) <= sunk(glasses)
-
-
-@pytest.mark.parametrize("index", GLASSES)
-def test_frames_of_glasses_are_part_of_the_head(index):
-    faces = SyntheticFaces(60, size=128, seed=3)
-    person, scenery = faces.describe(index)
-    with_frame = faces[index]
-    bare = make_portrait(person, replace(scenery, glasses=None), 128, picture_entropy(3, index)).labels
-    frame = (with_frame.depth < bare.depth - 0.004) & with_frame.mask & bare.face
-    assert frame.sum() > 20
-    assert (with_frame.head & frame).sum() > 0.97 * frame.sum()
-
-
 def test_shoulders_are_not_head():
     throat, collarbone, shoulder = (0.0, -0.05, 0.60), (0.0, -0.05, 0.55), (0.14, -0.05, 0.59)
     assert below_neck(torch.tensor([throat, collarbone, shoulder])).tolist() == [False, True, True]
-
-
-def test_the_manifest_reads_no_half_written_file(tmp_path):
-    generate(tmp_path, 2, size=SIZE, seed=11)
-    (tmp_path / "parameters/.seed0001.123.tmp.json").write_text("")
-    (tmp_path / "parameters/seed0001.json").rename(tmp_path / "parameters/.seed0001.99.tmp.json")
-    generate(tmp_path, 2, size=SIZE, seed=11)
-    rows = (tmp_path / "manifest.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["name", "seed0000", "seed0001"]
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", ""])
-def test_damaged_settings_are_named(tmp_path, text):
-    generate(tmp_path, 1, size=SIZE, seed=11)
-    (tmp_path / "settings.json").write_text(text)
-    with pytest.raises(InputError, match=r"settings\.json: damaged"):
-        generate(tmp_path, 1, size=SIZE, seed=11)
 
 
 def test_places_count_from_the_end_too(faces, tmp_path):
     assert faces.describe(-1) == faces.describe(len(faces) - 1)
     with pytest.raises(IndexError):
         faces.describe(len(faces))
-
-
-@pytest.mark.parametrize("index", [1, 494])  # a brim, a visor
-def test_a_brim_goes_with_the_crown(index):
-    person, scenery = draw_person(777, index), draw_scenery(777, index)
-    posed = pose_body(person.body, scenery.bearing)
-    up = torch.tensor([0.0, 0.0, 0.01])
-    higher = replace(posed, vertices=posed.vertices + up)  # a higher head than the template's, posed the same
-    (_, brim), (_, lifted) = (
-        hat_pieces(scenery.hat, body, SolidNoise(stream(0)), hair_lift_m=0.0) for body in (posed, higher)
-    )
-    assert_close(lifted.vertices - brim.vertices, up.expand_as(brim.vertices), atol=1e-5, rtol=0)
