@@ -127,7 +127,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, help="folder for the table and the pictures")
     parser.add_argument("--val", type=float,
                           help="only the share that `train --val` kept for validation, for instance 0.1")
-    parser.add_argument("--seed", type=int, default=0, help="of that split (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of that split (default: that of the training, if the model tells)")
     parser.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
     parser.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
                           help="fit scale and shift to the truth before scoring, or not (default: %(default)s)")

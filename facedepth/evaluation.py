@@ -27,7 +27,7 @@ from .comparison import Scored, picture_rows, scored
 from .figures import panel
 from .metrics import HIGHER_IS_BETTER, score_meaning
 from .models import DepthNetwork, answering, check_network
-from .paths import atomic_path, refuse_existing, user_path
+from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .report_page import Case, report_page
 from .sample import Sample
 from .scoring import MAIN_SCORE, SURELY_BACKGROUND, check_choices, check_depth_kind, score_batch, score_head
@@ -66,6 +66,11 @@ class Report:
             for name, column in columns.items()
         }
 
+    @property
+    def unscored(self) -> int:
+        """How many pictures are in no mean: their region holds no pixel."""
+        return sum(math.isnan(row[MAIN_SCORE[self.settings["depth_kind"]]]) for row in self.scores)
+
     def __str__(self) -> str:
         pictures = "1 picture" if len(self.scores) == 1 else f"{len(self.scores)} pictures"
         head = f"{self.settings['model']} on {pictures}, {self.settings['region']}"
@@ -73,6 +78,8 @@ class Report:
         for name, mean in self.means.items():
             direction = "higher is better" if name in HIGHER_IS_BETTER else "lower is better"
             lines.append(f"  {name:<18} {mean:10.4g}   {direction}: {score_meaning(name)}")
+        if unscored := self.unscored:
+            lines.append(f"  {unscored} of them without scores: no pixel of the region, or too few")
         return "\n".join(lines)
 
     def figure(self) -> Figure:
@@ -93,8 +100,9 @@ class Report:
         ``pictures.png``.
 
         Raises:
-            InputError: one of them is already there.
+            InputError: one of them is already there, or nothing can be written there.
         """
+        check_writable(folder)
         paths = [user_path(folder) / name for name in REPORT_FILES]
         refuse_existing(paths, overwrite)
         table = io.StringIO()
@@ -102,7 +110,7 @@ class Report:
         writer.writeheader()
         writer.writerows(self.scores)
         means = {name: None if math.isnan(mean) else mean for name, mean in self.means.items()}  # JSON knows no NaN
-        summary = {"settings": self.settings, "pictures": len(self.scores), "means": means}
+        summary = {"settings": self.settings, "pictures": len(self.scores), "unscored": self.unscored, "means": means}
         texts = (table.getvalue(), json.dumps(summary, indent=2) + "\n", f"{self}\n", self.page())
         for path, text in zip(paths, texts, strict=False):
             with atomic_path(path) as temporary:
@@ -174,7 +182,7 @@ def evaluate(
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")
     picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
-    scores, shares, kept, knows_faces = [], [], {}, False
+    scores, shares, kept, with_face, faceless = [], [], {}, 0, 0
     best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
     main_score = MAIN_SCORE[dataset.depth_kind]
     is_part = dataset.depth_kind == "metric" and region != "mask"  # 8-bit depth is valid everywhere
@@ -189,7 +197,9 @@ def evaluate(
                 output[:, :1], model.kind, batch, dataset.depth_kind, region=region, align=align
             )
             columns |= score_head(output, batch)
-            knows_faces = knows_faces or not torch.equal(batch.face, batch.head)
+            knows_face = (batch.face != batch.head).flatten(1).any(dim=1)
+            with_face += int(knows_face.sum())
+            faceless += int((~knows_face & batch.head.flatten(1).any(dim=1)).sum())
             if is_part:
                 shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
             for row, name in enumerate(batch.name):
@@ -209,7 +219,7 @@ def evaluate(
         "model": model.name, "weights": model.source or "not from a file",
         "data": dataset_name(dataset), "date": time.strftime("%Y-%m-%d"),
         "kind": model.kind, "depth_kind": dataset.depth_kind,
-        "region": "head" if region == "face" and not knows_faces else region, "align": align,
+        "region": _region_scored(region, with_face, faceless), "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
@@ -219,6 +229,13 @@ def evaluate(
         scores, settings, pictures=[drawn[place] for place in kept], best={place: drawn[place] for place in best.kept},
         worst={place: drawn[place] for place in worst.kept if place not in best.kept},
     )
+
+
+def _region_scored(region: str, with_face: int, faceless: int) -> str:
+    """What the report calls the region, where some pictures know the face and others only the head."""
+    if region != "face" or (with_face and not faceless):
+        return region
+    return f"face (the head in {faceless} of {with_face + faceless} pictures)" if with_face else "head"
 
 
 def _doubt_region(region: str, share: float) -> None:

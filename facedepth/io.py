@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .checks import InputError, shown
@@ -80,7 +80,7 @@ def image_from_pil(picture: Image.Image) -> Tensor:
     Raises:
         InputError: 32-bit grey values not from 0 to 65535, or floats not from 0 to 1.
     """
-    picture = _upright(picture)
+    picture = _in_srgb(_upright(picture))
     if picture.mode == "F" or picture.mode.startswith("I"):  # grey: floats, or 16 bits that may come in 32
         numbers, most = np.array(picture, dtype=np.float32), 1 if picture.mode == "F" else 65535
         if not ((numbers >= 0) & (numbers <= most)).all():
@@ -93,6 +93,17 @@ def image_from_pil(picture: Image.Image) -> Tensor:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float().div_(255)
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    """The picture in sRGB's colours, where it brings a profile of others, as iPhones' Display P3."""
+    if not picture.info.get("icc_profile") or picture.mode not in ("RGB", "RGBA", "CMYK"):
+        return picture
+    with contextlib.suppress(OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colours
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
+    return picture
 
 
 def image_to_uint8(image: Tensor) -> np.ndarray:
@@ -196,8 +207,15 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """Read a mask picture as (1, H, W) bool: True where ``read_brightness`` is above a half."""
-    return read_brightness(path) > 0.5
+    """Read a mask picture as (1, H, W) bool: True where ``read_brightness`` is above a half.
+
+    Raises:
+        InputError: unreadable, or 1 is its greatest value, which is black to the eye.
+    """
+    brightness = read_brightness(path)
+    if 0 < float(brightness.max()) < 1.5 / 255:
+        raise InputError(f"{path}: a mask of 0 and 1; masks are bright (255) where they hold, so write 255 for 1")
+    return brightness > 0.5
 
 
 def read_brightness(path: str | Path) -> Tensor:

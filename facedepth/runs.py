@@ -133,7 +133,8 @@ class RunFolder:
                 f"{self.path}: {settings['epochs']} epochs instead of {saved['epochs']}: the learning rate goes on as "
                 "the schedule of the longer run has it", stacklevel=4,
             )
-            self._write_config(json.loads(config_path.read_text()) | {"epochs": settings["epochs"]})
+            lasting = {name: settings[name] for name in ("epochs", "frozen_epochs")}
+            self._write_config(json.loads(config_path.read_text()) | lasting)
         self._remove_leftovers()
 
     def _write_config(self, config: Mapping) -> None:
@@ -149,7 +150,10 @@ class RunFolder:
         now = {**settings, **data}
         saved = {**now, **saved}  # an older version did not have the settings it did not write
         more = isinstance(saved["epochs"], int) and saved["epochs"] < settings["epochs"]
-        differing = [name for name in settings if saved.get(name) != settings[name] and not (more and name == "epochs")]
+        free = {"epochs"} if more else set()
+        if saved["epochs"] == 1 and settings.get("frozen_epochs") == 1:
+            free.add("frozen_epochs")  # TrainConfig.finetune leaves it out of one epoch; in those after it, it is over
+        differing = [name for name in settings if saved.get(name) != settings[name] and name not in free]
         differing += [name for name in data if not _agree(saved[name], data[name])]
         if not differing:
             return more

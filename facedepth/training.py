@@ -189,9 +189,9 @@ class _Run:
             )
 
     def _train_epoch(self) -> float:
-        """The steps that are left of this epoch; returns images per second."""
+        """The steps that are left of this epoch; returns images per second, NaN where none are."""
         if self.step_in_epoch == self.steps_per_epoch:  # stopped during its validation
-            return 0.0
+            return math.nan
         self.model.train()
         self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
         seen, started = 0, time.monotonic()
@@ -257,15 +257,15 @@ class _Run:
         self.stepper.end_epoch(row["val_loss"])
         for name, value in row.items():
             self.events.add_scalar(f"epoch/{name}", value, self.step)
-        info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row)}
+        info = {"training_data": json.dumps(self.data), "metrics": json.dumps(row), "seed": str(self.config.seed)}
         for name in ("last", "best") if improved else ("last",):
             path = self.folder.path / f"{name}.safetensors"
             save_model(merged(self.stepper.average.module), path, info=info, overwrite=True)
         self.folder.write_history(self.history)
         self.epoch, self.step_in_epoch, self.sums = self.epoch + 1, 0, {}
+        speed = "" if math.isnan(images_per_s) else f", {images_per_s:.1f} images/s"
         tqdm.write(
-            f"epoch {row['epoch']}/{self.config.epochs}: loss {row['loss']:.4f}, val_loss {row['val_loss']:.4f}, "
-            f"{images_per_s:.1f} images/s"
+            f"epoch {row['epoch']}/{self.config.epochs}: loss {row['loss']:.4f}, val_loss {row['val_loss']:.4f}{speed}"
         )
 
     def _pause(self) -> None:

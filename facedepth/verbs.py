@@ -69,7 +69,7 @@ def run_predict(options: argparse.Namespace) -> None:
         except (InputError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
-            failed.append(str(error))
+            failed.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
             continue
         print(f"{photo} -> {', '.join(str(path) for path in written)}")
     if left_out:
@@ -131,6 +131,11 @@ def _model_to_train(options: argparse.Namespace, config: TrainConfig) -> DepthNe
         raise InputError("--kind: only where --model is a file; for a new model, --option kind=...")
     if options.encoder and not new:
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
+    if new and options.finetune:
+        warnings.warn(
+            f"--finetune: {options.model} has no weights to start from; random ones are trained, at the low learning "
+            "rate of fine-tuning", stacklevel=2,
+        )
     if not new:
         return load_model(options.model) if named and shipped_weights(options.model) else model
     if config.learns != "all" and not options.encoder:
@@ -155,7 +160,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     model = load_model(options.model, kind=options.kind, device=options.device)
     data = _data(options, model.input_size)
     if options.val is not None:
-        _, data = split(data, val=options.val, seed=options.seed)
+        seed = int(model.info.get("seed", 0)) if options.seed is None else options.seed
+        _, data = split(data, val=options.val, seed=seed)
     report = evaluate(model, data, region=options.region, align=options.align)
     print(report)
     print("written:", ", ".join(str(path) for path in report.save(out, overwrite=options.overwrite)))

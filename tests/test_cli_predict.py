@@ -89,6 +89,16 @@ def test_predict_goes_on_after_a_bad_picture(run, tmp_path, weights):
     assert "c.png -> " in said
 
 
+def test_a_square_that_misses_some_pictures_names_them(run, tmp_path, weights):
+    for name, side in (("a", 96), ("b", 40)):
+        Image.fromarray(picture(side, side)).save(tmp_path / f"{name}.png")
+    code, said, err = run("predict", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out", "--model", weights,
+                          "--crop=60,60,32", "--format", "npy")
+    assert code == 2
+    assert f"{tmp_path / 'b.png'}: crop: expected a square that overlaps the 40 x 40 picture" in err
+    assert f"{tmp_path / 'a.png'} ->" in said
+
+
 def test_a_full_disk_ends_a_batch_at_once_and_is_named(run, tmp_path, weights, small_disk):
     for name in "abc":
         Image.fromarray(picture(240, 240)).save(tmp_path / f"{name}.png")

@@ -9,6 +9,7 @@ import torch
 from commands import midas_command, train_command
 from parity import rule
 
+from facedepth.data import PairedFolder, split
 from facedepth.models import MODELS, load_model
 
 
@@ -52,9 +53,22 @@ def test_finetune_starts_from_the_published_weights(done, tmp_path, paired, monk
 
 
 def test_finetune_starts_anew_where_there_are_no_weights(done, tmp_path, paired):
-    done("train", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--model", "dpt_tiny", "-o",
-         tmp_path / "run", "--finetune", "--option", "input_size=32", "--set", "epochs=1", "--set",
-         "workers=0", "--set", "device=cpu")
+    with pytest.warns(UserWarning, match="--finetune: dpt_tiny has no weights to start from; random ones are trained"):
+        done("train", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--model", "dpt_tiny", "-o",
+             tmp_path / "run", "--finetune", "--option", "input_size=32", "--set", "epochs=1", "--set",
+             "workers=0", "--set", "device=cpu")
+
+
+def test_evaluate_takes_the_people_that_its_training_kept_apart(done, tmp_path, paired):
+    data = PairedFolder(paired / "images", paired / "depths", camera=30, unit="mm")
+    first = split(data, val=0.34, seed=0)[1].names
+    seed = next(seed for seed in range(1, 50) if split(data, val=0.34, seed=seed)[1].names != first)
+    done(*train_command(paired, tmp_path / "run", "--val", 0.34, "--set", f"seed={seed}", "--set", "workers=0"))
+    for more, kept in (([], split(data, val=0.34, seed=seed)[1].names), (["--seed", 0], first)):
+        done("evaluate", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--val", 0.34, "--model",
+             tmp_path / "run/best.safetensors", "-o", tmp_path / "scores", "--overwrite", *more)
+        rows = (tmp_path / "scores/metrics.csv").read_text().splitlines()[1:]
+        assert [row.split(",")[0] for row in rows] == kept
 
 
 def test_adapters_on_random_weights_are_doubted(done, tmp_path, paired):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.cli import main
-from facedepth.data import PairedFolder
+from facedepth.data import Joined, PairedFolder
 from facedepth.evaluation import evaluate
 from facedepth.io import write_image
 from facedepth.models import create_model, save_model
@@ -76,3 +77,34 @@ def test_the_command_line_finds_them(mine, capsys):
     command = ["evaluate", "--data", f"paired:{mine}", "--fov", "20", "--model", str(mine / "tiny.safetensors")]
     assert main([*command, "-o", str(mine / "scores")]) == 0
     assert "dpt_tiny on 2 pictures, face," in capsys.readouterr().out
+
+
+def test_masks_of_0_and_1_are_refused(mine):
+    write_image(mine / "face_masks/bert.png", np.uint8(np.arange(SIZE * SIZE).reshape(SIZE, SIZE) > 500))
+    with pytest.raises(InputError, match=r"face_masks/bert\.png: a mask of 0 and 1; masks are bright \(255\)"):
+        folder(mine)[1]
+    write_image(mine / "face_masks/bert.png", np.zeros((SIZE, SIZE), np.uint8))  # nobody's face is seen
+    assert not folder(mine)[1].face.any()
+
+
+def test_pictures_without_a_face_are_in_no_mean_and_the_report_says_so(mine, tmp_path):
+    write_image(mine / "face_masks/bert.png", np.zeros((SIZE, SIZE), np.uint8))
+    report = evaluate(create_model("dpt_tiny", input_size=SIZE), folder(mine))
+    assert report.unscored == 1
+    assert "1 of them without scores: no pixel of the region" in str(report)
+    report.save(tmp_path / "report")
+    assert '"unscored": 1' in (tmp_path / "report/summary.json").read_text()
+
+
+def test_a_mixture_of_faces_and_heads_is_called_one(mine):
+    mixed = Joined(folder(mine), folder(mine, face_masks=None))
+    report = evaluate(create_model("dpt_tiny", input_size=SIZE), mixed)
+    assert report.settings["region"] == "face (the head in 2 of 4 pictures)"
+    assert "without scores" not in str(report)
+
+
+def test_a_camera_of_pictures_of_another_size_is_doubted(mine):
+    half, right = (Camera.from_fov(20, side, side) for side in (SIZE // 2, SIZE))
+    with pytest.warns(UserWarning, match=r"anna\.png: the camera.s centre \(8, 8\) is far from the middle"):
+        folder(mine, camera=half)[0]
+    folder(mine, camera=right)[0]

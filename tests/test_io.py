@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from pictures import RGB, as_tensor, saved
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
@@ -128,3 +128,26 @@ def test_a_cut_out_on_transparent_ground_is_a_mask_by_its_opacity(tmp_path, brig
     pixels[0, :, 3] = 255  # transparency that says nothing
     pixels[0, 0, :3] = 255 - brightness
     assert read_mask(saved(tmp_path, Image.fromarray(pixels)))[0, 0].tolist() == [not brightness, *[brightness > 0] * 2]
+
+
+def swapped_profile() -> bytes:
+    """The profile of a picture whose first channel is sRGB's blue and whose third is its red."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
+
+
+@pytest.mark.parametrize(("name", "mode"), [("p.png", "RGB"), ("p.png", "RGBA"), ("p.tif", "RGB")])
+def test_colours_are_those_that_the_picture_s_profile_means(tmp_path, name, mode):
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 24, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[:9, :, 3] = 100
+    picture = Image.fromarray(pixels[..., : len(mode)])
+    plain = image_from_pil(picture)
+    picture.save(tmp_path / name, icc_profile=swapped_profile())
+    assert_close(read_image(tmp_path / name), plain.flip(0), atol=1.5 / 255, rtol=0)
+
+
+def test_a_damaged_profile_is_passed_over(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 24, 3), dtype=np.uint8))
+    picture.save(tmp_path / "p.png", icc_profile=swapped_profile()[:200])
+    assert_close(read_image(tmp_path / "p.png"), image_from_pil(picture))

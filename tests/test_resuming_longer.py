@@ -1,5 +1,6 @@
 """A run goes on for more epochs than it was started for."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,15 @@ def test_the_first_step_has_the_rate_of_the_longer_run(tiny_model, train, val, s
     after = load_file(Path(short.out, "last.safetensors"))
     weights = [name for name in after if name.endswith("weight")]  # statistics of pictures need no rate to change
     assert max(float((after[name] - before[name]).abs().max()) for name in weights) > 1e-5
+
+
+def test_a_first_epoch_of_fine_tuning_goes_on_for_more(tiny_model, train, val, tmp_path):
+    for epochs in (1, 3, 4):
+        settings = TrainConfig.finetune(out=str(tmp_path / "run"), epochs=epochs, batch_size=2, workers=0, resume=True)
+        with contextlib.nullcontext() if epochs == 1 else pytest.warns(UserWarning, match="the learning rate goes on"):
+            assert len(fit(tiny_model(), train, val, settings)) == epochs
+    with pytest.raises(InputError, match="frozen_epochs: 1 then, 2 now"):
+        fit(tiny_model(), train, val, replace(settings, epochs=5, frozen_epochs=2))
 
 
 def test_all_else_must_be_the_same_and_fewer_epochs_are_refused(tiny_model, train, val, short):

@@ -28,6 +28,7 @@ from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
 from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive
 
+_OFF_CENTRE = 0.1  # of a side: farther from the middle, a camera's centre is hardly this picture's
 _PLAUSIBLE_M = 0.02, 20.0  # how far faces are, and what is measured otherwise with the same unit
 _NOTHING_M = 60.0  # what is as far is nothing: renderers and sensors write 65.535, 65504 or 1e10 where they see none
 _RELATIVE_UNITS = ("near_bright", "far_bright")
@@ -90,7 +91,7 @@ class PairedFolder(Dataset):
         images, depths = user_path(images, "images"), user_path(depths, "depths")
         warn_about_drive(images, depths)
         self._folders = images, depths
-        self._told_turned = False
+        self._told_turned = self._told_off_centre = False
         self._images = _list(images, IMAGE_SUFFIXES)
         others = {"depth": _list(depths, DEPTH_SUFFIXES)}
         for kind, folder in (("mask", masks), ("face mask", face_masks)):
@@ -169,6 +170,14 @@ class PairedFolder(Dataset):
             raise InputError(
                 f"{self._images[stem]}: the camera's centre ({centre_x:.4g}, {centre_y:.4g}) lies outside of the "
                 f"{width} x {height} picture; camera must be in pixels of the upright images"
+            )
+        off = max(abs(float(centre_x) / width - 0.5), abs(float(centre_y) / height - 0.5))
+        if off > _OFF_CENTRE and not self._told_off_centre:
+            self._told_off_centre = True
+            warnings.warn(
+                f"{self._images[stem]}: the camera's centre ({centre_x:.4g}, {centre_y:.4g}) is far from the middle of "
+                f"the {width} x {height} picture; was the camera calibrated on pictures of another size? A field of "
+                "view in degrees fits any", stacklevel=4,
             )
         return self.camera
 
