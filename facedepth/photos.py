@@ -39,8 +39,9 @@ NEAREST_M = 0.25
 _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
 _MORE_LOOKS, _LOOK_PX = 3, 320
-_LYING_DEG = 50.0  # a face tilted farther does
+_LYING_DEG, _HEAD_DOWN_DEG = 50.0, 135.0  # a face tilted farther lies, or stands on its head
 _GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
+_AT_EDGE = 0.0  # of 200 whole heads, one had its face nearer to the photo's edge; boxes of faces cut off reach beyond
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
 _EYES_NEAR = 0.5  # FaceBox.eyes_apart: none of 45 heads turned up to 35 degrees was below, most beyond 50, all from 75
 
@@ -122,7 +123,10 @@ def read_photo(photo: Photo) -> Tensor:
     if isinstance(photo, (str, Path)):
         image = read_image(photo)
     elif isinstance(photo, Image.Image):
-        image = image_from_pil(photo)
+        try:
+            image = image_from_pil(photo)
+        except OSError as error:  # Pillow reads the file only now
+            raise InputError(f"photo: a damaged picture ({error})") from None
     else:
         image = _from_array(photo)
     return refuse_tiny(image, photo if isinstance(photo, (str, Path)) else "photo")
@@ -190,6 +194,11 @@ def _face_square(image: Tensor, named: str) -> Crop:
     box, square, remarks = boxes[0], face_crop(boxes[0]), []
     if square.tilt_deg:
         box, square = _looked_at_upright(image, box, square)
+    if _least_margin(boxes[0], *image.shape[-2:]) < _AT_EDGE:
+        remarks.append(
+            "the face is cut off by the photo's edge, or nearly: how large it is, and what is missing, are guesses; a "
+            "photo of the whole head gives a better one"
+        )
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
     if others:
         squares = [_told(other) for other in others]
@@ -203,9 +212,10 @@ def _face_square(image: Tensor, named: str) -> Crop:
             "a profile the more; a photo from the front gives a better one"
         )
     if abs(square.tilt_deg) > _LYING_DEG:
+        lies = "lies on its side" if abs(square.tilt_deg) < _HEAD_DOWN_DEG else "stands on its head"
         remarks.append(
-            "the face lies on its side; it was turned upright for the network, and the result lies as in the photo: "
-            "rotate the photo to have it stand"
+            f"the face {lies}; it was turned upright for the network, and the result lies as in the photo: rotate the "
+            "photo to have it stand"
         )
     if square.size < _FEW_PX:
         remarks.append(
@@ -215,6 +225,13 @@ def _face_square(image: Tensor, named: str) -> Crop:
     for message in remarks:
         warnings.warn(named + message, stacklevel=3)
     return square
+
+
+def _least_margin(box: FaceBox, height: int, width: int) -> float:
+    """From a face's box to the nearest edge of the photo, in widths of the box; negative beyond it."""
+    across = min(box.centre_x, width - box.centre_x) - box.width / 2
+    down = min(box.centre_y, height - box.centre_y) - box.height / 2
+    return min(across, down) / box.width
 
 
 def _told(crop: Crop) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork, check_network
-from .paths import atomic_path, refuse_existing, user_path
+from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
 from .seeing import see
 
@@ -150,7 +151,8 @@ class Prediction:
             smooth_px: strength of the edge-preserving smoothing, in pixels of the network; 0 for none.
             outline_px: how far the mesh's border is smoothed, in pixels of the network; 0 leaves the pixels' steps.
             max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``. The angle is greater here: what networks make
-                of the cheek before the hair is that steep, and a hole beside the face looks worse than a wall.
+                of the cheek before the hair is that steep, and a hole beside the face looks worse than a wall. It is
+                that before ``z_scale``, which stretches the mesh and tears nothing.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
         mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
@@ -160,8 +162,10 @@ class Prediction:
         if cut_m is not None:
             check_number("cut_m", cut_m, above=0)
             mask = mask & (depth <= depth[mask].min() + cut_m)
+        check_number("max_angle_deg", max_angle_deg, above=0, below=90)
+        stretched_deg = math.degrees(math.atan(z_scale * math.tan(math.radians(max_angle_deg))))
         return depth_to_mesh(
-            depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
+            depth, self.camera, mask, self.image, max_angle_deg=stretched_deg, max_triangles=max_triangles,
             greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px,
         )
 
@@ -186,9 +190,10 @@ class Prediction:
             The files written.
 
         Raises:
-            InputError: unknown format, an empty mask, or a file in the way.
+            InputError: unknown format, an empty mask, a file in the way, or a folder that cannot be written to.
         """
         check_formats(formats)
+        check_writable(folder)
         folder = user_path(folder)
         depth, facts = self.depth(z_scale=z_scale), folder / f"{self.name}_depth.json"
         paths = result_paths(folder, self.name, formats)
@@ -276,16 +281,28 @@ def predict(
         starts = range(0, len(photo), batch_size)
         batches = ((photo[start : start + batch_size], start) for start in starts)
         return [found for batch in batches for found in _predict_batch(model, *batch, crop, horizontal_fov_deg, mirror)]
-    return _predict_batch(model, [photo], 0, crop, horizontal_fov_deg, mirror)[0]
+    return _predict_batch(model, [photo], None, crop, horizontal_fov_deg, mirror)[0]
 
 
 def _predict_batch(
-    model: DepthNetwork, photos: Sequence[Photo], start: int, crop: str | tuple[int, int, int],
+    model: DepthNetwork, photos: Sequence[Photo], start: int | None, crop: str | tuple[int, int, int],
     horizontal_fov_deg: float | None, mirror: bool,
 ) -> list[Prediction]:
-    """``start`` is the place of the first photo in the caller's list: photos without a file are named by theirs."""
-    images = [read_photo(photo) for photo in photos]
-    crops = [choose_crop(image, crop, photo) for image, photo in zip(images, photos, strict=True)]
+    """``start`` is the place of the first photo in the caller's list, if there is one: photos without a file are named
+    by theirs."""
+    names = [
+        Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{place:03d}"
+        for place, photo in enumerate(photos, start or 0)
+    ]
+    images, crops = [], []
+    for photo, name in zip(photos, names, strict=True):
+        try:
+            images.append(read_photo(photo))
+            crops.append(choose_crop(images[-1], crop, photo))
+        except InputError as error:
+            if start is None or isinstance(photo, (str, Path)):
+                raise
+            raise InputError(f"{name}: {error}") from None
     framed = isinstance(crop, str) and crop == "face"
     cameras = []
     for photo, image, square in zip(photos, images, crops, strict=True):
@@ -296,10 +313,7 @@ def _predict_batch(
     return [
         Prediction(
             image=image, values=values, mask=tidied(inside > 0), camera=camera, kind=model.kind, crop=square,
-            network_size=model.input_size,
-            name=Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{start + index:03d}",
+            network_size=model.input_size, name=name,
         )
-        for index, (photo, image, square, camera, (values, inside)) in enumerate(
-            zip(photos, images, crops, cameras, seen, strict=True)
-        )
+        for name, image, square, camera, (values, inside) in zip(names, images, crops, cameras, seen, strict=True)
     ]

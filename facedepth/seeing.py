@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .camera import Camera, Crop
 from .depth import relief_in_crop
-from .framing import cut, enlarged, paste, places
+from .framing import cut, enlarged, paste, places, upright
 from .models import DepthNetwork, answering
 
 _CUT_OFF = 0.03
@@ -34,7 +34,7 @@ def see(
     seen = []
     for image, crop, camera, answer in zip(images, crops, cameras, answers, strict=True):
         values, inside = _laid_back(answer, crop, image)
-        if model.kind == "relief" and _is_cut_off(answer, crop):
+        if model.kind == "relief" and _is_cut_off(answer, crop, *image.shape[-2:]):
             larger = enlarged(crop)
             again, beyond = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
             again = torch.where(again == 0, 0.0, relief_in_crop(again, camera, larger, crop))
@@ -53,9 +53,17 @@ def _ask(model: DepthNetwork, images: Sequence[Tensor], crops: Sequence[Crop], m
         return (answers + model(pictures.flip(-1)).float().cpu().flip(-1)) / 2 if mirror else answers
 
 
-def _is_cut_off(answer: Tensor, crop: Crop) -> bool:
+def _is_cut_off(answer: Tensor, crop: Crop, height: int, width: int) -> bool:
     """Whether the head in an answer (1 or 2, S, S) touches the square's upper edge, and the photo goes on there."""
-    return len(answer) == 2 and crop.top > 0 and float((answer[1, 0] > 0).float().mean()) > _CUT_OFF
+    if len(answer) == 1:
+        return False
+    touching = (answer[1, 0] > 0).float()
+    if float(touching.mean()) <= _CUT_OFF:
+        return False
+    at = float((touching * torch.linspace(-0.5, 0.5, len(touching))).sum() / touching.sum())
+    x, y = upright(at, -0.5, crop._replace(tilt_deg=-crop.tilt_deg))  # the middle of what touches, in the photo
+    x, y = (start + crop.size * (place + 0.5) for start, place in ((crop.left, x), (crop.top, y)))
+    return 0 < x < width and 0 < y < height
 
 
 def _laid_back(answer: Tensor, crop: Crop, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -218,7 +218,8 @@ def test_a_face_that_is_not_upright_is_told_of_and_of_nothing_else(quarters, rec
     photo = read_image(ASTRONAUT)
     choose_crop(photo, "face", photo)
     assert not recwarn
-    with pytest.warns(UserWarning, match="^the face lies on its side; .* rotate the photo to have it stand$") as caught:
+    lies = "stands on its head" if quarters == 2 else "lies on its side"
+    with pytest.warns(UserWarning, match=f"^the face {lies}; .* rotate the photo to have it stand$") as caught:
         choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
     assert len(caught) == 1  # from the front: what its eyes look like lying down does not count
 
@@ -317,6 +318,14 @@ def synthetic_at(yaw_deg: float) -> torch.Tensor:
     shot = dataclasses.replace(scenery.shot, yaw_deg=yaw_deg)
     picture, _, _ = make_portrait(person, dataclasses.replace(scenery, shot=shot), 192, picture_entropy(77, 0))
     return torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :, 225:], np.s_[:, 110:, 210:], np.s_[:, 110:], np.s_[:, :150]])
+def test_a_face_cut_off_by_the_photos_edge_is_told_of(part):
+    """Half of it, a corner, from the brows down, to the lips."""
+    cut_off = read_image(ASTRONAUT)[part]
+    with pytest.warns(UserWarning, match="^the face is cut off by the photo's edge, or nearly"):
+        choose_crop(cut_off, "face", cut_off)
 
 
 def test_a_face_of_few_pixels_is_told_of():

@@ -172,6 +172,17 @@ def test_photos_that_are_none_are_refused_by_name(unet, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match=r"text.png: not a picture"):
         predict(unet, [rand(3, 20, 20), tmp_path / "text.png"], crop="none")
+    with pytest.raises(InputError, match=r"^photo002: photo: expected at least 16 x 16 pixels, got 9 x 9"):
+        predict(unet, [rand(3, 20, 20), rand(3, 20, 20), rand(3, 9, 9)], crop="none", batch_size=2)
+    with pytest.raises(InputError, match=r"^photo001: no face found"):
+        predict(unet, [Path(__file__).parents[1] / "assets/astronaut.png", torch.zeros(3, 60, 60)])
+
+
+def test_a_picture_that_is_damaged_inside_is_refused_in_words(unet, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"photo: a damaged picture \(.*truncated"):
+        predict(unet, Image.open(tmp_path / "cut.jpg"), crop="none")
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,14 @@ def test_a_network_that_says_nan_is_told_of(kind):
     values[0, 30, 40] = torch.nan
     with pytest.raises(InputError, match="me: the network said NaN or infinity"):
         prediction(values, kind, MIDDLE).mesh()
+
+
+def test_z_scale_tears_nothing():
+    """A ramp that grows steeper to the right, torn from some place on, at the same place however it is stretched."""
+    x = torch.linspace(0, 1, WIDTH).expand(1, HEIGHT, WIDTH)
+    found = prediction(3 * x**6, "relief", MIDDLE)
+    faces = {scale: len(found.mesh(z_scale=scale, max_angle_deg=45).faces) for scale in (0.5, 1.0, 2.0)}
+    whole = len(found.mesh(max_angle_deg=89.9).faces)
+    assert 0.3 * whole < faces[1.0] < 0.9 * whole
+    assert faces[0.5] == pytest.approx(faces[1.0], rel=0.05)
+    assert faces[2.0] == pytest.approx(faces[1.0], rel=0.05)

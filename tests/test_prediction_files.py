@@ -116,3 +116,11 @@ def test_unknown_formats_and_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="got none"):
         found.save(tmp_path, formats=())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_in_words(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file/folder"):
+        with pytest.raises(InputError, match=r"file.*: cannot be written to \(Not a directory\)"):
+            prediction(true_depth(), "affine_relief", MIDDLE).save(folder)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -70,6 +70,17 @@ def test_otherwise_one_look_will_do(image, changes):
     assert model.asked == 1
 
 
+def test_a_lying_head_is_looked_at_again_where_the_photo_goes_on_above_it():
+    lying = photo(90).rot90(-1, (1, 2))  # up is right
+    at_its_side = lying[:, 80:]  # the square begins at the photo's upper edge, where the head has its side
+    model = Reader()
+    seen(model, at_its_side, Crop(80, 0, 120, 90))
+    assert model.asked == 2
+    model = Reader()
+    seen(model, lying[..., :200], Crop(80, 80, 120, 90))  # the photo ends where the square does
+    assert model.asked == 1
+
+
 def test_a_strand_of_hair_at_the_edge_is_no_head_cut_off():
     image = photo(104)
     image[1, 90:110, 120:123] = 1
