@@ -159,6 +159,7 @@ def test_stopped_during_validation(tmp_path, tiny_model, train, val, uninterrupt
     assert not (tmp_path / "history.csv").exists()
     fit(tiny_model(seed=9), train, val, config(tmp_path, **SETTINGS, resume=True))
     assert what_was_computed(tmp_path) == uninterrupted()
+    assert [row["images_per_s"] == "nan" for row in history_of(tmp_path)] == [True, False, False]  # nothing was timed
 
 
 def test_killed_while_the_first_weights_are_written(tmp_path, tiny_model, train, val, uninterrupted, monkeypatch):
