@@ -93,8 +93,11 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     """Refuse to overwrite files that are already there.
 
     Raises:
-        InputError: naming them, unless ``overwrite``.
+        InputError: naming them, unless ``overwrite``; and folders of these names in any case.
     """
+    folders = [str(path) for path in map(user_path, paths) if path.is_dir()]
+    if folders:
+        raise InputError(f"{shown(folders, most=3)}: a folder, where a file is to be written; choose another place")
     there = [str(path) for path in map(user_path, paths) if path.exists()]
     if there and not overwrite:
         raise InputError(

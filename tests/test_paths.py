@@ -51,6 +51,8 @@ def test_existing_files_are_refused_by_name_unless_told(tmp_path):
     with pytest.raises(InputError, match=r"1\.txt, .*2\.txt, .*3\.txt and 1 more: already there; choose another place"):
         refuse_existing(paths, overwrite=False)
     refuse_existing(paths, overwrite=True)
+    with pytest.raises(InputError, match=r"a folder, where a file is to be written; choose another place"):
+        refuse_existing([tmp_path], overwrite=True)
 
 
 # --- writes, all or nothing

@@ -66,11 +66,11 @@ def test_the_facts_say_which_files_they_are_of(tmp_path):
     assert (tmp_path / "me.obj").exists()  # of the first time, and still there
 
 
-def test_the_facts_are_written_last(tmp_path):
-    (tmp_path / "me.glb").mkdir()  # what cannot be written over
-    with pytest.raises(IsADirectoryError):
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "me.glb").mkdir()
+    with pytest.raises(InputError, match=r"me\.glb: a folder, where a file is to be written"):
         prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, overwrite=True)
-    assert not (tmp_path / "me_depth.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["me.glb"]
 
 
 def test_an_interrupted_save_leaves_no_facts_of_an_older_one(tmp_path, monkeypatch):
