@@ -41,7 +41,6 @@ _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may
 _MORE_LOOKS, _LOOK_PX = 3, 320
 _LYING_DEG, _HEAD_DOWN_DEG = 50.0, 135.0  # a face tilted farther lies, or stands on its head
 _GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
-_AT_EDGE = 0.0  # of 200 whole heads, one had its face nearer to the photo's edge; boxes of faces cut off reach beyond
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
 _EYES_NEAR = 0.5  # FaceBox.eyes_apart: none of 45 heads turned up to 35 degrees was below, most beyond 50, all from 75
 
@@ -194,7 +193,7 @@ def _face_square(image: Tensor, named: str) -> Crop:
     box, square, remarks = boxes[0], face_crop(boxes[0]), []
     if square.tilt_deg:
         box, square = _looked_at_upright(image, box, square)
-    if _least_margin(boxes[0], *image.shape[-2:]) < _AT_EDGE:
+    if _is_cut_off(boxes[0], *image.shape[-2:]):
         remarks.append(
             "the face is cut off by the photo's edge, or nearly: how large it is, and what is missing, are guesses; a "
             "photo of the whole head gives a better one"
@@ -227,11 +226,10 @@ def _face_square(image: Tensor, named: str) -> Crop:
     return square
 
 
-def _least_margin(box: FaceBox, height: int, width: int) -> float:
-    """From a face's box to the nearest edge of the photo, in widths of the box; negative beyond it."""
-    across = min(box.centre_x, width - box.centre_x) - box.width / 2
-    down = min(box.centre_y, height - box.centre_y) - box.height / 2
-    return min(across, down) / box.width
+def _is_cut_off(box: FaceBox, height: int, width: int) -> bool:
+    """Whether a face's box reaches beyond the photo, as those of faces cut off do, and that of one in 200 whole heads."""
+    across, down = min(box.centre_x, width - box.centre_x), min(box.centre_y, height - box.centre_y)
+    return across < box.width / 2 or down < box.height / 2
 
 
 def _told(crop: Crop) -> str:
