@@ -227,7 +227,7 @@ def _face_square(image: Tensor, named: str) -> Crop:
 
 
 def _is_cut_off(box: FaceBox, height: int, width: int) -> bool:
-    """Whether a face's box reaches beyond the photo, as those of faces cut off do, and that of one in 200 whole heads."""
+    """Whether a face's box reaches beyond the photo: that of faces cut off, and of one in 200 whole heads."""
     across, down = min(box.centre_x, width - box.centre_x), min(box.centre_y, height - box.centre_y)
     return across < box.width / 2 or down < box.height / 2
 
