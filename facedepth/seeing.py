@@ -15,8 +15,11 @@ from .models import DepthNetwork, answering
 _CUT_OFF = 0.03
 """A head that is wider than this at the square's upper edge, in the square's widths, goes on beyond it."""
 
+_MORE_LOOKS = 3
+"""So many larger squares are tried until one holds the whole head; in the last, the face is two thirds as large."""
+
 _SEAM = 0.2
-"""How far inside the square, in its widths, the mean of both looks begins; towards the edge the second takes over."""
+"""How far inside the square, in its widths, the mean of both looks begins; towards the edge the other takes over."""
 
 
 def see(
@@ -25,7 +28,8 @@ def see(
     """Values and head (positive inside), both (1, H, W), of each photo (3, H, W) in its square; 0 outside.
 
     A network that knows scale and heads looks again, at a larger square, where the first cut a hat or high hair off.
-    The values mean what those of the first square do even so; in the face they are the mean of both looks.
+    The values mean what those of the first square do even so; in the face they are the mean of the first look and of
+    the last.
 
     Args:
         mirror: take the mean with what it says of the mirrored picture.
@@ -34,9 +38,9 @@ def see(
     seen = []
     for image, crop, camera, answer in zip(images, crops, cameras, answers, strict=True):
         values, inside = _laid_back(answer, crop, image)
-        if model.kind == "relief" and _is_cut_off(answer, crop, *image.shape[-2:]):
-            larger = enlarged(crop)
-            again, beyond = _laid_back(_ask(model, [image], [larger], mirror)[0], larger, image)
+        larger, last_answer = _looked_beyond(model, image, crop, answer, mirror)
+        if larger != crop:
+            again, beyond = _laid_back(last_answer, larger, image)
             again = torch.where(again == 0, 0.0, relief_in_crop(again, camera, larger, crop))
             values = _joined(values, again, inside > 0, crop)
             inside = torch.where(inside == 0, beyond, inside)  # the first look is the surer one of what is head
@@ -51,6 +55,18 @@ def _ask(model: DepthNetwork, images: Sequence[Tensor], crops: Sequence[Crop], m
     with answering(model):
         answers = model(pictures).float().cpu()
         return (answers + model(pictures.flip(-1)).float().cpu().flip(-1)) / 2 if mirror else answers
+
+
+def _looked_beyond(
+    model: DepthNetwork, image: Tensor, crop: Crop, answer: Tensor, mirror: bool
+) -> tuple[Crop, Tensor]:
+    """The first of ever larger squares that holds the whole head, or the last, and what the network says of it."""
+    for _ in range(_MORE_LOOKS if model.kind == "relief" else 0):
+        if not _is_cut_off(answer, crop, *image.shape[-2:]):
+            break
+        crop = enlarged(crop)
+        answer = _ask(model, [image], [crop], mirror)[0]
+    return crop, answer
 
 
 def _is_cut_off(answer: Tensor, crop: Crop, height: int, width: int) -> bool:
