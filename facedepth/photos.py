@@ -113,8 +113,8 @@ def _is_result(path: Path) -> bool:
     return path.with_name(f"{stem}.obj").exists() or any("_".join(mesh.stem.split()) == stem for mesh in meshes)
 
 
-def read_photo(photo: Photo) -> Tensor:
-    """The photo as (3, H, W) RGB in [0, 1].
+def read_photo(photo: Photo, name: str = "photo") -> Tensor:
+    """The photo as (3, H, W) RGB in [0, 1]; errors call it by its path, or by ``name`` if it has none.
 
     Raises:
         InputError: unreadable, of another shape or range, or below 16 pixels a side.
@@ -125,17 +125,17 @@ def read_photo(photo: Photo) -> Tensor:
         try:
             image = image_from_pil(photo)
         except OSError as error:  # Pillow reads the file only now
-            raise InputError(f"photo: a damaged picture ({error})") from None
+            raise InputError(f"{name}: a damaged picture ({error})") from None
     else:
-        image = _from_array(photo)
-    return refuse_tiny(image, photo if isinstance(photo, (str, Path)) else "photo")
+        image = _from_array(photo, name)
+    return refuse_tiny(image, photo if isinstance(photo, (str, Path)) else name)
 
 
-def _from_array(photo: np.ndarray | Tensor) -> Tensor:
+def _from_array(photo: np.ndarray | Tensor, name: str) -> Tensor:
     if not isinstance(photo, (np.ndarray, Tensor)):
-        raise InputError(f"photo: expected a path, a PIL picture, an array or a tensor, got {type(photo).__name__}")
+        raise InputError(f"{name}: expected a path, a PIL picture, an array or a tensor, got {type(photo).__name__}")
     if isinstance(photo, Tensor):
-        check_shapes(photo=(photo, "3 H W"))
+        check_shapes(**{name: (photo, "3 H W")})
         image = photo.detach().float().cpu() / (255 if photo.dtype == torch.uint8 else 1)
         known = photo.is_floating_point() or photo.dtype == torch.uint8
     elif photo.dtype == np.uint8 and (photo.ndim == 2 or photo.shape[2:] in ((3,), (4,))):
@@ -145,27 +145,27 @@ def _from_array(photo: np.ndarray | Tensor) -> Tensor:
         image = torch.from_numpy(photo.astype(np.float32) / (65535 if photo.dtype == np.uint16 else 1))
         if image.ndim == 2:
             image = image[..., None].expand(-1, -1, 3)
-        check_shapes(photo=(image, "H W 3"))
+        check_shapes(**{name: (image, "H W 3")})
         image = image.permute(2, 0, 1).contiguous()
     if not known or not ((image >= 0) & (image <= 1)).all():
         raise InputError(
-            f"photo: expected uint8, uint16 or float from 0 to 1, got {photo.dtype} from {float(image.min()):g} to "
+            f"{name}: expected uint8, uint16 or float from 0 to 1, got {photo.dtype} from {float(image.min()):g} to "
             f"{float(image.max()):g}"
         )
     return image
 
 
-def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -> Crop:
+def choose_crop(image: Tensor, crop: str | tuple[int, int, int], name: str = "photo") -> Crop:
     """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels,
-    and if it is tilted, its tilt in degrees.
+    and if it is tilted, its tilt in degrees. Errors and warnings call the photo by ``name``.
 
     Raises:
-        InputError: no face is found (the message names the photo), or no such way to crop.
+        InputError: no face is found, or no such way to crop.
     """
     if isinstance(crop, str) and crop == "none":
         return whole_crop(*image.shape[-2:])
     if isinstance(crop, str) and crop == "face":
-        return _face_square(image, f"{photo}: " if isinstance(photo, (str, Path)) else "")
+        return _face_square(image, name)
     try:
         left, top, size, *tilt = (float(number) for number in crop)
         left, top, size = (round(number) for number in (left, top, size))  # detectors give floats
@@ -181,12 +181,12 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], photo: Photo) -
     return Crop(left, top, size, tilt_deg)
 
 
-def _face_square(image: Tensor, named: str) -> Crop:
+def _face_square(image: Tensor, name: str) -> Crop:
     """The square of the largest face, with warnings about what the user may not have meant."""
     boxes = find_faces(image_to_uint8(image))
     if not boxes:
         raise InputError(
-            f"{named}no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
+            f"{name}: no face found in the picture ({image.shape[-1]} x {image.shape[-2]}); give its square "
             "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
@@ -222,7 +222,7 @@ def _face_square(image: Tensor, named: str) -> Crop:
             "closer photo shows more"
         )
     for message in remarks:
-        warnings.warn(named + message, stacklevel=3)
+        warnings.warn(f"{name}: {message}", stacklevel=3)
     return square
 
 
@@ -255,7 +255,8 @@ def _looked_at_upright(image: Tensor, box: FaceBox, square: Crop) -> tuple[FaceB
 
 
 def focal_px(
-    photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int, *, framed: bool
+    photo: Photo, crop: Crop, horizontal_fov_deg: float | None, longer_side_px: int, *, framed: bool,
+    name: str = "photo",
 ) -> float:
     """Focal length in pixels: from the crop's field of view if it is given, else from EXIF, else from the default.
 
@@ -273,9 +274,8 @@ def focal_px(
         if from_exif is not None and not (framed and CROP_WIDTH_M * from_exif / crop.size < NEAREST_M):
             return from_exif
         if from_exif is not None:
-            named = f"{photo}: " if isinstance(photo, (str, Path)) else ""
             warnings.warn(
-                f"{named}its EXIF would put the face nearer than {NEAREST_M} m, so it is taken for a crop of a larger "
+                f"{name}: its EXIF would put the face nearer than {NEAREST_M} m, so it is taken for a crop of a larger "
                 "photo and its EXIF is ignored; if you know the face's field of view, give it (horizontal_fov_deg=, "
                 "--fov)",
                 stacklevel=2,

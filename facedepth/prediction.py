@@ -290,24 +290,23 @@ def _predict_batch(
 ) -> list[Prediction]:
     """``start`` is the place of the first photo in the caller's list, if there is one: photos without a file are named
     by theirs."""
-    names = [
+    stems = [
         Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{place:03d}"
         for place, photo in enumerate(photos, start or 0)
     ]
-    images, crops = [], []
-    for photo, name in zip(photos, names, strict=True):
-        try:
-            images.append(read_photo(photo))
-            crops.append(choose_crop(images[-1], crop, photo))
-        except InputError as error:
-            if start is None or isinstance(photo, (str, Path)):
-                raise
-            raise InputError(f"{name}: {error}") from None
+    told = [
+        str(photo) if isinstance(photo, (str, Path)) else "photo" if start is None else stem
+        for photo, stem in zip(photos, stems, strict=True)
+    ]
     framed = isinstance(crop, str) and crop == "face"
-    cameras = []
-    for photo, image, square in zip(photos, images, crops, strict=True):
+    images, crops, cameras = [], [], []
+    for photo, name in zip(photos, told, strict=True):
+        image = read_photo(photo, name)
+        square = choose_crop(image, crop, name)
         height, width = image.shape[-2:]
-        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=framed)
+        focal = focal_px(photo, square, horizontal_fov_deg, max(height, width), framed=framed, name=name)
+        images.append(image)
+        crops.append(square)
         cameras.append(Camera.from_focal(focal, height, width))
     seen = see(model, images, crops, cameras, mirror=mirror)
     return [
@@ -315,5 +314,5 @@ def _predict_batch(
             image=image, values=values, mask=tidied(inside > 0), camera=camera, kind=model.kind, crop=square,
             network_size=model.input_size, name=name,
         )
-        for name, image, square, camera, (values, inside) in zip(names, images, crops, cameras, seen, strict=True)
+        for name, image, square, camera, (values, inside) in zip(stems, images, crops, cameras, seen, strict=True)
     ]

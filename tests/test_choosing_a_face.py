@@ -34,22 +34,22 @@ def test_of_two_faces_the_largest_is_taken_with_a_word_on_the_other(recwarn):
     photo = two_portraits(width=320)
     told = r"2 faces seen, the largest is taken; for the others: --crop=(.+) \(in Python, crop=\((.+)\)\)$"
     with pytest.warns(UserWarning, match=told) as caught:
-        crop = choose_crop(photo, "face", photo)
+        crop = choose_crop(photo, "face")
     command, python = re.search(told, str(caught[0].message)).groups()
     assert command == python
-    other = choose_crop(photo, [int(number) for number in command.split(",")], photo)
+    other = choose_crop(photo, [int(number) for number in command.split(",")])
     assert other.left + other.size / 2 > 384 > crop.left + crop.size / 2
     recwarn.clear()
-    choose_crop(two_portraits(width=128), "face", photo)  # somebody behind
+    choose_crop(two_portraits(width=128), "face")  # somebody behind
     assert not recwarn
 
 
 def test_of_many_faces_the_message_names_a_few():
     photo = two_portraits(width=384)[:, :, :384]
     photo = torch.nn.functional.interpolate(photo[None], size=(200, 200), mode="area")[0].repeat(1, 3, 3)
-    told = r"^9 faces seen.*: (--crop=\S+, ){4}--crop=\S+ and 3 more \(in Python"
+    told = r"^photo: 9 faces seen.*: (--crop=\S+, ){4}--crop=\S+ and 3 more \(in Python"
     with pytest.warns(UserWarning, match=told) as caught:
-        choose_crop(photo, "face", photo)
+        choose_crop(photo, "face")
     assert len(caught) == 1
 
 
@@ -61,29 +61,29 @@ def test_the_square_of_another_tilted_face_is_told_with_its_tilt(recwarn):
     both.paste(beside, (340, 20))
     image = image_from_pil(both)
     with pytest.warns(UserWarning, match=r"2 faces seen.*--crop=\d+,-?\d+,\d+,(2|3)\d ") as caught:
-        choose_crop(image, "face", image)
+        choose_crop(image, "face")
     told = [float(number) for number in re.search(r"--crop=([-0-9,]+)", str(caught[0].message))[1].split(",")]
-    crop = choose_crop(image, told, image)
+    crop = choose_crop(image, told)
     assert crop == Crop(*map(int, told[:3]), told[3])
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_face_that_is_not_upright_is_told_of_and_of_nothing_else(quarters, recwarn):
     photo = read_image(ASTRONAUT)
-    choose_crop(photo, "face", photo)
+    choose_crop(photo, "face")
     assert not recwarn
     lies = "stands on its head" if quarters == 2 else "lies on its side"
-    with pytest.warns(UserWarning, match=f"^the face {lies}; .* rotate the photo to have it stand$") as caught:
-        choose_crop(photo.rot90(quarters, (1, 2)), "face", photo)
+    with pytest.warns(UserWarning, match=f"^photo: the face {lies}; .* rotate the photo to have it stand$") as caught:
+        choose_crop(photo.rot90(quarters, (1, 2)), "face")
     assert len(caught) == 1  # from the front: what its eyes look like lying down does not count
 
 
 @pytest.mark.filterwarnings("error", "ignore:Open3D was built with CUDA:ImportWarning")
 def test_a_head_turned_far_to_a_side_is_told_of():
     front, side = (synthetic_at(yaw_deg) for yaw_deg in (30.0, 80.0))
-    choose_crop(front, "face", front)
-    with pytest.warns(UserWarning, match="^the face is turned far to a side"):
-        choose_crop(side, "face", side)
+    choose_crop(front, "face")
+    with pytest.warns(UserWarning, match="^photo: the face is turned far to a side"):
+        choose_crop(side, "face")
 
 
 def synthetic_at(yaw_deg: float) -> torch.Tensor:
@@ -98,18 +98,18 @@ def synthetic_at(yaw_deg: float) -> torch.Tensor:
 def test_a_face_cut_off_by_the_photos_edge_is_told_of(part):
     """Half of it, a corner, from the brows down, to the lips."""
     cut_off = read_image(ASTRONAUT)[part]
-    with pytest.warns(UserWarning, match="^the face is cut off by the photo's edge, or nearly"):
-        choose_crop(cut_off, "face", cut_off)
+    with pytest.warns(UserWarning, match="^photo: the face is cut off by the photo's edge, or nearly"):
+        choose_crop(cut_off, "face")
 
 
 def test_a_face_of_few_pixels_is_told_of():
     photo = read_image(ASTRONAUT)
     small = cut(photo, Crop(0, 0, 512), 128)
-    with pytest.warns(UserWarning, match="^the face's square is [45][0-9] pixels wide, too few to see much in"):
-        choose_crop(small, "face", small)
+    with pytest.warns(UserWarning, match="^photo: the face's square is [45][0-9] pixels wide, too few to see much in"):
+        choose_crop(small, "face")
 
 
 @pytest.mark.parametrize("crop", [(1, 2), (1, 2, 30, 4, 5), (1, 2, 30, float("nan"))])
 def test_no_square(crop):
     with pytest.raises(InputError, match="crop: expected 'face', 'none' or"):
-        choose_crop(rand(3, 60, 60), crop, "me.jpg")
+        choose_crop(rand(3, 60, 60), crop)

@@ -227,7 +227,7 @@ def test_a_tilted_face_is_framed_as_an_upright_one(tilt_deg, recwarn):
     seen = []
     for picture in (photo, turned):
         image = image_from_pil(picture)
-        crop = choose_crop(image, "face", image)
+        crop = choose_crop(image, "face")
         seen.append(cut(image, crop, 64)[:, 16:48, 16:48].flatten())
     assert abs((crop.tilt_deg - tilt_deg + 180) % 360 - 180) < 15
     assert torch.corrcoef(torch.stack(seen))[0, 1] > 0.6

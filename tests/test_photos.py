@@ -172,10 +172,17 @@ def test_photos_that_are_none_are_refused_by_name(unet, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match=r"text.png: not a picture"):
         predict(unet, [rand(3, 20, 20), tmp_path / "text.png"], crop="none")
-    with pytest.raises(InputError, match=r"^photo002: photo: expected at least 16 x 16 pixels, got 9 x 9"):
+    with pytest.raises(InputError, match=r"^photo002: expected at least 16 x 16 pixels, got 9 x 9"):
         predict(unet, [rand(3, 20, 20), rand(3, 20, 20), rand(3, 9, 9)], crop="none", batch_size=2)
     with pytest.raises(InputError, match=r"^photo001: no face found"):
         predict(unet, [Path(__file__).parents[1] / "assets/astronaut.png", torch.zeros(3, 60, 60)])
+
+
+def test_photos_of_a_list_are_named_in_warnings(unet):
+    whole = Image.open(Path(__file__).parents[1] / "assets/astronaut.png")
+    with pytest.warns(UserWarning, match=r"^photo001: the face is cut off by the photo's edge") as caught:
+        predict(unet, [whole, whole.crop((225, 0, 512, 512))])
+    assert len(caught) == 1
 
 
 def test_a_picture_that_is_damaged_inside_is_refused_in_words(unet, tmp_path):
@@ -251,6 +258,6 @@ def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_le
     assert focal_px(path, Crop(0, 0, 90), None, 90, framed=False) == pytest.approx(focal)  # no face need fill it
     assert predict(unet, path, crop="none").camera.K[0, 0].item() == pytest.approx(focal)
     assert not recwarn
-    with pytest.warns(UserWarning, match=r"photo\.jpg: its EXIF would put the face nearer than 0\.25 m"):
+    with pytest.warns(UserWarning, match=r"^photo: its EXIF would put the face nearer than 0\.25 m"):
         left_aside = focal_px(path, Crop(0, 0, nearest + 1), None, 90, framed=True)
     assert left_aside == pytest.approx((nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
