@@ -97,7 +97,11 @@ def image_from_pil(picture: Image.Image) -> Tensor:
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
     """The picture in sRGB's colours, where it brings a profile of others, as iPhones' Display P3."""
-    if not picture.info.get("icc_profile") or picture.mode not in ("RGB", "RGBA", "CMYK"):
+    if not picture.info.get("icc_profile"):
+        return picture
+    if picture.mode in ("P", "RGB") and (picture.mode == "P" or picture.has_transparency_data):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if picture.mode not in ("RGB", "RGBA", "CMYK", "L"):
         return picture
     with contextlib.suppress(OSError, ImageCms.PyCMSError):  # a damaged profile, or one of other colours
         profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))

@@ -1,5 +1,7 @@
 """Pictures and masks in every form users have them, read and written."""
 
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -130,21 +132,59 @@ def test_a_cut_out_on_transparent_ground_is_a_mask_by_its_opacity(tmp_path, brig
     assert read_mask(saved(tmp_path, Image.fromarray(pixels)))[0, 0].tolist() == [not brightness, *[brightness > 0] * 2]
 
 
+# --- colour profiles
+
+
 def swapped_profile() -> bytes:
     """The profile of a picture whose first channel is sRGB's blue and whose third is its red."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
 
 
-@pytest.mark.parametrize(("name", "mode"), [("p.png", "RGB"), ("p.png", "RGBA"), ("p.tif", "RGB")])
+def linear_grey_profile() -> bytes:
+    """The profile of a grey picture whose values are proportional to light."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in (0.9642, 1, 0.8249)))
+    line = b"curv" + bytes(8)
+    table = struct.pack(">I", 2) + b"wtpt" + struct.pack(">2I", 156, len(white))
+    table += b"kTRC" + struct.pack(">2I", 156 + len(white), len(line))
+    length = 128 + len(table) + len(white) + len(line)
+    header = struct.pack(">I4x", length) + bytes.fromhex("02100000") + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    return header + white[8:] + bytes(48) + table + white + line
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("p.png", "RGB"), ("p.png", "RGBA"), ("p.tif", "RGB"), ("p.png", "P"), ("p.png", "PA")]
+)
 def test_colours_are_those_that_the_picture_s_profile_means(tmp_path, name, mode):
     pixels = np.random.default_rng(0).integers(0, 255, (20, 24, 4), dtype=np.uint8)
     pixels[..., 3] = 255
     pixels[:9, :, 3] = 100
-    picture = Image.fromarray(pixels[..., : len(mode)])
+    picture = Image.fromarray(pixels[..., : 3 if mode in ("RGB", "P") else 4])
+    if mode.startswith("P"):
+        picture = picture.quantize()  # colours of a palette, and their transparency
+        assert picture.has_transparency_data == (mode == "PA")
     plain = image_from_pil(picture)
     picture.save(tmp_path / name, icc_profile=swapped_profile())
     assert_close(read_image(tmp_path / name), plain.flip(0), atol=1.5 / 255, rtol=0)
+
+
+def test_one_colour_may_be_transparent_and_there_be_a_profile(tmp_path):
+    pixels = np.full((20, 24, 3), (10, 20, 200), np.uint8)
+    pixels[:9] = 90, 60, 30
+    Image.fromarray(pixels).save(tmp_path / "p.png", icc_profile=swapped_profile(), transparency=(90, 60, 30))
+    image = image_to_uint8(read_image(tmp_path / "p.png"))
+    assert image[0, 0].tolist() == [255, 255, 255]
+    assert_close(image[9, 0].astype(float), np.array([200.0, 20, 10]), atol=1.5, rtol=0)
+
+
+def test_grey_is_that_which_the_picture_s_profile_means(tmp_path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(pixels).save(tmp_path / "p.png", icc_profile=linear_grey_profile())
+    light = pixels / 255
+    srgb = np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    image = read_image(tmp_path / "p.png")
+    assert (image == image[:1]).all()
+    assert_close(image[0, 1:], torch.from_numpy(srgb).float()[1:], atol=2 / 255, rtol=0)  # above black
 
 
 def test_a_damaged_profile_is_passed_over(tmp_path):
