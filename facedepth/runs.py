@@ -129,9 +129,10 @@ class RunFolder:
         if not started:
             self._write_config({**settings, **data})
         elif self._wants_more(saved := _read_config(config_path), settings, data):
+            rate = ": the learning rate goes on as the schedule of the longer run has it"
             warnings.warn(
-                f"{self.path}: {settings['epochs']} epochs instead of {saved['epochs']}: the learning rate goes on as "
-                "the schedule of the longer run has it", stacklevel=4,
+                f"{self.path}: {settings['epochs']} epochs instead of {saved['epochs']}"
+                f"{rate if settings['schedule'] == 'cosine' else ''}", stacklevel=4,
             )
             lasting = {name: settings[name] for name in ("epochs", "frozen_epochs")}
             self._write_config(json.loads(config_path.read_text()) | lasting)

@@ -160,11 +160,18 @@ def run_evaluate(options: argparse.Namespace) -> None:
     model = load_model(options.model, kind=options.kind, device=options.device)
     data = _data(options, model.input_size)
     if options.val is not None:
-        seed = int(model.info.get("seed", 0)) if options.seed is None else options.seed
-        _, data = split(data, val=options.val, seed=seed)
+        _, data = split(data, val=options.val, seed=_seed_of(model) if options.seed is None else options.seed)
     report = evaluate(model, data, region=options.region, align=options.align)
     print(report)
     print("written:", ", ".join(str(path) for path in report.save(out, overwrite=options.overwrite)))
+
+
+def _seed_of(model: DepthNetwork) -> int:
+    told = model.info.get("seed", "0")
+    try:
+        return int(told)
+    except ValueError:
+        raise InputError(f"--seed: the model tells {told!r}, no whole number; give that of its training") from None
 
 
 def run_rerender(options: argparse.Namespace) -> None:

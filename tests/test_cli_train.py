@@ -10,7 +10,7 @@ from commands import midas_command, train_command
 from parity import rule
 
 from facedepth.data import PairedFolder, split
-from facedepth.models import MODELS, load_model
+from facedepth.models import MODELS, load_model, save_model
 
 
 def test_a_seed_decides_what_a_new_model_starts_from(done, tmp_path, paired):
@@ -69,6 +69,13 @@ def test_evaluate_takes_the_people_that_its_training_kept_apart(done, tmp_path, 
              tmp_path / "run/best.safetensors", "-o", tmp_path / "scores", "--overwrite", *more)
         rows = (tmp_path / "scores/metrics.csv").read_text().splitlines()[1:]
         assert [row.split(",")[0] for row in rows] == kept
+
+
+def test_a_model_s_seed_that_is_no_number_is_refused(refused, tmp_path, paired, tiny_model):
+    save_model(tiny_model(), tmp_path / "odd.safetensors", info={"seed": "none"})
+    message = refused("evaluate", "--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--val", 0.34, "--model",
+                      tmp_path / "odd.safetensors", "-o", tmp_path / "scores")
+    assert "--seed: the model tells 'none', no whole number; give that of its training" in message
 
 
 def test_adapters_on_random_weights_are_doubted(done, tmp_path, paired):
