@@ -215,7 +215,7 @@ class Prediction:
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
         if "html" in paths:
-            save_mesh_page(paths["html"], whole, metres=True, overwrite=overwrite)
+            save_mesh_page(paths["html"], whole, metres=True, z_scales=[float(z_scale)], overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
             temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written

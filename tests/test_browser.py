@@ -31,6 +31,16 @@ def test_the_page_cuts_as_the_library_does(open_page, bump_page):
     assert shown["triangles"] == shown["all"]
 
 
+def test_a_stretched_mesh_is_cut_where_it_jumped_before(open_page, tmp_path):
+    whole = bump()
+    flat = whole._replace(depth=1 + 0.5 * (whole.depth - 1))  # its step is just less steep than 85 degrees
+    for name, z_scale, expected in (("before", 0.5, mesh_of(whole, 85)), ("as it is", None, mesh_of(flat))):
+        save_mesh_page(tmp_path / f"{name}.html", mesh_of(flat), z_scales=[z_scale])
+        (shown,) = open_page(tmp_path / f"{name}.html").evaluate("facedepth.meshes")
+        assert shown["triangles"] == pytest.approx(len(expected.faces), rel=1e-3)
+    assert len(mesh_of(flat, 85).faces) > len(mesh_of(whole, 85).faces) + 100
+
+
 def test_small_holes_are_closed_as_a_predictions_mesh_closes_them(open_page, tmp_path):
     sample = bump()
     sample.depth[0, 40:44, 30:34] += 0.2  # enclosed and small

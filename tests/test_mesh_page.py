@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,10 @@ def test_a_mesh_by_hand():
 def test_a_mesh_around_the_origin_cannot_be_cut_by_angle():
     around = Mesh(TRIANGLE.vertices + np.float32([0, 0, 2]), TRIANGLE.faces, TRIANGLE.uv)
     assert not packed(mesh_page(around))[0]["cuttable"]
+
+
+def test_a_title_may_be_a_path_or_a_number(mesh):
+    assert [one["title"] for one in packed(mesh_page(mesh, mesh, titles=[Path("a/b.jpg"), 7]))] == ["a/b.jpg", "7"]
 
 
 def test_the_page_holds_all_it_needs(mesh):

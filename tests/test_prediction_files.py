@@ -100,6 +100,11 @@ def test_what_is_in_the_way_of_any_part_is_kept_and_nothing_is_written_unless_to
     assert sorted(path.name for path in written) == sorted(PARTS)
 
 
+def test_the_page_knows_how_far_its_mesh_is_stretched(tmp_path):
+    prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=["html"], z_scale=2)
+    assert '"z_scale": 2.0' in (tmp_path / "me.html").read_text()
+
+
 @pytest.mark.parametrize("formats", [("npy", "glb"), ("npy", "png", "html")])
 def test_without_a_mesh_that_was_asked_for_nothing_is_written(tmp_path, formats):
     lone = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)

@@ -28,7 +28,9 @@ MAX_TRIANGLES = 600_000
 __all__ = ["MAX_TRIANGLES", "UNCUT_DEG", "mesh_page", "save_mesh_page"]
 
 
-def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = False) -> str:
+def mesh_page(
+    *meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = False, z_scales: Sequence[float | None] = ()
+) -> str:
     """One or two meshes, turning together, as HTML with everything in it.
 
     Args:
@@ -36,19 +38,21 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
             of a mesh, a text says why there is none.
         titles: one for each.
         metres: the meshes are in metres; else their unit is not known, and the page names none.
+        z_scales: for each, how many times its depth was stretched, since jumps are measured before that, or None for a
+            mesh that is to be shown as it is; by default 1.
 
     Raises:
         InputError: not one or two meshes, not as many titles, an empty mesh, vertices that are not finite.
     """
     if isinstance(titles, str):
         raise InputError(f"titles: expected a list of them, one for each mesh, got {titles!r}")
-    titles = list(titles) or ["mesh"] * len(meshes)
+    titles = [str(title) for title in titles] or ["mesh"] * len(meshes)
     if len(meshes) not in (1, 2) or len(titles) != len(meshes):
         raise InputError(f"expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}")
     packed = [
         {"title": title, "message": mesh} if isinstance(mesh, str)
-        else pack_mesh(check_mesh(mesh), title) | {"metres": metres}
-        for mesh, title in zip(meshes, titles, strict=True)
+        else pack_mesh(check_mesh(mesh), title, z_scale) | {"metres": metres}
+        for mesh, title, z_scale in zip(meshes, titles, z_scales or [1.0] * len(meshes), strict=True)
     ]
     # "<" cannot end the element that carries it so; in JSON's texts it is the same character.
     parts = {"title": html.escape(" | ".join(titles)), "meshes": json.dumps(packed).replace("<", "\\u003c")}
@@ -62,7 +66,8 @@ def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = Fa
 
 
 def save_mesh_page(
-    path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), metres: bool = False, overwrite: bool = False
+    path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), metres: bool = False,
+    z_scales: Sequence[float | None] = (), overwrite: bool = False,
 ) -> Path:
     """Write ``mesh_page`` to a file.
 
@@ -71,7 +76,7 @@ def save_mesh_page(
     """
     path = user_path(path)
     refuse_existing([path], overwrite)
-    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres)
+    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres, z_scales=z_scales)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be of any bytes
     return path

@@ -53,17 +53,17 @@ async function decodeMesh(packed) {
     indices[3 * i + 1] = first + corners[1][i]; // stored relative to the first corner; wraps around
     indices[3 * i + 2] = first + corners[2][i];
   }
-  const angles = packed.cuttable ? steepness(positions, indices) : new Float32Array(packed.triangles);
+  const angles = packed.cuttable ? steepness(positions, indices, packed.z_scale) : new Float32Array(packed.triangles);
   const normals = vertexNormals(positions, indices, angles);
   closeSmallHoles(indices, angles, packed.vertices);
   return { positions, uvs, normals, ...sortByAngle(indices, angles),
     vertexAngles: leastAngles(indices, angles, packed.vertices) };
 }
 
-// Degrees between a triangle's two grid edges, the steeper of them, and the image plane: the rule of
-// facedepth.geometry.depth_to_mesh, with the camera at the origin. The longest edge as the camera sees it is the
-// diagonal.
-function steepness(positions, indices) {
+// Degrees between a triangle's two grid edges, the steeper of them, and the image plane, before the depth was stretched:
+// the rule of facedepth.geometry.depth_to_mesh, with the camera at the origin. The longest edge as the camera sees it is
+// the diagonal.
+function steepness(positions, indices, stretch) {
   const angles = new Float32Array(indices.length / 3);
   const squared = [0, 0, 0], slope = [0, 0, 0];
   for (let t = 0; t < angles.length; t++) {
@@ -72,7 +72,7 @@ function steepness(positions, indices) {
       const za = -positions[a + 2], zb = -positions[b + 2];
       const dx = positions[a] / za - positions[b] / zb, dy = positions[a + 1] / za - positions[b + 1] / zb;
       squared[edge] = dx * dx + dy * dy;
-      slope[edge] = (2 * Math.abs(za - zb)) / (za + zb) / Math.sqrt(squared[edge]);
+      slope[edge] = (2 * Math.abs(za - zb)) / (za + zb) / Math.sqrt(squared[edge]) / stretch;
     }
     const longest = squared[0] >= squared[1] ? (squared[0] >= squared[2] ? 0 : 2) : squared[1] >= squared[2] ? 1 : 2;
     angles[t] = (180 / Math.PI) * Math.atan(Math.max(slope[(longest + 1) % 3], slope[(longest + 2) % 3]));

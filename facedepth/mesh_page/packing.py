@@ -20,11 +20,12 @@ _COARSE = 0.03  # of a short edge's length, a step by which rounding would tilt 
 _MAX_TEXTURE_PX = 2048
 
 
-def pack_mesh(mesh: Mesh, title: str) -> dict:
+def pack_mesh(mesh: Mesh, title: str, z_scale: float | None) -> dict:
     """What the page needs of a mesh, ready for JSON.
 
     Positions are rounded to a 65535th of the mesh's extent on each axis, or finer where its triangles are small beside
-    that, uv to a 65535th of the texture that the mesh uses; the rest of the photo is left out.
+    that, uv to a 65535th of the texture that the mesh uses; the rest of the photo is left out. For ``z_scale`` see
+    ``mesh_page``.
 
     Raises:
         InputError: no triangle, or a vertex that is not finite.
@@ -45,7 +46,8 @@ def pack_mesh(mesh: Mesh, title: str) -> dict:
     return {
         "title": title, "vertices": len(mesh.vertices), "triangles": len(mesh.faces), "low": low.tolist(),
         "extent": extent.tolist(), "steps": steps,
-        "cuttable": bool((mesh.vertices[:, 2] < 0).all()),  # in front of a camera at the origin
+        "z_scale": z_scale,
+        "cuttable": z_scale is not None and bool((mesh.vertices[:, 2] < 0).all()),  # before a camera at the origin
         "texture": None if texture is None else _jpeg(texture),
         "data": base64.b64encode(zlib.compress(blob, 6)).decode(),
     }

@@ -39,9 +39,11 @@ def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 6
             raise InputError(f"show_mesh: expected a prediction, a sample or a mesh, got {subject!r:.60}")
     titles = titles or [getattr(subject, "name", "mesh") for subject in subjects]
     metres = all(isinstance(subject, Prediction) for subject in subjects)  # a sample's unit is its data's own
-    page = mesh_page(*(_mesh_or_reason(subject) for subject in subjects), titles=titles, metres=metres)
+    z_scales = [None if isinstance(subject, Mesh) else 1.0 for subject in subjects]
+    meshes = [_mesh_or_reason(subject) for subject in subjects]
+    page = mesh_page(*meshes, titles=titles, metres=metres, z_scales=z_scales)
     frame = (
-        f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(", ".join(titles))}" allowfullscreen '
+        f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(", ".join(map(str, titles)))}" allowfullscreen '
         f'style="width: 100%; height: {height_px}px; border: 1px solid #8884; border-radius: 8px"></iframe>'
     )
     display(HTML(f"<div>{frame}</div>"))
