@@ -83,7 +83,7 @@ def _bilateral(depth: Tensor, mask: Tensor, sigma_px: float, sigma_relative: flo
     radius = math.ceil(2 * sigma_px / step) * step
     height, width = depth.shape[-2:]
     safe = torch.where(mask, depth, 1.0)
-    tolerance = safe * sigma_relative
+    tolerance = (safe * sigma_relative).clamp(min=torch.finfo(safe.dtype).tiny)  # the nearest of a picture's are 0
     near_depth = F.pad(safe, (radius,) * 4)
     near_mask = F.pad(mask, (radius,) * 4)
     total, weights = torch.zeros_like(safe), torch.zeros_like(safe)
@@ -181,15 +181,25 @@ def steepest_steps(camera: Camera, max_angle_deg: float) -> tuple[float, float]:
     return slope / across, slope / down
 
 
-def grid_edges(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+def grid_edges(
+    z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float], greatest_hole: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The edges of a pixel grid across, (h, w - 1), and down, (h - 1, w): whether both ends are valid, and whether the
-    edge is steeper than ``max_steps``, which means that depth jumps there."""
+    edge is steeper than ``max_steps``, which means that depth jumps there. Steep places that the surface encloses, of
+    at most ``greatest_hole`` squares, count as no jumps."""
     edges = []
     for max_step, first, second in (
         (max_steps[0], np.s_[:, :-1], np.s_[:, 1:]), (max_steps[1], np.s_[:-1], np.s_[1:])
     ):
         steep = np.abs(z[first] - z[second]) > max_step * 0.5 * (z[first] + z[second])
         edges.append((valid[first] & valid[second], steep))
+    if greatest_hole and min(z.shape) > 1:  # OpenCV dies of pictures without a pixel
+        across, down = (both & ~steep for both, steep in edges)
+        whole = across[:-1] & across[1:] & down[:, :-1] & down[:, 1:]
+        bridged = ~_small_holes(whole, valid, greatest_hole)
+        (_, steep_across), (_, steep_down) = edges
+        for steep in (steep_across[:-1], steep_across[1:], steep_down[:, :-1], steep_down[:, 1:]):
+            steep &= bridged  # a view: an edge is joined for the squares on both its sides
     return edges
 
 
@@ -218,12 +228,8 @@ def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> n
 def _triangulate(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float], greatest_hole: int) -> np.ndarray:
     """(F, 3) indices into the (h, w) grid; ``greatest_hole``: how many squares a hole may have to be closed again."""
     flat = np.where(valid, z, 1).astype(np.float32)
-    across, down = (both & ~steep for both, steep in grid_edges(flat, valid, max_steps))
+    across, down = (both & ~steep for both, steep in grid_edges(flat, valid, max_steps, greatest_hole))
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
-    if greatest_hole and min(z.shape) > 1:  # OpenCV dies of pictures without a pixel
-        holes = _small_holes(top & bottom & at_left & at_right, valid, greatest_hole)
-        for edges in (top, bottom, at_left, at_right):  # views: an edge is joined for the squares on both its sides
-            edges |= holes
 
     #  a - b      split a-d: (a, c, d), (a, d, b)
     #  |   |      split b-c: (a, c, b), (b, c, d)

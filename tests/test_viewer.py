@@ -68,7 +68,7 @@ def beside_pane(view) -> np.ndarray:
     [
         ("near, far mm", (5, 20), "photo", True), ("colours", "inferno", "photo", True),
         ("colours", "grey", "photo", True), ("photo overlay", 0.8, "photo", True), ("contours", 12, "photo", True),
-        ("smoothing px", 4, "normals", True), ("jump angle °", 50, "photo", True),
+        ("smoothing px", 4, "normals", True), ("jump angle °", 45, "photo", True),
         ("beside it", "normals", "photo", False), ("light around °", 60, "relit clay", False),
         ("light height °", -60, "relit photo", False), ("profile", "column", "photo", True),
         ("profile at %", 20, "photo", True),
@@ -168,10 +168,40 @@ def test_a_perfect_prediction_off_the_photo_s_middle_has_no_error(kind):
     assert float(drawn._error(0.0)[drawn._compared()].max()) < 2e-4
 
 
-def test_the_nearest_pixel_of_a_depth_picture_is_explored_too(truth):
-    least, greatest = truth.depth[truth.mask].aminmax()
-    relative = truth._replace(depth=(truth.depth - least) / (greatest - least))
-    assert _depth_picture(relative, None).nearest == 0
+def as_picture(sample: Sample) -> Sample:
+    """With depth as in EG3D's pictures: from 0 nearest to 1 farthest."""
+    least, greatest = sample.depth[sample.mask].aminmax()
+    return sample._replace(depth=((sample.depth - least) / (greatest - least)).clamp(0, 1))
+
+
+def test_a_depth_picture_is_explored_too_but_has_neither_jumps_nor_normals(truth):
+    view, drawn = explore(as_picture(truth)), _depth_picture(as_picture(truth), None)
+    assert drawn.nearest == 0
+    assert controls(view)["beside it"].options == ("photo",)
+    assert controls(view)["jump angle °"].disabled
+    assert not drawn._jumps(View(near=0, far=1)).any()
+    assert drawn._smoothed(2.0).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
+def test_a_prediction_is_compared_with_a_depth_picture_as_scores_do(prediction, truth, kind):
+    """What is said is linear in the picture, as ``score_batch`` fits it: then there is no error."""
+    picture = as_picture(truth)
+    nearer = 1 - picture.depth * picture.mask
+    depth = {"affine_inverse": 1 / (1 + nearer)}.get(kind, 2 - nearer)
+    drawn = DepthPicture(prediction.image, depth, prediction.mask, prediction.camera, truth=picture.depth, kind=kind)
+    assert float(drawn._error(0.0)[drawn._compared()].max()) < 1e-5
+
+
+def test_inverse_depth_is_fitted_no_farther_than_for_scores():
+    """What a network takes for the far background would lie at infinity."""
+    whole = torch.ones(1, 40, 40, dtype=torch.bool)
+    truth = 1 / torch.linspace(0.25, 1, 40).expand(1, 40, 40)
+    depth = truth.clone()
+    depth[0, 7, 7] = 1e6
+    camera = Camera.from_fov(20, 40, 40)
+    drawn = DepthPicture(torch.ones(3, 40, 40), depth, whole, camera, truth=truth, kind="affine_inverse")
+    assert float(drawn._aligned(0.0).max()) == pytest.approx(2 * 4)
 
 
 def test_near_and_far_swapped_is_not_put_right(prediction, truth):
@@ -242,10 +272,35 @@ def test_jumps_are_those_that_the_mesh_is_cut_at():
         assert drawn._jumps(View(near=1, far=1.2, max_angle_deg=angle + 0.1)).sum() == jumps
 
 
-def test_a_sample_like_a_strip_is_explored():
-    depth = torch.ones(1, 3, 4000)
-    strip = Sample(torch.zeros(3, 3, 4000), depth, depth > 0, depth > 0, depth > 0, Camera.from_fov(20, 3, 4000), "a")
-    assert "Nothing to explore" not in str(explore(strip).children)
+def test_jumps_that_a_predictions_mesh_bridges_are_none():
+    depth, whole = torch.ones(1, 20, 20), torch.ones(1, 20, 20, dtype=torch.bool)
+    depth[0, 5:7, 5:7] = 1.3
+    depth[0, 10:18, 10:18] = 1.3
+    for hole, marked, triangles in ((0.0, 12 + 28 + 32, 722 - 12 - 60), (0.04, 28 + 32, 722 - 60)):
+        drawn = DepthPicture(torch.zeros(3, 20, 20), depth, whole, Camera.from_fov(20, 20, 20), greatest_hole=hole)
+        assert drawn._jumps(View(near=1, far=1.3)).sum() == marked
+        mesh = depth_to_mesh(depth, drawn.camera, whole, max_angle_deg=85, greatest_hole=hole)
+        assert len(mesh.faces) == triangles
+
+
+def test_contours_leave_the_rim_free():
+    whole = torch.ones(1, 40, 40, dtype=torch.bool)
+    depth = 1 + torch.arange(40.0).expand(1, 40, 40) / 100
+    drawn = DepthPicture(torch.ones(3, 40, 40), depth, whole, Camera.from_fov(20, 40, 40))
+    view = View(near=1, far=1.39, colour_map="grey", max_angle_deg=89.9, contours=4)
+    inked = (drawn._depth_pane(view) == drawn._depth_pane(dataclasses.replace(view, contours=0))).all(axis=2) == 0
+    assert inked.all(axis=0).sum() == 4
+    assert not inked[:, 0].any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 4000), (4000, 3), (1, 50), (600, 60)])
+def test_a_sample_like_a_strip_is_explored(height, width):
+    depth, camera = 1 + torch.rand(1, height, width, generator=torch.manual_seed(0)), Camera.from_fov(20, height, width)
+    view = explore(Sample(torch.zeros(3, height, width), depth, *[depth > 0] * 3, camera, "a"))
+    assert "Nothing to explore" not in str(view.children)
+    for beside in controls(view)["beside it"].options:
+        controls(view)["beside it"].value = beside
+    assert pixels(view).shape[1] >= 480
 
 
 def test_a_sample_is_explored_in_its_own_unit(truth):

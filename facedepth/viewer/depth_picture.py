@@ -16,15 +16,18 @@ from torch import Tensor
 
 from ..camera import Camera
 from ..checks import InputError
-from ..depth import fit_scale_shift, invert_depth
+from ..depth import fit_scale_shift, invert_depth, nearness
 from ..figures import colour_error, colour_normals
 from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
+from ..sample import looks_affine
+from ..scoring import FARTHEST
 
 COLOUR_MAPS = {"spectral": "Spectral_r", "inferno": "inferno", "turbo": "turbo", "grey": "gray"}
 """Matplotlib's names by those shown; the upper end is near."""
 
 PANE_PX = 340
+_LEAST_WIDTH = 480  # of the sheet: the legend needs it
 _GAP, _TITLE, _LEGEND, _PROFILE = 20, 26, 34, 150
 _NO_DATA, _INK, _QUIET, _JUMP = (245, 245, 245), (35, 33, 31), (120, 115, 110), (226, 0, 122)
 _PREDICTED, _TRUE = (180, 71, 44), (40, 90, 170)
@@ -54,10 +57,13 @@ class DepthPicture:
     Args:
         image, depth, mask, camera: (3, H, W), (1, H, W), (1, H, W), at the resolution to draw.
         truth: (1, H, W) true depth, 0 where unknown; before the comparison the depth is fitted to it in scale and
-            shift, as for scores: along the crop's central ray, in 1/z for ``kind`` "affine_inverse".
+            shift, as for scores: along the crop's central ray, in 1/z for ``kind`` "affine_inverse", and to a picture
+            of depth, from 0 nearest to 1, as it is.
         axis_factor: (1, H, W) from z-depth to depth along that ray, see ``depth.axis_factor``; 1 for a crop in the
             middle.
         kind: of the prediction.
+        relative: the depth is itself such a picture, without a scale: it has no normals, and nothing in it jumps.
+        greatest_hole: jumps in smaller places that the surface encloses are none, as in ``geometry.depth_to_mesh``.
         per_unit, unit: factor and suffix for the subject's numbers when shown. What is fitted to the truth is shown in
             the truth's own unit.
 
@@ -67,10 +73,12 @@ class DepthPicture:
 
     def __init__(
         self, image: Tensor, depth: Tensor, mask: Tensor, camera: Camera, *, truth: Tensor | None = None,
-        axis_factor: Tensor | float = 1.0, kind: str = "relief", per_unit: float = 1.0, unit: str = "",
+        axis_factor: Tensor | float = 1.0, kind: str = "relief", relative: bool = False,
+        greatest_hole: float = 0.0, per_unit: float = 1.0, unit: str = "",
     ) -> None:
         self.depth, self.mask, self.camera, self.axis_factor = depth, mask, camera, axis_factor
-        self.truth, self.kind, self.per_unit, self.unit = truth, kind, per_unit, unit
+        self.truth, self.kind, self.relative, self.greatest_hole = truth, kind, relative, greatest_hole
+        self.per_unit, self.unit = per_unit, unit
         self.photo = image_to_uint8(image)
         height, width = self.photo.shape[:2]
         scale = PANE_PX / max(height, width)
@@ -86,12 +94,13 @@ class DepthPicture:
     @property
     def besides(self) -> list[str]:
         """What can be drawn beside the depth map."""
-        return ["photo", "normals", "relit clay", "relit photo"] + (["error"] if self.truth is not None else [])
+        lit = [] if self.relative or 1 in self.mask.shape[-2:] else ["normals", "relit clay", "relit photo"]
+        return ["photo", *lit, *(["error"] if self.truth is not None else [])]
 
     def draw(self, view: View) -> np.ndarray:
         """(H, W, 3) uint8: the depth map, the pane beside it, the legend and the profile."""
         width, height = self.pane
-        sheet = np.full((_TITLE + height + _LEGEND + _PROFILE, 2 * width + _GAP, 3), 255, np.uint8)
+        sheet = np.full((_TITLE + height + _LEGEND + _PROFILE, max(2 * width + _GAP, _LEAST_WIDTH), 3), 255, np.uint8)
         right = width + _GAP
         panes = (self._depth_pane(view), self._beside_pane(view))
         for left, pane in zip((0, right), panes, strict=True):
@@ -145,10 +154,11 @@ class DepthPicture:
 
         def make() -> np.ndarray:
             z, valid = self._smoothed(view.smooth_px)[0].numpy(), self.mask[0].numpy()
-            across, down = (
-                both & steep for both, steep in grid_edges(z, valid, steepest_steps(self.camera, view.max_angle_deg))
-            )
             jump = np.zeros(z.shape, bool)
+            if self.relative:
+                return jump
+            steps, hole = steepest_steps(self.camera, view.max_angle_deg), int(self.greatest_hole * valid.sum())
+            across, down = (both & steep for both, steep in grid_edges(z, valid, steps, hole))
             jump[:, :-1] |= across
             jump[:, 1:] |= across
             jump[:-1] |= down
@@ -171,7 +181,9 @@ class DepthPicture:
             # At the pane's size, so that the lines are thin whatever the size of the map.
             level = np.floor(cv2.resize(np.where(shown, nearness, -1).astype(np.float32), self.pane) * view.contours)
             inside = cv2.resize(cv2.erode(shown.astype(np.uint8), np.ones((3, 3))), self.pane) > 0
-            line = (level != np.roll(level, 1, axis=0)) | (level != np.roll(level, 1, axis=1))
+            line = np.zeros(level.shape, bool)
+            line[1:] |= level[1:] != level[:-1]
+            line[:, 1:] |= level[:, 1:] != level[:, :-1]
             pane[line & inside] = _INK
         return pane
 
@@ -208,10 +220,17 @@ class DepthPicture:
         """The depth, fitted to the truth in scale and shift."""
 
         def make() -> Tensor:
-            space = invert_depth if self.kind == "affine_inverse" else torch.clone
-            values, true_values = (space(z * self.axis_factor) for z in (self._smoothed(smooth_px), self.truth))
-            scale, shift = fit_scale_shift(values, true_values, self._compared(), least_scale=0)
-            return space(scale * values + shift) / self.axis_factor
+            values = nearness(self._smoothed(smooth_px) * self.axis_factor, self.kind)
+            is_picture = looks_affine(self.truth[self._compared()])
+            true_axis = self.truth if is_picture else self.truth * self.axis_factor
+            target = -self.truth if is_picture else nearness(true_axis, self.kind)
+            scale, shift = fit_scale_shift(values, target, self._compared(), least_scale=0)
+            fitted = scale * values + shift
+            if is_picture:
+                return -fitted
+            if self.kind == "affine_inverse":
+                fitted = -invert_depth(fitted.clamp(min=1 / (FARTHEST * float(true_axis.max()))))
+            return -fitted / self.axis_factor
 
         return self._keep("aligned", smooth_px, make)
 

@@ -14,8 +14,9 @@ from ..camera import Crop
 from ..checks import InputError
 from ..depth import axis_factor
 from ..framing import whole_crop
+from ..head_mask import GREATEST_HOLE
 from ..prediction import Prediction
-from ..sample import Sample
+from ..sample import Sample, looks_affine
 from .depth_picture import COLOUR_MAPS, DepthPicture, View
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
     height, width = subject.image.shape[-2:]
     if isinstance(subject, Prediction):
         depth, crop, kind, scale, unit = subject.depth(), subject.crop, subject.kind, 1000.0, " mm"
+        relative, greatest_hole = False, GREATEST_HOLE
     else:
         depth, crop, kind, scale, unit = subject.check().depth, whole_crop(height, width), "relief", 1.0, ""
+        relative, greatest_hole = looks_affine(depth[subject.mask]), 0.0
     left, top, right, bottom = _window(crop, subject.mask)
     seen = (..., slice(top, bottom), slice(left, right))
     fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
@@ -70,7 +73,7 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
     def shrunk(grid: torch.Tensor, mode: str = "nearest-exact") -> torch.Tensor:
         if fraction == 1:
             return grid[seen]
-        sides = [max(1, int(fraction * side)) for side in grid[seen].shape[-2:]]
+        sides = [max(min(2, side), int(fraction * side)) for side in grid[seen].shape[-2:]]
         return F.interpolate(grid[seen][None].float(), sides, mode=mode)[0]
 
     small_valid = shrunk(subject.mask).bool()
@@ -79,7 +82,7 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         subject.camera.crop(left, top).resize(fraction),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
         axis_factor=shrunk(axis_factor(subject.camera, height, width, crop), "bilinear"),
-        kind=kind, per_unit=scale, unit=unit,
+        kind=kind, relative=relative, greatest_hole=greatest_hole, per_unit=scale, unit=unit,
     )
 
 
@@ -128,6 +131,7 @@ def _with_sliders(drawn: DepthPicture) -> ipywidgets.Widget:
         values = {name: control.value for name, control in controls.items()}
         for name in ("light_azimuth_deg", "light_elevation_deg"):
             controls[name].disabled = not values["beside"].startswith("relit")
+        controls["max_angle_deg"].disabled = drawn.relative
         controls["profile_at"].disabled = values["profile"] == "off"
         near, far = (drawn.nearest + value / drawn.per_unit for value in values.pop("range"))
         values["profile_at"] /= 100
