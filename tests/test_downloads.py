@@ -31,6 +31,9 @@ class Server(ThreadingHTTPServer):
         self.cuts: list[int] = []  # after so many bytes of an answer the connection ends, one number an answer
         self.starts: list[int] = []
         self.served = 0
+        self.heeds_if_range = True
+        self.most = len(CONTENT)  # bytes of an answer that begins in the middle
+        self.said: dict[str, str] = {}  # headers in the place of the true ones
 
     def url(self, name: str = "weights.pt") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
@@ -40,20 +43,22 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, start = self.server, 0
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted and server.ranges and self.headers.get("If-Range", server.tag) == server.tag:
+        if wanted and server.ranges and (
+            self.headers.get("If-Range", server.tag) == server.tag or not server.heeds_if_range
+        ):
             start = int(wanted[1])
         if start and start >= len(server.content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(server.content)}")
             return self.end_headers()
-        body = server.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Type", server.kind)
-        if server.tag:
-            self.send_header("ETag", server.tag)
+        body = server.content[start:][: server.most if start else None]
+        headers = {"Content-Length": str(len(body)), "Content-Type": server.kind, "ETag": server.tag}
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+            headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{len(server.content)}"
+        self.send_response(206 if start else 200)
+        for name, value in (headers | server.said).items():
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         server.starts.append(start)
         body = body[: server.cuts.pop(0)] if server.cuts else body
@@ -126,6 +131,34 @@ def test_no_rest_of_a_file_that_has_changed_meanwhile(server, monkeypatch):
     server.content, server.tag = CONTENT[::-1], '"second"'
     assert fetch(server.url()).read_bytes() == CONTENT[::-1]
     assert server.starts == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", ["another file's", "from the start", "unsaid"])
+def test_a_rest_that_does_not_fit_is_not_put_behind_what_was_there(server, monkeypatch, wrong):
+    server.cuts = [HALF]
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "_ATTEMPTS", 1)
+        with pytest.raises(InputError):
+            fetch(server.url())
+    if wrong == "another file's":
+        server.content, server.tag, server.heeds_if_range = CONTENT[::-1], '"second"', False
+    else:
+        told = f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}"
+        server.said = {"Content-Range": told if wrong == "from the start" else ""}
+    assert fetch(server.url()).read_bytes() == server.content
+    assert server.starts == [0, HALF, 0]
+
+
+def test_of_a_server_that_sends_less_than_was_asked_for_the_next_rest_is_fetched(server):
+    server.cuts, server.most = [HALF], HALF // 2
+    assert fetch(server.url()).read_bytes() == CONTENT
+    assert server.starts == [0, HALF, HALF + HALF // 2]
+
+
+@pytest.mark.parametrize("said", [{"Content-Length": "many"}, {"Content-Length": "-5"}, {"Content-Type": ""}])
+def test_what_a_server_says_badly_or_not_at_all_is_unknown(server, said):
+    server.said = said
+    assert fetch(server.url()).read_bytes() == CONTENT
 
 
 def test_a_server_that_cannot_resume_starts_again(server):

@@ -126,13 +126,16 @@ def _receive(url: str, part: Path) -> None:
         if _size(tag):
             headers["If-Range"] = tag.read_text()
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS) as response:
-        if response.headers.get_content_maintype() == "text":
+        if "Content-Type" in response.headers and response.headers.get_content_maintype() == "text":
             raise URLError(f"a page of text came ({response.headers.get_content_type()}), not a file of weights")
-        start = _size(part) if response.status == 206 else 0
-        total = _total(response, start)
+        first, total = _extent(response)
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        validator = modified if etag is None or etag.startswith("W/") else etag
-        tag.write_text(validator or "")
+        validator = (modified if etag is None or etag.startswith("W/") else etag) or ""
+        start = _size(part) if response.status == 206 else 0
+        if start and (first != start or (validator and _size(tag) and validator != tag.read_text())):
+            part.unlink()
+            raise _Cut("a rest came that does not fit what was there")
+        tag.write_text(validator)
         with (
             open(part, "ab" if start else "wb") as file,
             tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True, unit_divisor=1024) as bar,
@@ -156,10 +159,13 @@ def _record_of(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _total(response: HTTPResponse, start: int) -> int | None:
-    """Size of the whole file in bytes, if the server says."""
-    length = response.headers.get("Content-Length")
-    return None if length is None else start + int(length)
+def _extent(response: HTTPResponse) -> tuple[int, int | None]:
+    """The first byte that comes, and the size of the whole file in bytes, if the server says."""
+    told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if response.status == 206 and told:
+        return int(told[1]), None if told[2] == "*" else int(told[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
 
 
 def _unreachable(url: str, path: Path, reason: str) -> InputError:
