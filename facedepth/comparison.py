@@ -12,9 +12,8 @@ from torch.utils.data import default_collate
 
 from .batches import to_device
 from .checks import InputError
-from .figures import colour_depth, colour_error, colour_normals, panel
+from .figures import colour_depth, colour_error, colour_normals, panel, with_photo
 from .framing import whole_crop
-from .io import image_to_uint8
 from .models import DepthNetwork
 from .prediction import Prediction, predict
 from .sample import Sample, looks_affine
@@ -61,7 +60,6 @@ def _picture_row(one: Scored, depth_kind: str, greatest: float) -> dict[str, np.
     near, far = _range(sample)
     seen = sample.mask & _has_depth(pred, depth_kind)
     pictures = {
-        sample.name: image_to_uint8(sample.image),
         "truth": colour_depth(sample.depth, sample.mask, near=near, far=far),
         "prediction": colour_depth(pred, seen, near=near, far=far),
         f"error, bright = {greatest:.2g}": colour_error(one.error, one.area, greatest=greatest),
@@ -69,7 +67,7 @@ def _picture_row(one: Scored, depth_kind: str, greatest: float) -> dict[str, np.
     if depth_kind == "metric":
         pictures["true normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
         pictures["normals"] = colour_normals(pred, sample.camera, seen)
-    return pictures
+    return with_photo(sample, pictures)
 
 
 def _area(sample: Sample, region: str) -> Tensor:
@@ -132,7 +130,7 @@ def compare(
 
     colours = {"near": near_far[0], "far": near_far[1]}
     top = {"truth": colour_depth(sample.depth, sample.mask, **colours)}
-    middle = {sample.name: image_to_uint8(sample.image)}
+    middle = {}
     bottom = {"true normals": colour_normals(sample.depth, sample.camera, sample.mask)}
     for name, depth in depths.items():
         angle = f", normals {scores[name]['mad_deg']:.3g}°" if depth_kind == "metric" else ""
@@ -143,7 +141,7 @@ def compare(
         bottom[f"normals of {name}"] = colour_normals(
             depth, sample.camera, sample.mask & _has_depth(depth, depth_kind)
         )
-    rows = [top, middle, bottom] if depth_kind == "metric" else [top, middle]
+    rows = [top, with_photo(sample, middle)] + ([bottom] if depth_kind == "metric" else [])
     unit = ", in the data's unit" if depth_kind == "metric" else ""
     scored_on = "head" if region == "face" and torch.equal(sample.face, sample.head) else region
     return panel(rows, note=f"near is warm; error on the {scored_on}: dark is 0, bright {greatest:.2g} and more{unit}")

@@ -116,7 +116,7 @@ class TrainConfig:
         Raises:
             InputError: a setting of the wrong type or out of its range.
         """
-        usual = {"epochs": 5, "learning_rate": 1e-4, "loss": "by_kind"} | _FINETUNING.get(learns, {})
+        usual = {"epochs": 5, "learning_rate": 1e-4, "loss": "by_kind"} | _FINETUNING.get(str(learns), {})
         if changes.get("epochs") == 1:
             usual.pop("frozen_epochs", None)  # the encoder would never learn
         return cls(out=out, learns=learns, **usual | changes)

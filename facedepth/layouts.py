@@ -141,7 +141,26 @@ def _read_manifest(path: Path) -> dict[str, str]:
 def _identity_of_generated(root: Path, stem: str) -> str | None:
     """From ``parameters/<stem>.json``, which is written before the manifest, or None."""
     path = root / "parameters" / f"{stem}.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("identity") if path.is_file() else None
+    return read_parameters(path).get("identity") if path.is_file() else None
+
+
+def read_parameters(path: Path) -> dict:
+    """What the generator drew a sample to look like, from its file in ``parameters/``.
+
+    Raises:
+        InputError: cut short, or something else.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise damaged_parameters(path, error) from None
+
+
+def damaged_parameters(path: Path, error: Exception) -> InputError:
+    """What to say of a file in ``parameters/`` that is not what the generator wrote."""
+    return InputError(
+        f"{path}: damaged ({type(error).__name__}: {error}); delete it, and `facedepth generate` makes its sample anew"
+    )
 
 
 def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:
@@ -154,8 +173,10 @@ def eg3d_world_vertices(vertices: np.ndarray, grid: int) -> np.ndarray:
     Raises:
         InputError: the vertices are not those of a grid of this size.
     """
+    if not np.isfinite(vertices).all():
+        raise InputError("vertices: expected finite numbers, some are NaN or infinite")
     greatest = float(vertices.max())
-    fitting = max(32, 2 ** int(np.ceil(np.log2(greatest + 1))))
+    fitting = max(32, 2 ** int(np.ceil(np.log2(max(greatest, 0) + 1))))
     if vertices.min() < 0 or greatest > grid - 1:
         raise InputError(
             f"vertices: expected voxel indices 0 ... {grid - 1}, got {vertices.min():.4g} ... {greatest:.4g}; "

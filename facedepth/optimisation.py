@@ -106,6 +106,16 @@ def answer_to(model: nn.Module, image: Tensor) -> Tensor:
         ) from None
 
 
+def set_training(model: nn.Module) -> None:
+    """``model.train()``, but batch norms whose weights the user froze keep their statistics too."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            weights = list(module.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                module.eval()
+
+
 @contextmanager
 def frozen_encoder(model: nn.Module) -> Iterator[None]:
     """Within the block the encoder does not learn, and its batch norms' statistics stay."""

@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 
 from .checks import InputError, shown
 
+_STEM = 50
+"""So many letters of a file's stem begin the name of its temporary one, which is longer by a number and an ending."""
+
 
 def user_path(path: str | Path, name: str = "") -> Path:
     """A path as a user gives it: a ~ in front is their home, as in a shell.
@@ -115,7 +118,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = user_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unique = f"{os.getpid()}-{threading.get_native_id()}"  # threads may write the same file, too
-    temporary = path.with_name(f".{path.stem}.{unique}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:_STEM]}.{unique}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:  # Windows flushes no file that is open only for reading

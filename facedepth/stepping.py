@@ -31,6 +31,8 @@ def check_can_learn(model: DepthNetwork, config: TrainConfig) -> None:
         raise InputError(
             f"model: expected weights of 32 bits to train, got {', '.join(map(str, kinds))}; model.float() makes them"
         )
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise InputError("model: made under torch.inference_mode, where nothing can be learnt; load it outside of it")
     if not hasattr(model, "encoder") and (config.learns != "all" or config.frozen_epochs or config.encoder_factor != 1):
         raise InputError(
             f"model: {model.name} has no part called encoder; call it that, or set learns='all', frozen_epochs=0 and "

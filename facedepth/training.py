@@ -29,6 +29,7 @@ from .optimisation import (
     frozen_encoder,
     full_memory_named,
     set_gradient_checkpointing,
+    set_training,
 )
 from .runs import RunFolder, alone_in, describe_data, doubt_data
 from .sample import Sample
@@ -192,7 +193,7 @@ class _Run:
         """The steps that are left of this epoch; returns images per second, NaN where none are."""
         if self.step_in_epoch == self.steps_per_epoch:  # stopped during its validation
             return math.nan
-        self.model.train()
+        set_training(self.model)
         self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
         seen, started = 0, time.monotonic()
         title = f"epoch {self.epoch + 1}/{self.config.epochs}"

@@ -184,7 +184,7 @@ def run_rerender(options: argparse.Namespace) -> None:
 def run_generate(options: argparse.Namespace) -> None:
     """Write synthetic faces, or one shard of them."""
     part, slash, parts = options.shard.partition("/")
-    if not (slash and part.isdigit() and parts.isdigit()):
+    if not (slash and part.isdecimal() and parts.isdecimal()):
         raise InputError(f"--shard: expected I/COUNT, for instance 0/4, got {options.shard!r}")
     manifest = generate(
         user_path(options.out), options.count, size=options.size, seed=options.seed, views_per_identity=options.views,

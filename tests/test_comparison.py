@@ -11,10 +11,12 @@ from torch.utils.data import default_collate
 
 from facedepth.batches import to_device
 from facedepth.checks import InputError
-from facedepth.comparison import compare
+from facedepth.comparison import Scored, compare, picture_rows
 from facedepth.data import EG3DFaces, Part
 from facedepth.depth import depth_to_relief
 from facedepth.evaluation import evaluate
+from facedepth.figures import sample_row
+from facedepth.io import image_to_uint8
 from facedepth.models import load_model
 from facedepth.prediction import predict
 from facedepth.sample import Sample
@@ -40,6 +42,16 @@ def test_each_has_depth_error_and_normals_beside_the_truth(exact_faces, two):
         "true normals", "normals of attention_unet 1", "normals of attention_unet 2",
     ]
     assert "error on the head: dark is 0" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("name", ["truth", "prediction", "normals", "depth"])
+def test_a_photo_may_be_called_as_the_maps_are(exact_faces, name):
+    sample = exact_faces[0]._replace(name=name)
+    photo = image_to_uint8(sample.image)
+    (row,) = picture_rows([Scored(sample, sample.depth, sample.mask)], "metric")
+    for pictures in (row, sample_row(sample, "metric")):
+        assert len(pictures) == (6 if pictures is row else 3)
+        assert (next(iter(pictures.values())) == photo).all()
 
 
 def test_the_title_says_the_score_of_evaluate():

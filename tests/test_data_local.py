@@ -224,6 +224,23 @@ def test_an_empty_archive_is_named(tmp_path):
             copy_to_local_disk(tmp_path / "faces.zip", tmp_path / "local")
 
 
+def test_backslashes_in_an_archive_of_windows_are_folders(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
+        for name in ("set\\", "set\\images\\a.png", "set\\depth\\a.npy"):
+            file.writestr(name.replace("\\", "/"), name)
+    # as such programs write them; Python's own writer does not
+    content = (tmp_path / "faces.zip").read_bytes().replace(b"set/images/a", b"set\\images\\a")
+    content = content.replace(b"set/depth/a", b"set\\depth\\a").replace(b"set/", b"set\\")
+    (tmp_path / "faces.zip").write_bytes(content)
+    local = copy_to_local_disk(tmp_path / "faces.zip", tmp_path / "local")
+    assert local.name == "set"
+    assert sorted(str(path.relative_to(local)) for path in local.rglob("*.*")) == ["depth/a.npy", "images/a.png"]
+    with tarfile.open(tmp_path / "evil.tar", "w") as file:
+        file.add(tmp_path / "faces.zip", "..\\mine.txt")
+    with pytest.raises(InputError, match=r"evil\.tar: cannot be unpacked \(it holds \.\..*outside"):
+        copy_to_local_disk(tmp_path / "evil.tar", tmp_path / "local")
+
+
 def test_an_archive_cannot_write_beside_the_target(tmp_path):
     mine, archive = tmp_path / "mine.txt", tmp_path / "faces.tar"
     mine.write_text("precious")

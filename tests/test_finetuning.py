@@ -102,6 +102,16 @@ def test_what_the_user_froze_stays_frozen(tmp_path, tiny_model, affine_faces):
     assert [parameter for parameter in model.parameters() if not parameter.requires_grad] == [kept]
 
 
+def test_batch_norms_that_the_user_froze_keep_their_statistics(tmp_path, tiny_model, affine_faces):
+    model = tiny_model()
+    model.encoder.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fitted(model, affine_faces, tmp_path, epochs=2)
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert any("running_mean" in name for name in changed)
+    assert not any(name.startswith("encoder.") for name in changed)
+
+
 # --- adapters
 
 
@@ -271,6 +281,8 @@ def test_finetune_is_the_usual_way_and_open_to_changes():
     assert TrainConfig.finetune(learns="lora").frozen_epochs == 0
     with pytest.raises(InputError, match="learns"):
         TrainConfig.finetune(learns="everything")
+    with pytest.raises(InputError, match=r"learns: expected one of all, .*, got \['lora'\]"):
+        TrainConfig.finetune(learns=["lora"])
     with pytest.raises(InputError, match="frozen_epochs: only with learns='all'"):
         TrainConfig.finetune(learns="lora", frozen_epochs=1)
     with pytest.raises(TypeError):

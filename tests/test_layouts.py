@@ -141,6 +141,15 @@ def test_a_grid_that_does_not_fit_is_refused_with_the_one_that_does(grid, span):
         eg3d_world_vertices(vertices, grid)
 
 
+@pytest.mark.parametrize(
+    ("vertices", "said"),
+    [([[-6.0, -5, -4]], r"expected voxel indices 0 ... 511, got -6 ... -4"), ([[1, np.nan, 2]], "some are NaN")],
+)
+def test_vertices_that_are_no_voxel_indices_are_refused(vertices, said):
+    with pytest.raises(InputError, match=said):
+        eg3d_world_vertices(np.array(vertices), 512)
+
+
 def test_the_published_grid_fits_itself():
     vertices = np.array([[170.0, 60, 180], [360, 508, 335]])
     assert np.abs(eg3d_world_vertices(vertices, 512)).max() < 0.5

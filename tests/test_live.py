@@ -75,6 +75,16 @@ def test_the_figure_holds_curves_and_faces():
     assert training_figure([], ["loss"], []).texts[0].get_text() == "nothing to show"
 
 
+def test_long_names_take_nothing_off_the_faces():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    widths = []
+    for name in ("face", 30 * "name "):
+        figure = training_figure(HISTORY, ["loss"], [{name: picture, "truth": picture, "prediction": picture}] * 4)
+        figure.draw_without_rendering()
+        widths.append(figure.axes[1].get_window_extent().width)
+    assert widths[1] > 0.9 * widths[0]
+
+
 def test_one_object_shows_two_runs_each_in_a_picture_of_its_own(notebook):
     live, first, second = LiveTraining(), [HISTORY[0]], [HISTORY[0]]
     for history in (first, first, second, second):

@@ -94,6 +94,14 @@ def test_a_good_write_replaces_the_old_file_and_leaves_nothing_else(tmp_path):
         assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_name_as_long_as_file_systems_take_is_written(tmp_path):
+    target = tmp_path / f"{80 * '人'}abcdefgh.txt"
+    assert len(target.name.encode()) == 252
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+
+
 def test_who_reads_while_it_is_replaced_reads_the_old_file_to_its_end(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("the old one")

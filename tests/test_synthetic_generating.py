@@ -42,6 +42,20 @@ def test_written_faces_are_read_back_as_they_are(tmp_path, samples):
     assert np.corrcoef(ours, theirs)[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"name": "seed0001"}', "3"])
+def test_a_damaged_file_of_parameters_is_named(tmp_path, content):
+    generate(tmp_path, 2, size=SIZE, seed=11).unlink()
+    path = tmp_path / "parameters/seed0001.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"parameters/seed0001.json: damaged \(.*delete it, and `facedepth generate`"):
+        generate(tmp_path, 2, size=SIZE, seed=11)
+    if content[:1] != "{":
+        with pytest.raises(InputError, match=r"parameters/seed0001.json: damaged"):
+            EG3DFaces(tmp_path)
+    path.unlink()
+    assert generate(tmp_path, 2, size=SIZE, seed=11).read_text().count("\n") == 3
+
+
 def test_generating_resumes_and_shards_share_a_folder(tmp_path, samples, monkeypatch):
     generate(tmp_path, 4, size=SIZE, seed=11, shard=(1, 2))
     assert sorted(p.stem for p in (tmp_path / "parameters").iterdir()) == ["seed0001", "seed0003"]
@@ -65,6 +79,7 @@ def test_the_command_line_writes_and_refuses(tmp_path, capsys):
     assert main(["generate", "1", "-o", str(tmp_path / "out"), "--size", str(SIZE), "--seed", "11"]) == 0
     assert len(EG3DFaces(tmp_path / "out")) == 1
     assert main(["generate", "1", "-o", str(tmp_path / "other"), "--shard", "1of2"]) == 2
+    assert main(["generate", "1", "-o", str(tmp_path / "other"), "--shard", "²/3"]) == 2
     assert "expected I/COUNT" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 

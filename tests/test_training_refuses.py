@@ -37,6 +37,10 @@ def test_nothing_to_learn_is_told_before_the_work(tmp_path, tiny_model, train, v
         fit(only_encoder, train, val, config(tmp_path / "run", learns="decoder"))
     with pytest.raises(InputError, match=r"expected weights of 32 bits to train, got torch.float16; model.float\(\)"):
         fit(tiny_model().half(), train, val, config(tmp_path / "run"))
+    with torch.inference_mode():
+        made = tiny_model()
+    with pytest.raises(InputError, match=r"model: made under torch\.inference_mode"):
+        fit(made, train, val, config(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

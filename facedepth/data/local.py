@@ -98,6 +98,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         shutil.unpack_archive(archive, partial, format=_format(archive), **safely)
         if not partial.is_dir():  # shutil makes no folder for an empty archive
             raise EOFError("nothing is in it")
+        _make_folders_of_backslashes(partial)
     except _UNREADABLE as error:
         shutil.rmtree(partial, ignore_errors=True)
         if getattr(error, "errno", None) == errno.ENOSPC:
@@ -107,6 +108,24 @@ def _unpack(archive: Path, folder: Path) -> None:
             "copy cut short or damaged? Copy it again"
         ) from None
     os.replace(partial, folder)
+
+
+def _make_folders_of_backslashes(folder: Path) -> None:
+    """Put files where their archive's names mean: some programs on Windows write "images\\a.png" for images/a.png.
+
+    Raises:
+        OSError: a name leads out of the folder.
+    """
+    for path in [path for path in folder.iterdir() if "\\" in path.name]:
+        *folders, name = path.name.split("\\")
+        if ".." in folders:
+            raise OSError(f"it holds {path.name}, which lies outside of it")
+        place = folder.joinpath(*filter(None, folders))
+        place.mkdir(parents=True, exist_ok=True)
+        if name:
+            os.replace(path, place / name)
+        else:  # a folder's own entry
+            path.unlink()
 
 
 def _format(archive: Path) -> str | None:

@@ -24,8 +24,7 @@ def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure
     columns = max((len(row) for row in rows), default=0)
     if not columns:
         return _nothing_to_show()
-    lines = sum(max((1 + _broken(title, 2.4).count("\n") for title in row), default=0) for row in rows)
-    figure = _new_figure(2.4 * columns, 2.36 * len(rows) + 0.16 * lines + 0.3)
+    figure = _new_figure(2.4 * columns, 2.36 * len(rows) + 0.16 * _lines_of_titles(rows, 2.4) + 0.3)
     _draw_panel(figure, rows, columns, 2.4)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35")
@@ -34,10 +33,16 @@ def panel(rows: Sequence[Mapping[str, np.ndarray]], *, note: str = "") -> Figure
 
 def sample_row(sample: Sample, depth_kind: str) -> dict[str, np.ndarray]:
     """Image and depth of a sample, for ``panel``; and the normals where the depth is metric."""
-    row = {sample.name: image_to_uint8(sample.image), "depth": colour_depth(sample.depth, sample.mask)}
+    maps = {"depth": colour_depth(sample.depth, sample.mask)}
     if depth_kind == "metric":
-        row["normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
-    return row
+        maps["normals"] = colour_normals(sample.depth, sample.camera, sample.mask)
+    return with_photo(sample, maps)
+
+
+def with_photo(sample: Sample, others: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A row that begins with the sample's image, called by its name; a photo may be called "depth", too."""
+    title = f"photo {sample.name}" if sample.name in others else sample.name
+    return {title: image_to_uint8(sample.image), **others}
 
 
 def curves(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
@@ -56,7 +61,8 @@ def training_figure(
     columns = max((len(row) for row in pictures), default=0)
     if not columns:
         return curves(history, names)
-    figure = _new_figure(5 + 1.3 * columns, max(3.2, 1.45 * len(pictures)))
+    height = 1.29 * len(pictures) + 0.16 * _lines_of_titles(pictures, 1.3) + 0.15
+    figure = _new_figure(5 + 1.3 * columns, max(3.2, height))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 1.3 * columns))
     _draw_curves(left, history, names)
     _draw_panel(right, pictures, columns, 1.3)
@@ -76,6 +82,11 @@ def _draw_panel(
         for axis, (title, picture) in zip(row_axes, row.items(), strict=False):
             axis.imshow(picture)
             axis.set_title(_broken(title, inches), fontsize=9, parse_math=False)  # names may have a $ in them
+
+
+def _lines_of_titles(rows: Sequence[Mapping[str, np.ndarray]], inches: float) -> int:
+    """How many lines the titles of all rows take, one row below the other."""
+    return sum(max((1 + _broken(title, inches).count("\n") for title in row), default=0) for row in rows)
 
 
 def _broken(title: str, inches: float) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..checks import InputError, check_whole
+from ..layouts import damaged_parameters, read_parameters
 from ..paths import atomic_path, user_path
 from .faces import SyntheticFaces
 from .storing import complaint, is_stored, settle
@@ -89,7 +89,10 @@ def _write_manifest(root: Path) -> Path:
         writer = csv.writer(file)
         writer.writerow(MANIFEST_COLUMNS)
         for source in sorted((root / "parameters").glob("[!.]*.json")):
-            writer.writerow(_summary(json.loads(source.read_text())))
+            try:
+                writer.writerow(_summary(read_parameters(source)))
+            except (KeyError, TypeError) as error:
+                raise damaged_parameters(source, error) from None
     return path
 
 
