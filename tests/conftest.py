@@ -25,10 +25,12 @@ from paired_folders import write_depths, write_images
 from PIL import Image
 from training_runs import FinishedRun, config
 
+from facedepth.camera import Camera, Crop
 from facedepth.cli import main
 from facedepth.data import EG3DFaces, Part, rerender
 from facedepth.mesh_page import save_mesh_page
 from facedepth.models import DepthNetwork, create_model, save_model
+from facedepth.prediction import Prediction
 from facedepth.sample import Sample
 from facedepth.training import TrainConfig, fit
 
@@ -282,3 +284,21 @@ def pair_page(tmp_path_factory) -> Path:
     """A page with two."""
     path = tmp_path_factory.mktemp("page") / "pair.html"
     return save_mesh_page(path, mesh_of(head()), mesh_of(head()), titles=("prediction", "truth"))
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    """A bump that is steeper on the left, 48 pixels a side."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 48), indexing="ij")
+    values = 0.2 * torch.exp(-3 * (x + 0.3).square() - 2 * y.square())[None]
+    mask = (x.square() + y.square() < 0.8)[None]
+    image = torch.stack([x, y, x * y]) / 2 + 0.5
+    return Prediction(image, values, mask, Camera.from_fov(20, 48, 48), "relief", Crop(0, 0, 48), 48, "bump")
+
+
+@pytest.fixture
+def truth(prediction) -> Sample:
+    """The prediction's own depth in another scale, but for a nose 8 units longer."""
+    depth = 1000 * prediction.depth()
+    depth[:, 20:24, 16:20] -= 8
+    return Sample(prediction.image, depth, *[prediction.mask] * 3, prediction.camera, "bump")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from facedepth.camera import Camera
+from facedepth.sample import Sample
 
 SIZE = 12
 CAMERA = Camera.from_fov(40, SIZE, SIZE).crop(2.5, -1.0)
@@ -29,3 +30,9 @@ def odd_camera() -> Camera:
 def plane_depth(camera: Camera, normal: torch.Tensor, offset: float, height: int, width: int) -> torch.Tensor:
     """z-depth of the plane normal . X = offset, hit by each pixel's ray: z = offset / (normal . ray)."""
     return offset / torch.einsum("i,ihw->hw", normal, camera.rays(height, width))[None]
+
+
+def as_picture(sample: Sample) -> Sample:
+    """With depth as in EG3D's pictures: from 0 nearest to 1 farthest."""
+    least, greatest = sample.depth[sample.mask].aminmax()
+    return sample._replace(depth=((sample.depth - least) / (greatest - least)).clamp(0, 1))

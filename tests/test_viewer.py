@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import html
 import io
-import math
 import re
 import tracemalloc
 from pathlib import Path
@@ -12,38 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maps import as_picture
 from PIL import Image
 from pretend_card import CARD, PretendCard
 
 from facedepth.batches import to_device
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError
-from facedepth.depth import axis_factor
-from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
 from facedepth.prediction import Prediction
 from facedepth.sample import Sample
 from facedepth.viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 from facedepth.viewer.depth_picture import DepthPicture, View
 from facedepth.viewer.explorer import _depth_picture
-
-
-@pytest.fixture
-def prediction() -> Prediction:
-    """A bump that is steeper on the left, 48 pixels a side."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 48), indexing="ij")
-    values = 0.2 * torch.exp(-3 * (x + 0.3).square() - 2 * y.square())[None]
-    mask = (x.square() + y.square() < 0.8)[None]
-    image = torch.stack([x, y, x * y]) / 2 + 0.5
-    return Prediction(image, values, mask, Camera.from_fov(20, 48, 48), "relief", Crop(0, 0, 48), 48, "bump")
-
-
-@pytest.fixture
-def truth(prediction) -> Sample:
-    """The prediction's own depth in another scale, but for a nose 8 units longer."""
-    depth = 1000 * prediction.depth()
-    depth[:, 20:24, 16:20] -= 8
-    return Sample(prediction.image, depth, *[prediction.mask] * 3, prediction.camera, "bump")
 
 
 def pixels(view) -> np.ndarray:
@@ -152,28 +132,6 @@ def test_the_error_is_taken_after_the_fit(prediction, truth):
     assert float(of_inverse._error(0.0)[prediction.mask].max()) < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
-def test_a_perfect_prediction_off_the_photo_s_middle_has_no_error(kind):
-    """What is fitted lies along the crop's central ray, 27 degrees off the camera's axis here."""
-    crop, camera = Crop(300, 100, 100), Camera.from_fov(70, 300, 400)
-    y, x = torch.meshgrid(torch.arange(300.0), torch.arange(400.0), indexing="ij")
-    bump = torch.exp(-(((x - 345) / 30) ** 2 + ((y - 155) / 40) ** 2))[None]
-    mask = (((x - 350) / 45) ** 2 + ((y - 150) / 45) ** 2 < 1)[None]
-    along_axis = 0.6 - 0.08 * bump
-    values = {"relief": bump, "affine_relief": -along_axis, "affine_inverse": 1 / along_axis}[kind]
-    depth = torch.where(mask, along_axis / axis_factor(camera, 300, 400, crop), 0.0)
-    image = torch.zeros(3, 300, 400)
-    perfect = Prediction(image, values, mask, camera, kind, crop, 100, "perfect")
-    drawn = _depth_picture(perfect, Sample(image, depth, mask, mask, mask, camera, "perfect"))
-    assert float(drawn._error(0.0)[drawn._compared()].max()) < 2e-4
-
-
-def as_picture(sample: Sample) -> Sample:
-    """With depth as in EG3D's pictures: from 0 nearest to 1 farthest."""
-    least, greatest = sample.depth[sample.mask].aminmax()
-    return sample._replace(depth=((sample.depth - least) / (greatest - least)).clamp(0, 1))
-
-
 def test_a_depth_picture_is_explored_too_but_has_neither_jumps_nor_normals(truth):
     view, drawn = explore(as_picture(truth)), _depth_picture(as_picture(truth), None)
     assert drawn.nearest == 0
@@ -183,56 +141,11 @@ def test_a_depth_picture_is_explored_too_but_has_neither_jumps_nor_normals(truth
     assert drawn._smoothed(2.0).isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["relief", "affine_relief", "affine_inverse"])
-def test_a_prediction_is_compared_with_a_depth_picture_as_scores_do(prediction, truth, kind):
-    """What is said is linear in the picture, as ``score_batch`` fits it: then there is no error."""
-    picture = as_picture(truth)
-    nearer = 1 - picture.depth * picture.mask
-    depth = {"affine_inverse": 1 / (1 + nearer)}.get(kind, 2 - nearer)
-    drawn = DepthPicture(prediction.image, depth, prediction.mask, prediction.camera, truth=picture.depth, kind=kind)
-    assert float(drawn._error(0.0)[drawn._compared()].max()) < 1e-5
-
-
-def test_inverse_depth_is_fitted_no_farther_than_for_scores():
-    """What a network takes for the far background would lie at infinity."""
-    whole = torch.ones(1, 40, 40, dtype=torch.bool)
-    truth = 1 / torch.linspace(0.25, 1, 40).expand(1, 40, 40)
-    depth = truth.clone()
-    depth[0, 7, 7] = 1e6
-    camera = Camera.from_fov(20, 40, 40)
-    drawn = DepthPicture(torch.ones(3, 40, 40), depth, whole, camera, truth=truth, kind="affine_inverse")
-    assert float(drawn._aligned(0.0).max()) == pytest.approx(2 * 4)
-
-
-def test_near_and_far_swapped_is_not_put_right(prediction, truth):
-    swapped = Sample(truth.image, 2 * truth.depth[truth.mask].max() - truth.depth, *truth[2:])
-    picture = DepthPicture(
-        prediction.image, prediction.depth(), prediction.mask, prediction.camera, truth=swapped.depth
-    )
-    spread = float(swapped.depth[truth.mask].std())
-    assert float(picture._error(0.0)[truth.mask].square().mean().sqrt()) == pytest.approx(spread, rel=1e-3)
-
-
 def test_a_sample_on_a_card_is_explored_too(prediction, truth):
     with PretendCard():
         there = to_device(truth, CARD)
         explore(prediction, truth=there)
         explore(there)
-
-
-def test_errors_are_in_the_truths_unit_whatever_the_predictions(prediction):
-    bump = torch.zeros_like(prediction.depth())
-    bump[0, 10:30, 10:30] = 0.01
-    titles = []
-    for unit in (1.0, 3.0):
-        drawn = DepthPicture(
-            prediction.image, prediction.depth(), prediction.mask, prediction.camera,
-            truth=unit * (prediction.depth() + bump) * prediction.mask, per_unit=1000.0, unit=" mm",
-        )
-        titles.append(drawn._title(View(near=0, far=1, beside="error")))
-    means = [float(re.match(r"error, truth's unit: mean ([\d.e-]+), bright from", title)[1]) for title in titles]
-    assert 0.0005 < means[0] < 0.01
-    assert means[1] == pytest.approx(3 * means[0], rel=0.1)
 
 
 def test_truth_of_another_size_is_refused(prediction, truth):
@@ -253,44 +166,6 @@ def test_what_cannot_be_shown_is_refused_in_words(prediction):
     ):
         with pytest.raises(InputError, match=said):
             show_it()
-
-
-def test_jumps_are_those_that_the_mesh_is_cut_at():
-    depth = torch.ones(1, 20, 20)
-    depth[..., 10:] = 1.2
-    camera = Camera.from_fov(20, 20, 20)
-    whole = torch.ones(1, 20, 20, dtype=torch.bool)
-    drawn = DepthPicture(torch.zeros(3, 20, 20), depth, whole, camera)
-    angle = math.degrees(math.atan(0.2 / 1.1 * float(camera.K[0, 0])))
-    for above, jumps, triangles in ((angle - 0.1, 40, 684), (angle + 0.1, 0, 722)):
-        found = drawn._jumps(View(near=1, far=1.2, max_angle_deg=above))
-        assert found.sum() == jumps
-        assert len(depth_to_mesh(depth, camera, whole, max_angle_deg=above).faces) == triangles
-    wide = Camera(camera.K * torch.tensor([[1.0], [2.0], [1.0]]), camera.cam2world)  # its pixels are half as high
-    for turned, jumps in ((depth, 0), (depth.mT, 40)):
-        drawn = DepthPicture(torch.zeros(3, 20, 20), turned, whole, wide)
-        assert drawn._jumps(View(near=1, far=1.2, max_angle_deg=angle + 0.1)).sum() == jumps
-
-
-def test_jumps_that_a_predictions_mesh_bridges_are_none():
-    depth, whole = torch.ones(1, 20, 20), torch.ones(1, 20, 20, dtype=torch.bool)
-    depth[0, 5:7, 5:7] = 1.3
-    depth[0, 10:18, 10:18] = 1.3
-    for hole, marked, triangles in ((0.0, 12 + 28 + 32, 722 - 12 - 60), (0.04, 28 + 32, 722 - 60)):
-        drawn = DepthPicture(torch.zeros(3, 20, 20), depth, whole, Camera.from_fov(20, 20, 20), greatest_hole=hole)
-        assert drawn._jumps(View(near=1, far=1.3)).sum() == marked
-        mesh = depth_to_mesh(depth, drawn.camera, whole, max_angle_deg=85, greatest_hole=hole)
-        assert len(mesh.faces) == triangles
-
-
-def test_contours_leave_the_rim_free():
-    whole = torch.ones(1, 40, 40, dtype=torch.bool)
-    depth = 1 + torch.arange(40.0).expand(1, 40, 40) / 100
-    drawn = DepthPicture(torch.ones(3, 40, 40), depth, whole, Camera.from_fov(20, 40, 40))
-    view = View(near=1, far=1.39, colour_map="grey", max_angle_deg=89.9, contours=4)
-    inked = (drawn._depth_pane(view) == drawn._depth_pane(dataclasses.replace(view, contours=0))).all(axis=2) == 0
-    assert inked.all(axis=0).sum() == 4
-    assert not inked[:, 0].any()
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 4000), (4000, 3), (1, 50), (600, 60)])
