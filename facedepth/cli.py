@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, TrainingStopped, OSError) as error:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "allocate memory" in str(error)):
+            raise
+        print(f"facedepth {options.verb}: the memory is full ({error}); choose a smaller size", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

@@ -263,7 +263,7 @@ def predict(
         crop: "face" finds the largest face, which the network sees upright if it is tilted by more than 15 degrees;
             "none" takes the whole picture; or a square (left, top, size) in pixels, with a fourth number if it is
             tilted, as in ``Crop``. Where a square cuts off the top of the head, a network whose output is a relief with
-            a head mask looks again at a larger one.
+            a head mask looks again at larger ones.
         horizontal_fov_deg: field of view of the *crop*, were it in the photo's middle. By default it follows from the
             photo's EXIF focal length where there is one, else it is taken to be 20 degrees, or less where the whole
             photo would come out wider than 53 degrees along its longer side. A photo that was cut out of another may

@@ -88,7 +88,7 @@ class Sample(NamedTuple):
 
     def _check_values(self) -> None:
         if not self.mask.any():
-            raise InputError("no valid depth pixel (all are 0, NaN or inf)")
+            raise InputError("no valid depth pixel (all are 0, NaN or inf, or lay outside of the square that is seen)")
         if not (self.head & self.mask).any():
             raise InputError(
                 "no pixel of the head is left in the crop, or none has valid depth; check its head mask, or leave the "

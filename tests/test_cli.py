@@ -120,6 +120,15 @@ def test_a_place_that_cannot_be_written_to_is_found_out_before_the_work(refused,
     assert taken.read_text() == "mine"
 
 
+@pytest.mark.parametrize("verb", ["turntable", "evaluate"])
+def test_a_size_beyond_all_memory_is_told_in_words(refused, tmp_path, weights, sample_root, verb):
+    subject = [sample_root / "images/seed0000.png", "--crop", "none", "-o", tmp_path / "me.gif"]
+    if verb == "evaluate":
+        subject = ["--data", f"eg3d-8bit:{sample_root}", "-o", tmp_path / "scores"]
+    message = refused(verb, *subject, "--model", weights, "--size", 10_000_000)
+    assert re.search("the memory is full .*; choose a smaller size", message, re.DOTALL)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_an_example(done, verb):
     out = done(verb, "--help")

@@ -97,6 +97,8 @@ def test_a_sample_depends_on_seed_and_index_alone(faces, samples):
     assert torch.equal(again[3].depth, samples[3].depth)
     assert not torch.equal(SyntheticFaces(6, size=SIZE, seed=12)[3].image, samples[3].image)
     assert torch.equal(faces[-1].image, samples[-1].image)
+    for index in (3, torch.tensor(3), np.int64(3)):  # as samplers give them
+        assert torch.equal(faces[index].image, samples[3].image)
     with pytest.raises(IndexError):
         faces[6]
 

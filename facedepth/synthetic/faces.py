@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -181,6 +182,7 @@ class SyntheticFaces(Dataset):
         store(root, self.names[index], portrait, description)
 
     def _place(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} of {len(self)} synthetic faces")
-        return index % len(self)
+        place = operator.index(index)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"index {place} of {len(self)} synthetic faces")
+        return place % len(self)
