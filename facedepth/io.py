@@ -99,7 +99,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     """The picture in sRGB's colours, where it brings a profile of others, as iPhones' Display P3."""
     if not picture.info.get("icc_profile"):
         return picture
-    if picture.mode in ("P", "RGB") and (picture.mode == "P" or picture.has_transparency_data):
+    if picture.mode == "P" or (picture.mode == "RGB" and picture.has_transparency_data):
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if picture.mode not in ("RGB", "RGBA", "CMYK", "L"):
         return picture
