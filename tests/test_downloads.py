@@ -33,6 +33,7 @@ class Server(ThreadingHTTPServer):
         self.served = 0
         self.heeds_if_range = True
         self.most = len(CONTENT)  # bytes of an answer that begins in the middle
+        self.busy = 0  # so many answers are that the server is busy
         self.said: dict[str, str] = {}  # headers in the place of the true ones
 
     def url(self, name: str = "weights.pt") -> str:
@@ -42,6 +43,9 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, start = self.server, 0
+        if server.busy:
+            server.busy -= 1
+            return self.send_error(503)
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted and server.ranges and (
             self.headers.get("If-Range", server.tag) == server.tag or not server.heeds_if_range
@@ -281,6 +285,14 @@ def test_offline_the_error_names_address_and_place(cache):
     assert url in str(caught.value)
     assert str(cache / "nowhere.pt") in str(caught.value)
     assert "refused" in str(caught.value)
+
+
+def test_a_busy_server_is_asked_again_but_not_for_ever(server):
+    server.busy = 4
+    assert fetch(server.url()).read_bytes() == CONTENT
+    server.busy = 5
+    with pytest.raises(InputError, match=r"cannot be fetched \(HTTP Error 503: Service Unavailable\)"):
+        fetch(server.url("other.pt"))
 
 
 def test_no_such_file_on_the_server(server, monkeypatch):

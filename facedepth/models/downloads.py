@@ -23,6 +23,7 @@ _ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0
 _TIMEOUT_SECONDS = 30.0
 _CHUNK = 1 << 20
+_BUSY = (429, 500, 502, 503, 504)  # what HTTP servers answer that may have the file a little later
 _NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError)
 
 
@@ -104,6 +105,9 @@ def _receive_all(url: str, part: Path, path: Path) -> None:
         try:
             return _receive(url, part)
         except HTTPError as error:
+            if error.code in _BUSY and attempt < _ATTEMPTS:
+                time.sleep(_PAUSE_SECONDS)
+                continue
             if error.code != 416:  # 416: nothing comes after what we have
                 raise _unreachable(url, path, str(error)) from None
             if _tag_of(part).is_file() and error.headers.get("Content-Range") == f"bytes */{before}":
