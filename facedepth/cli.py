@@ -42,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "allocate memory" in str(error)):
+        if not (isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)):
             raise
-        print(f"facedepth {options.verb}: the memory is full ({error}); choose a smaller size", file=sys.stderr)
+        reason = "".join(f" ({line})" for line in str(error).splitlines()[:1])
+        print(f"facedepth {options.verb}: the memory is full{reason}; choose a smaller size", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -25,7 +25,7 @@ CROP_WIDTH_M = 0.30
 _CROP_PER_BOX = 1.82
 _RAISED = 0.06
 
-_LARGER = 1.15  # times as wide is the square in which a head is seen that the usual one cuts off
+_LARGER = 1.15  # times as wide is the square for the next look at a head that this one cuts off
 
 _UPRIGHT_DEG = 15.0
 """Faces tilted no farther are left as they are: networks have seen such (to 12 degrees), and a detector's tilt is exact

@@ -99,7 +99,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     """The picture in sRGB's colours, where it brings a profile of others, as iPhones' Display P3."""
     if not picture.info.get("icc_profile"):
         return picture
-    if picture.mode == "P" or (picture.mode == "RGB" and picture.has_transparency_data):
+    if picture.mode == "P" or (picture.mode in ("RGB", "L") and picture.has_transparency_data):
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if picture.mode not in ("RGB", "RGBA", "CMYK", "L"):
         return picture
@@ -228,6 +228,7 @@ def read_brightness(path: str | Path) -> Tensor:
     Of a picture that is transparent in places, such as a person cut out of a photo, the opacity is the mask.
     """
     picture = _loaded_picture(path)
+    picture.info.pop("icc_profile", None)  # a mask's levels are no colours
     if picture.has_transparency_data:
         opacity = np.array(_upright(picture).convert("RGBA").getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():

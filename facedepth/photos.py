@@ -124,6 +124,8 @@ def read_photo(photo: Photo, name: str = "photo") -> Tensor:
     elif isinstance(photo, Image.Image):
         try:
             image = image_from_pil(photo)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
         except OSError as error:  # Pillow reads the file only now
             raise InputError(f"{name}: a damaged picture ({error})") from None
     else:
@@ -175,8 +177,8 @@ def choose_crop(image: Tensor, crop: str | tuple[int, int, int], name: str = "ph
     most = _GREATEST_CROP * max(image.shape[-2:])
     if not LEAST_SIDE <= size <= most or not math.isfinite(tilt_deg):
         raise InputError(
-            f"crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to {most}, "
-            f"got {crop!r}"
+            f"{name}: crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to "
+            f"{most}, got {crop!r}"
         )
     return Crop(left, top, size, tilt_deg)
 

@@ -27,9 +27,9 @@ def see(
 ) -> list[tuple[Tensor, Tensor]]:
     """Values and head (positive inside), both (1, H, W), of each photo (3, H, W) in its square; 0 outside.
 
-    A network that knows scale and heads looks again, at a larger square, where the first cut a hat or high hair off.
-    The values mean what those of the first square do even so; in the face they are the mean of the first look and of
-    the last.
+    A network that knows scale and heads looks again, at ever larger squares, where the first cut a hat or high hair
+    off. The values mean what those of the first square do even so; in the face they are the mean of the first look and
+    of the last.
 
     Args:
         mirror: take the mean with what it says of the mirrored picture.
@@ -89,7 +89,7 @@ def _laid_back(answer: Tensor, crop: Crop, image: Tensor) -> tuple[Tensor, Tenso
 
 
 def _joined(first: Tensor, again: Tensor, inside: Tensor, crop: Crop) -> Tensor:
-    """The mean of two looks at one relief (1, H, W), and beyond the first's square what the second says, at the same
+    """The mean of two looks at one relief (1, H, W), and beyond the first's square what the last says, at the same
     height: a seam along its edges, but for the lower one, which both squares share, leads from one to the other."""
     x, y = places(*first.shape[-2:], crop)
     to_edge = torch.stack([y + 0.5, 0.5 - x, 0.5 + x]).amin(dim=0, keepdim=True) / _SEAM

@@ -241,6 +241,19 @@ def test_backslashes_in_an_archive_of_windows_are_folders(tmp_path):
         copy_to_local_disk(tmp_path / "evil.tar", tmp_path / "local")
 
 
+def test_names_with_backslashes_that_cannot_be_folders_stay(tmp_path):
+    (tmp_path / "x").write_text("x")
+    with tarfile.open(tmp_path / "odd.tar", "w") as file:
+        folder = tarfile.TarInfo("d\\")
+        folder.type = tarfile.DIRTYPE
+        file.addfile(folder)
+        for name in ("a", "a\\b", "deep/s\\c"):
+            file.add(tmp_path / "x", name)
+    local = copy_to_local_disk(tmp_path / "odd.tar", tmp_path / "local")
+    files = sorted(path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file())
+    assert files == ["a", "a\\b", "deep/s/c"]
+
+
 def test_an_archive_cannot_write_beside_the_target(tmp_path):
     mine, archive = tmp_path / "mine.txt", tmp_path / "faces.tar"
     mine.write_text("precious")

@@ -40,7 +40,9 @@ def test_a_prediction_is_compared_with_a_depth_picture_as_scores_do(prediction, 
     picture = as_picture(truth)
     nearer = 1 - picture.depth * picture.mask
     depth = {"affine_inverse": 1 / (1 + nearer)}.get(kind, 2 - nearer)
-    drawn = DepthPicture(prediction.image, depth, prediction.mask, prediction.camera, truth=picture.depth, kind=kind)
+    drawn = DepthPicture(
+        prediction.image, depth, prediction.mask, prediction.camera, truth=picture.depth, kind=kind, truth_relative=True
+    )
     assert float(drawn._error(0.0)[drawn._compared()].max()) < 1e-5
 
 
@@ -115,3 +117,15 @@ def test_contours_leave_the_rim_free():
     inked = (drawn._depth_pane(view) == drawn._depth_pane(dataclasses.replace(view, contours=0))).all(axis=2) == 0
     assert inked.all(axis=0).sum() == 4
     assert not inked[:, 0].any()
+
+
+def test_a_depth_picture_that_is_its_own_truth_has_no_error_off_the_middle_either(truth):
+    picture = as_picture(truth)._replace(camera=truth.camera.crop(-60, 20))
+    drawn = _depth_picture(picture, picture)
+    assert float(drawn._error(0.0)[drawn._compared()].max()) < 1e-5
+
+
+def test_a_truth_is_a_depth_picture_by_all_of_it_not_by_the_head(prediction, truth):
+    picture = as_picture(truth)
+    behind = picture.depth > 0.5
+    assert _depth_picture(prediction, picture._replace(head=picture.head & behind)).truth_relative

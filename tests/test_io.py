@@ -187,6 +187,18 @@ def test_grey_is_that_which_the_picture_s_profile_means(tmp_path):
     assert_close(image[0, 1:], torch.from_numpy(srgb).float()[1:], atol=2 / 255, rtol=0)  # above black
 
 
+def test_a_profile_takes_no_transparency_off_a_grey_picture(tmp_path):
+    picture = Image.fromarray(np.full((20, 24), 90, np.uint8))
+    picture.save(tmp_path / "p.png", icc_profile=linear_grey_profile(), transparency=90)
+    assert (read_image(tmp_path / "p.png") == 1).all()
+
+
+def test_a_mask_s_levels_are_no_colours(tmp_path):
+    picture = Image.fromarray(np.array([[0, 100, 200, 255]], np.uint8))
+    picture.save(tmp_path / "p.png", icc_profile=linear_grey_profile())
+    assert read_mask(tmp_path / "p.png").tolist() == [[[False, False, True, True]]]
+
+
 def test_a_damaged_profile_is_passed_over(tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 24, 3), dtype=np.uint8))
     picture.save(tmp_path / "p.png", icc_profile=swapped_profile()[:200])

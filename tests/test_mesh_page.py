@@ -113,6 +113,16 @@ def test_a_title_may_be_a_path_or_a_number(mesh):
     assert [one["title"] for one in packed(mesh_page(mesh, mesh, titles=[Path("a/b.jpg"), 7]))] == ["a/b.jpg", "7"]
 
 
+@pytest.mark.parametrize(("z_scales", "said"), [((1, 1), "expected one for each of 1"), ((0,), "above 0"), ("a", "a")])
+def test_stretches_that_make_no_sense_are_refused(mesh, z_scales, said):
+    with pytest.raises(InputError, match=f"z_scales: .*{said}"):
+        mesh_page(mesh, z_scales=z_scales)
+
+
+def test_a_stretch_may_be_a_number_of_numpys(mesh):
+    assert packed(mesh_page(mesh, z_scales=[np.float32(2)]))[0]["z_scale"] == 2
+
+
 def test_the_page_holds_all_it_needs(mesh):
     page = mesh_page(mesh)
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=(?![\"']?data:)", page)

@@ -178,6 +178,14 @@ def test_photos_that_are_none_are_refused_by_name(unet, tmp_path):
         predict(unet, [Path(__file__).parents[1] / "assets/astronaut.png", torch.zeros(3, 60, 60)])
 
 
+def test_photos_of_a_list_are_named_whatever_is_wrong(unet):
+    good, bad = Image.new("RGB", (40, 40)), Image.fromarray(np.full((40, 40), 7, np.float32))
+    with pytest.raises(InputError, match=r"^photo001: expected grey values from 0 to 1"):
+        predict(unet, [good, bad], crop="none")
+    with pytest.raises(InputError, match=r"^photo001: crop: expected 'face', 'none' or .* to 160, got"):
+        predict(unet, [Image.new("RGB", (90, 90)), good], crop=(0, 0, 300))
+
+
 def test_photos_of_a_list_are_named_in_warnings(unet):
     whole = Image.open(Path(__file__).parents[1] / "assets/astronaut.png")
     with pytest.warns(UserWarning, match=r"^photo001: the face is cut off by the photo's edge") as caught:

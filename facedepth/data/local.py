@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import lzma
@@ -112,20 +113,26 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _make_folders_of_backslashes(folder: Path) -> None:
     """Put files where their archive's names mean: some programs on Windows write "images\\a.png" for images/a.png.
+    Where something is in the way, a file keeps its name.
 
     Raises:
         OSError: a name leads out of the folder.
     """
-    for path in [path for path in folder.iterdir() if "\\" in path.name]:
+    odd = [path for path in folder.rglob("*") if "\\" in path.name]
+    for path in (path for path in odd if path.is_file()):
         *folders, name = path.name.split("\\")
         if ".." in folders:
             raise OSError(f"it holds {path.name}, which lies outside of it")
-        place = folder.joinpath(*filter(None, folders))
-        place.mkdir(parents=True, exist_ok=True)
-        if name:
-            os.replace(path, place / name)
-        else:  # a folder's own entry
-            path.unlink()
+        place = path.parent.joinpath(*filter(None, folders))
+        with contextlib.suppress(FileExistsError, NotADirectoryError):  # a file has the name of a folder
+            place.mkdir(parents=True, exist_ok=True)
+            if not name:  # a folder's own entry
+                path.unlink()
+            elif not (place / name).exists():
+                os.replace(path, place / name)
+    for path in (path for path in odd if path.is_dir()):
+        with contextlib.suppress(OSError):  # not empty
+            path.rmdir()
 
 
 def _format(archive: Path) -> str | None:

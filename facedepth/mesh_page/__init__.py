@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ..checks import InputError
+from ..checks import InputError, check_number
 from ..mesh import Mesh, check_mesh
 from ..paths import atomic_path, refuse_existing, user_path
 from .packing import pack_mesh
@@ -42,17 +42,21 @@ def mesh_page(
             mesh that is to be shown as it is; by default 1.
 
     Raises:
-        InputError: not one or two meshes, not as many titles, an empty mesh, vertices that are not finite.
+        InputError: not one or two meshes, not as many titles or z_scales, one of these not above 0, an empty mesh, or
+            vertices that are not finite.
     """
     if isinstance(titles, str):
         raise InputError(f"titles: expected a list of them, one for each mesh, got {titles!r}")
     titles = [str(title) for title in titles] or ["mesh"] * len(meshes)
     if len(meshes) not in (1, 2) or len(titles) != len(meshes):
         raise InputError(f"expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}")
+    if len(z_scales) not in (0, len(meshes)):
+        raise InputError(f"z_scales: expected one for each of {len(meshes)} meshes, got {len(z_scales)}")
+    z_scales = [z if z is None else check_number("z_scales", z, above=0) for z in z_scales] or [1.0] * len(meshes)
     packed = [
         {"title": title, "message": mesh} if isinstance(mesh, str)
         else pack_mesh(check_mesh(mesh), title, z_scale) | {"metres": metres}
-        for mesh, title, z_scale in zip(meshes, titles, z_scales or [1.0] * len(meshes), strict=True)
+        for mesh, title, z_scale in zip(meshes, titles, z_scales, strict=True)
     ]
     # "<" cannot end the element that carries it so; in JSON's texts it is the same character.
     parts = {"title": html.escape(" | ".join(titles)), "meshes": json.dumps(packed).replace("<", "\\u003c")}

@@ -20,7 +20,6 @@ from ..depth import fit_scale_shift, invert_depth, nearness
 from ..figures import colour_error, colour_normals
 from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
-from ..sample import looks_affine
 from ..scoring import FARTHEST
 
 COLOUR_MAPS = {"spectral": "Spectral_r", "inferno": "inferno", "turbo": "turbo", "grey": "gray"}
@@ -62,7 +61,8 @@ class DepthPicture:
         axis_factor: (1, H, W) from z-depth to depth along that ray, see ``depth.axis_factor``; 1 for a crop in the
             middle.
         kind: of the prediction.
-        relative: the depth is itself such a picture, without a scale: it has no normals, and nothing in it jumps.
+        relative, truth_relative: the depth, or the truth, is such a picture, without a scale: the depth then has no
+            normals, and nothing in it jumps.
         greatest_hole: jumps in smaller places that the surface encloses are none, as in ``geometry.depth_to_mesh``.
         per_unit, unit: factor and suffix for the subject's numbers when shown. What is fitted to the truth is shown in
             the truth's own unit.
@@ -74,11 +74,11 @@ class DepthPicture:
     def __init__(
         self, image: Tensor, depth: Tensor, mask: Tensor, camera: Camera, *, truth: Tensor | None = None,
         axis_factor: Tensor | float = 1.0, kind: str = "relief", relative: bool = False,
-        greatest_hole: float = 0.0, per_unit: float = 1.0, unit: str = "",
+        truth_relative: bool = False, greatest_hole: float = 0.0, per_unit: float = 1.0, unit: str = "",
     ) -> None:
         self.depth, self.mask, self.camera, self.axis_factor = depth, mask, camera, axis_factor
-        self.truth, self.kind, self.relative, self.greatest_hole = truth, kind, relative, greatest_hole
-        self.per_unit, self.unit = per_unit, unit
+        self.truth, self.kind, self.relative, self.truth_relative = truth, kind, relative, truth_relative
+        self.greatest_hole, self.per_unit, self.unit = greatest_hole, per_unit, unit
         self.photo = image_to_uint8(image)
         height, width = self.photo.shape[:2]
         scale = PANE_PX / max(height, width)
@@ -170,8 +170,8 @@ class DepthPicture:
     def _depth_pane(self, view: View) -> np.ndarray:
         depth, shown = self._smoothed(view.smooth_px)[0].numpy(), self._shown(view)
         extent = max(view.far - view.near, 1e-9)
-        nearness = (view.far - depth) / extent
-        picture = _table(view.colour_map)[(nearness.clip(0, 1) * 255).astype(np.uint8)]
+        height = (view.far - depth) / extent
+        picture = _table(view.colour_map)[(height.clip(0, 1) * 255).astype(np.uint8)]
         picture[~shown] = _NO_DATA
         if view.photo > 0:
             picture = cv2.addWeighted(picture, 1 - view.photo, self.photo, view.photo, 0)
@@ -179,7 +179,7 @@ class DepthPicture:
         pane = self._enlarge(picture)
         if view.contours:
             # At the pane's size, so that the lines are thin whatever the size of the map.
-            level = np.floor(cv2.resize(np.where(shown, nearness, -1).astype(np.float32), self.pane) * view.contours)
+            level = np.floor(cv2.resize(np.where(shown, height, -1).astype(np.float32), self.pane) * view.contours)
             inside = cv2.resize(cv2.erode(shown.astype(np.uint8), np.ones((3, 3))), self.pane) > 0
             line = np.zeros(level.shape, bool)
             line[1:] |= level[1:] != level[:-1]
@@ -220,13 +220,12 @@ class DepthPicture:
         """The depth, fitted to the truth in scale and shift."""
 
         def make() -> Tensor:
-            values = nearness(self._smoothed(smooth_px) * self.axis_factor, self.kind)
-            is_picture = looks_affine(self.truth[self._compared()])
-            true_axis = self.truth if is_picture else self.truth * self.axis_factor
-            target = -self.truth if is_picture else nearness(true_axis, self.kind)
+            smoothed, true_axis = self._smoothed(smooth_px), self.truth * self.axis_factor
+            values = -smoothed if self.relative else nearness(smoothed * self.axis_factor, self.kind)
+            target = -self.truth if self.truth_relative else nearness(true_axis, self.kind)
             scale, shift = fit_scale_shift(values, target, self._compared(), least_scale=0)
             fitted = scale * values + shift
-            if is_picture:
+            if self.truth_relative:
                 return -fitted
             if self.kind == "affine_inverse":
                 fitted = -invert_depth(fitted.clamp(min=1 / (FARTHEST * float(true_axis.max()))))

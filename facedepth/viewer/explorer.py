@@ -82,7 +82,9 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         subject.camera.crop(left, top).resize(fraction),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
         axis_factor=shrunk(axis_factor(subject.camera, height, width, crop), "bilinear"),
-        kind=kind, relative=relative, greatest_hole=greatest_hole, per_unit=scale, unit=unit,
+        kind=kind, relative=relative,
+        truth_relative=truth is not None and looks_affine(truth.depth[truth.mask]),
+        greatest_hole=greatest_hole, per_unit=scale, unit=unit,
     )
 
 
