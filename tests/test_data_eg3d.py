@@ -303,31 +303,6 @@ def test_a_manifest_says_who_is_who(root):
         EG3DFaces(root)
 
 
-def test_a_manifest_from_a_spreadsheet_that_does_not_know_everybody(root):
-    (root / "manifest.csv").write_text("name,identity\nseed0000,anna\nseed0001,\nseed0002\n", encoding="utf-8-sig")
-    with pytest.warns(UserWarning, match=r"says nothing of 1 of 4 samples \(seed0003\); each"):
-        assert EG3DFaces(root).identities == ["anna", "seed0001", "seed0002", "seed0003"]
-
-
-def test_a_manifest_may_name_files_and_have_blanks_around_its_words(root):
-    rows = ("seed0000.png,anna", " seed0001, anna ", "seed0002.png,ben", "seed0003.png,ben")
-    (root / "manifest.csv").write_text("\n".join(["name,identity", *rows]))
-    assert EG3DFaces(root).identities == ["anna", "anna", "ben", "ben"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("name,identity\nseed0000,Jürgen\n".encode("cp1252"), r"manifest\.csv: expected a table in UTF-8"),
-        (b"a,b\n1,2,3\n", r"manifest\.csv: expected columns called name and identity, got a, b"),
-    ],
-)
-def test_a_manifest_that_cannot_be_read_is_told_of_in_words(root, content, message):
-    (root / "manifest.csv").write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        EG3DFaces(root)
-
-
 def test_suffixes_may_be_capitals(root):
     for path in list((root / "images").iterdir()):
         path.rename(path.with_suffix(".PNG"))

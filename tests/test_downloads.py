@@ -15,7 +15,7 @@ from parity import rule
 
 from facedepth.checks import InputError
 from facedepth.models import MODELS, downloads, load_model
-from facedepth.models.downloads import cache_folder, fetch, remember
+from facedepth.models.downloads import fetch, remember
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 HALF = len(CONTENT) // 2
@@ -278,15 +278,6 @@ def test_a_page_instead_of_the_file(server, cache):
     assert not list(cache.glob("*.pt")) + list(cache.glob("*.part"))
 
 
-def test_offline_the_error_names_address_and_place(cache):
-    url = "http://127.0.0.1:9/nowhere.pt"  # nobody listens there
-    with pytest.raises(InputError) as caught:
-        fetch(url)
-    assert url in str(caught.value)
-    assert str(cache / "nowhere.pt") in str(caught.value)
-    assert "refused" in str(caught.value)
-
-
 def test_a_busy_server_is_asked_again_but_not_for_ever(server):
     server.busy = 4
     assert fetch(server.url()).read_bytes() == CONTENT
@@ -320,15 +311,6 @@ def test_several_threads_fetch_it_once(server, cache, capfd):
     assert "weights.pt: another process is downloading it; waiting" in capfd.readouterr().err
 
 
-def test_the_place(monkeypatch, tmp_path):
-    assert cache_folder() == tmp_path / "cache"
-    monkeypatch.setenv("FACEDEPTH_CACHE", "~/weights")
-    assert cache_folder() == Path.home() / "weights"
-    monkeypatch.delenv("FACEDEPTH_CACHE")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert cache_folder() == tmp_path / "torch" / "hub" / "checkpoints"
-
-
 def test_a_model_by_name(server, tmp_path, monkeypatch, cache):
     torch.save(rule.weights("midas_small"), tmp_path / "published.pt")
     server.content = (tmp_path / "published.pt").read_bytes()
@@ -341,20 +323,3 @@ def test_a_model_by_name(server, tmp_path, monkeypatch, cache):
     assert (told.non_negative, told.info) == (False, {"licence": "MIT"})  # not the publisher's, but made from it
     assert server.served == len(server.content)
     assert load_model(cache / "midas_v21_small_256.pt", device="cpu").name == "midas_small"
-
-
-def test_what_can_be_fetched_says_its_licence_and_its_address():
-    fetched = {name: entry for name, entry in MODELS.items() if entry.url}
-    assert len(fetched) == 6
-    for entry in fetched.values():
-        assert entry.url.startswith("https://")
-        assert entry.url.endswith((".pt", ".pth"))
-        assert entry.licence.split(" ")[0] in ("MIT", "Apache-2.0", "CC-BY-NC-4.0")
-
-
-def test_a_cache_that_cannot_be_written_to_is_named_with_the_setting_that_moves_it(monkeypatch, tmp_path):
-    (tmp_path / "full").touch()  # no folder: nobody can write into it, not even root
-    monkeypatch.setenv("FACEDEPTH_CACHE", str(tmp_path / "full" / "cache"))
-    said = rf"^{tmp_path}/full/cache: cannot be written to \(.*\); .* the environment variable FACEDEPTH_CACHE$"
-    with pytest.raises(InputError, match=said):
-        load_model("midas_small")

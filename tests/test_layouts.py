@@ -15,12 +15,14 @@ from facedepth.layouts import (
     eg3d_path,
     eg3d_world_vertices,
     read_eg3d_camera,
+    read_eg3d_identities,
     read_eg3d_picture,
     write_eg3d_camera,
 )
 
 SAMPLE = Path(__file__).parent / "data" / "eg3d_sample"
 DISTANCES = Path(__file__).parent / "data" / "eg3d_sample" / "depth_float"
+STEMS = ["seed0000", "seed0001", "seed0002", "seed0003"]
 
 
 def test_paths():
@@ -28,7 +30,7 @@ def test_paths():
     assert eg3d_path("set", "depth128x128", "seed0001") == Path("set/depth128x128/seed0001.png")
 
 
-@pytest.mark.parametrize("stem", ["seed0000", "seed0001", "seed0002", "seed0003"])
+@pytest.mark.parametrize("stem", STEMS)
 def test_camera_is_eg3ds(stem):
     """Focal length 4.2647 picture widths, 2.7 away from the point (0, 0, 0.2) that it looks at, y down."""
     camera = read_eg3d_camera(eg3d_path(SAMPLE, "cam_poses", stem), 256)
@@ -155,3 +157,28 @@ def test_the_published_grid_fits_itself():
     assert np.abs(eg3d_world_vertices(vertices, 512)).max() < 0.5
     with pytest.raises(InputError, match="--grid 512"):
         eg3d_world_vertices(vertices, 256)
+
+
+def test_a_manifest_from_a_spreadsheet_that_does_not_know_everybody(tmp_path):
+    (tmp_path / "manifest.csv").write_text("name,identity\nseed0000,anna\nseed0001,\nseed0002\n", encoding="utf-8-sig")
+    with pytest.warns(UserWarning, match=r"says nothing of 1 of 4 samples \(seed0003\); each"):
+        assert read_eg3d_identities(tmp_path, STEMS) == ["anna", "seed0001", "seed0002", "seed0003"]
+
+
+def test_a_manifest_may_name_files_and_have_blanks_around_its_words(tmp_path):
+    rows = ("seed0000.png,anna", " seed0001, anna ", "seed0002.png,ben", "seed0003.png,ben")
+    (tmp_path / "manifest.csv").write_text("\n".join(["name,identity", *rows]))
+    assert read_eg3d_identities(tmp_path, STEMS) == ["anna", "anna", "ben", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name,identity\nseed0000,Jürgen\n".encode("cp1252"), r"manifest\.csv: expected a table in UTF-8"),
+        (b"a,b\n1,2,3\n", r"manifest\.csv: expected columns called name and identity, got a, b"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_told_of_in_words(tmp_path, content, message):
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_eg3d_identities(tmp_path, STEMS)
