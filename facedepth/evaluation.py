@@ -181,11 +181,7 @@ def evaluate(
     check_depth_kind(dataset.depth_kind)
     if len(dataset) == 0:
         raise InputError("dataset: expected at least one sample, got none")
-    picked = {round(position) for position in np.linspace(0, len(dataset) - 1, min(shown, len(dataset)))}
-    scores, shares, kept, with_face, faceless = [], [], {}, 0, 0
-    best, worst = (_Ranked(min(extremes, math.ceil(len(dataset) / 2))) for _ in range(2))
-    main_score = MAIN_SCORE[dataset.depth_kind]
-    is_part = dataset.depth_kind == "metric" and region != "mask"  # 8-bit depth is valid everywhere
+    tally = _Tally(dataset, region, shown=shown, extremes=extremes)
     loader = evaluation_batches(dataset, model.input_size, batch_size=batch_size, workers=workers)
     batches = tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
     with answering(model):
@@ -196,46 +192,78 @@ def evaluate(
             aligned, columns = score_batch(
                 output[:, :1], model.kind, batch, dataset.depth_kind, region=region, align=align
             )
-            columns |= score_head(output, batch)
-            knows_face = (batch.face != batch.head).flatten(1).any(dim=1)
-            with_face += int(knows_face.sum())
-            faceless += int((~knows_face & batch.head.flatten(1).any(dim=1)).sum())
-            if is_part:
-                shares += getattr(batch, region).flatten(1).float().mean(dim=1).tolist()
-            for row, name in enumerate(batch.name):
-                keep = partial(scored, batch, aligned, dataset.depth_kind, region, row)
-                score = float(columns[main_score][row])
-                best.offer(score, len(scores), keep)
-                worst.offer(-score, len(scores), keep)
-                if len(scores) in picked:
-                    kept[len(scores)] = keep()
-                scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
-    if all(math.isnan(row.get("head_iou", 0.0)) for row in scores):  # the data do not know heads
-        for row in scores:
-            del row["head_iou"]
-    if is_part:
-        _doubt_region(region, float(np.mean(shares)))
-    settings = {
+            tally.add(batch, aligned, columns | score_head(output, batch))
+    if dataset.depth_kind == "metric" and region != "mask":  # 8-bit depth is valid everywhere
+        _doubt_region(region, float(np.mean(tally.shares)))
+    return Report(tally.known_scores(), _settings(model, dataset, tally.region_scored(), align), *tally.drawn())
+
+
+def _settings(model: DepthNetwork, dataset: Dataset, region: str, align: str) -> dict[str, str]:
+    return {
         "model": model.name, "weights": model.source or "not from a file",
         "data": dataset_name(dataset), "date": time.strftime("%Y-%m-%d"),
-        "kind": model.kind, "depth_kind": dataset.depth_kind,
-        "region": _region_scored(region, with_face, faceless), "align": align,
+        "kind": model.kind, "depth_kind": dataset.depth_kind, "region": region, "align": align,
         "input_size": str(model.input_size), "facedepth": installed_version(), "torch": torch.__version__,
         "python": platform.python_version(), "device": str(model.mean.device),
     }
-    every = kept | best.kept | worst.kept  # by place: of few samples, one may be several of these
-    drawn = dict(zip(every, picture_rows(list(every.values()), dataset.depth_kind), strict=True))
-    return Report(
-        scores, settings, pictures=[drawn[place] for place in kept], best={place: drawn[place] for place in best.kept},
-        worst={place: drawn[place] for place in worst.kept if place not in best.kept},
-    )
 
 
-def _region_scored(region: str, with_face: int, faceless: int) -> str:
-    """What the report calls the region, where some pictures know the face and others only the head."""
-    if region != "face" or (with_face and not faceless):
-        return region
-    return f"face (the head in {faceless} of {with_face + faceless} pictures)" if with_face else "head"
+class _Tally:
+    """What an evaluation gathers as it goes: the scores of every picture, and what a few of them are drawn from.
+
+    Attributes:
+        scores: a row per picture.
+        shares: of each picture's pixels that count.
+    """
+
+    def __init__(self, dataset: Dataset, region: str, *, shown: int, extremes: int) -> None:
+        count = len(dataset)
+        self.scores: list[dict[str, float | str]] = []
+        self.shares: list[float] = []
+        self._depth_kind, self._region = dataset.depth_kind, region
+        self._picked = {round(position) for position in np.linspace(0, count - 1, min(shown, count))}
+        self._kept: dict[int, Scored] = {}
+        self._best, self._worst = (_Ranked(min(extremes, math.ceil(count / 2))) for _ in range(2))
+        self._with_face = self._faceless = 0
+
+    def add(self, batch: Sample, aligned: Tensor, columns: Mapping[str, Tensor]) -> None:
+        """Take in a batch, its aligned prediction, and its scores, each (B,)."""
+        knows_face = (batch.face != batch.head).flatten(1).any(dim=1)
+        self._with_face += int(knows_face.sum())
+        self._faceless += int((~knows_face & batch.head.flatten(1).any(dim=1)).sum())
+        self.shares += getattr(batch, self._region).flatten(1).float().mean(dim=1).tolist()
+        for row, name in enumerate(batch.name):
+            place = len(self.scores)
+            keep = partial(scored, batch, aligned, self._depth_kind, self._region, row)
+            score = float(columns[MAIN_SCORE[self._depth_kind]][row])
+            self._best.offer(score, place, keep)
+            self._worst.offer(-score, place, keep)
+            if place in self._picked:
+                self._kept[place] = keep()
+            self.scores.append({"name": name} | {key: float(column[row]) for key, column in columns.items()})
+
+    def known_scores(self) -> list[dict[str, float | str]]:
+        """The rows, without the head's score where the data do not know heads."""
+        if all(math.isnan(row.get("head_iou", math.nan)) for row in self.scores):
+            return [{key: value for key, value in row.items() if key != "head_iou"} for row in self.scores]
+        return self.scores
+
+    def region_scored(self) -> str:
+        """What the report calls the region, where some pictures know the face and others only the head."""
+        if self._region != "face" or (self._with_face and not self._faceless):
+            return self._region
+        pictures = self._with_face + self._faceless
+        return f"face (the head in {self._faceless} of {pictures} pictures)" if self._with_face else "head"
+
+    def drawn(self) -> tuple[list[dict], dict[int, dict], dict[int, dict]]:
+        """Pictures of samples evenly spread, of the best by their place, and of the worst that are not among them."""
+        best, worst = self._best.kept, self._worst.kept
+        every = self._kept | best | worst  # by place: of few samples, one may be several of these
+        rows = dict(zip(every, picture_rows(list(every.values()), self._depth_kind), strict=True))
+        return (
+            [rows[place] for place in self._kept], {place: rows[place] for place in best},
+            {place: rows[place] for place in worst if place not in best},
+        )
 
 
 def _doubt_region(region: str, share: float) -> None:
