@@ -25,20 +25,26 @@ class Transformed(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.transform(checked(self.dataset[index]))
+        return self.transform(checked(self.dataset[index], self.dataset.depth_kind))
 
 
 class EpochOrder(Sampler):
-    """Yields (epoch, index) for every sample, reshuffled each epoch.
+    """Yields (epoch, index) for every sample, reshuffled each epoch; begins with epoch 0.
 
     Attributes:
-        epoch: the epoch whose order comes next.
-        skip: how many of its samples have been seen already, for a run resumed in the middle of an epoch.
+        worker_seeds: what loaders draw their workers' seeds from. Drawn from torch's global generator, they would move
+            the network's own random numbers, as dropout's, on in a resumed run.
     """
 
     def __init__(self, length: int, seed: int) -> None:
         self.length, self.seed = length, seed
-        self.epoch, self.skip = 0, 0
+        self.worker_seeds = torch.Generator()
+        self.begin(0)
+
+    def begin(self, epoch: int, skip: int = 0) -> None:
+        """Go to an epoch, of which so many samples have been seen already, in a run resumed in its middle."""
+        self.epoch, self.skip = epoch, skip
+        self.worker_seeds.manual_seed(_mix(self.seed, epoch))
 
     def __len__(self) -> int:
         return self.length - self.skip
@@ -60,7 +66,7 @@ class Augmented(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
-        sample = checked(self.dataset[index % len(self.dataset)])
+        sample = checked(self.dataset[index % len(self.dataset)], self.dataset.depth_kind)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, epoch, index))
             return self.transform(sample)
@@ -96,14 +102,14 @@ def training_batches(
     dataset: Dataset, transform: Callable[[Sample], Sample], *, batch_size: int, repeats: int, workers: int, seed: int,
     pin_memory: bool = False,
 ) -> tuple[DataLoader, EpochOrder]:
-    """A loader of shuffled, transformed batches, and its order, whose ``epoch`` is to be set; an epoch has every sample
+    """A loader of shuffled, transformed batches, and its order, which begins each epoch; an epoch has every sample
     ``repeats`` times. ``workers`` and ``pin_memory`` (for training on a CUDA card) apply only to samples on the CPU."""
     order = EpochOrder(len(dataset) * repeats, seed)
     workers = workers_for(dataset, workers)
     loader = DataLoader(
         Augmented(dataset, transform, seed), batch_size=batch_size, sampler=order, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=pin_memory and not made_on_gpu(dataset),
-        worker_init_fn=leave_interrupts,
+        worker_init_fn=leave_interrupts, generator=order.worker_seeds,
     )
     return loader, order
 
@@ -112,7 +118,7 @@ def evaluation_batches(dataset: Dataset, size: int, *, batch_size: int, workers:
     """A loader of every sample in its order, at ``size`` x ``size`` pixels; ``workers`` are for samples of the CPU."""
     return DataLoader(
         Transformed(dataset, to_square(size)), batch_size=batch_size, num_workers=workers_for(dataset, workers),
-        worker_init_fn=leave_interrupts,
+        worker_init_fn=leave_interrupts, generator=torch.Generator(),
     )
 
 

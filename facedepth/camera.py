@@ -28,7 +28,7 @@ from torch import Tensor
 from .checks import check_number, check_shapes
 
 
-def pixel_grid(height: int, width: int, *, device=None) -> Tensor:
+def pixel_grid(height: int, width: int, *, device: torch.device | str | None = None) -> Tensor:
     """(2, H, W) x and y of every pixel's centre, in pixels: the top-left one is (0.5, 0.5)."""
     rows, columns = (torch.arange(size, dtype=torch.float32, device=device) + 0.5 for size in (height, width))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
@@ -118,21 +118,25 @@ class Camera(NamedTuple):
 
     def crop(self, left: float, top: float) -> Camera:
         """The camera of the image whose top-left corner lies at (left, top), in pixels, of this one."""
-        K = self.K.clone()
+        K = self._float_K().clone()
         K[..., 0, 2] -= left
         K[..., 1, 2] -= top
         return self._replace(K=K)
 
     def resize(self, scale_x: float, scale_y: float | None = None) -> Camera:
         """The camera of this image resized by the given factors (the same in y when only x is given)."""
-        K = self.K if self.K.is_floating_point() else self.K.float()
+        K = self._float_K()
         factors = K.new_tensor([scale_x, scale_x if scale_y is None else scale_y, 1.0])
         return self._replace(K=K * factors[:, None])
 
     def flip(self, width: int) -> Camera:
         """The camera of the image mirrored left to right, which sees the world mirrored at its plane x = 0."""
-        K = self.K.clone()
+        K = self._float_K().clone()
         K[..., 0, 2] = width - K[..., 0, 2]
         K[..., 0, 1] = -K[..., 0, 1]
         mirror = torch.diag(torch.tensor([-1.0, 1, 1, 1])).to(self.cam2world)
         return Camera(K, mirror @ self.cam2world @ mirror)
+
+    def _float_K(self) -> Tensor:
+        """``K``; given in whole numbers, it would cut off halves."""
+        return self.K if self.K.is_floating_point() else self.K.float()

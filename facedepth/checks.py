@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 _LONGEST_NAME = 300
+_BETWEEN = ("facedepth", "torch", "tqdm")  # packages whose code lies between a warning and the user's line
 
 
 class InputError(ValueError):
     """Something the user handed over cannot be used. The message says what was expected, what came and what to do."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's code that led here, however deep in the library this is."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def shown(names: Iterable[str], most: int = 5) -> str:
@@ -96,11 +108,16 @@ def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind
     Raises:
         InputError: naming what it lacks.
     """
+    if isinstance(dataset, IterableDataset) or not all(hasattr(dataset, part) for part in ("__len__", "__getitem__")):
+        raise InputError(
+            f"{name}: expected a data set with a length, whose samples have places, got {type(dataset).__name__}"
+        )
     lacking = [attribute for attribute in says if not hasattr(dataset, attribute)]
     if lacking:
         raise InputError(
             f"{name}: expected a data set that says its {' and '.join(lacking)}, as EG3DFaces does, got "
-            f"{type(dataset).__name__}; parts are made by fd.split and fd.data.Part, and several joined by fd.Joined"
+            f"{type(dataset).__name__}; a data set of your own needs it too; parts are made by fd.split and "
+            "fd.data.Part, and several joined by fd.Joined"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,6 +26,15 @@ from .verbs import (
     run_turntable,
 )
 
+_SMALLER = {  # what needs less memory
+    "predict": "make the photo smaller",
+    "turntable": "make the photo smaller, or choose a smaller --size",
+    "train": "choose a smaller --size, or --set batch_size=1",
+    "evaluate": "choose a smaller --batch-size or --size",
+    "rerender": "choose a smaller --size",
+    "generate": "choose a smaller --size, or fewer --workers",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
@@ -38,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # no code line
     try:
         options.run(options)
+    except BrokenPipeError:  # who reads the output, as head does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 0
     except (InputError, TrainingStopped, OSError) as error:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2
@@ -45,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)):
             raise
         reason = "".join(f" ({line})" for line in str(error).splitlines()[:1])
-        print(f"facedepth {options.verb}: the memory is full{reason}; choose a smaller size", file=sys.stderr)
+        remedy = _SMALLER.get(options.verb, "close other programs")
+        print(f"facedepth {options.verb}: the memory is full{reason}; {remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -137,6 +151,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", choices=("face", "head", "mask"), default="face", help="pixels that count")
     parser.add_argument("--align", choices=("scale_shift", "none"), default="scale_shift",
                           help="fit scale and shift to the truth before scoring, or not (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=16,
+                          help="pictures at a time; fewer need less memory (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     _add_device(parser)
 
@@ -181,12 +197,12 @@ def _degrees(text: str) -> float:
     return number
 
 
-def _crop(text: str) -> str | tuple[int, ...]:
+def _crop(text: str) -> str | tuple[float, ...]:
     if text in ("face", "none"):
         return text
     try:
-        numbers = tuple(round(float(part)) for part in text.split(","))
-    except (ValueError, OverflowError):
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
         numbers = ()
     if len(numbers) not in (3, 4):
         raise argparse.ArgumentTypeError(f"expected face, none or LEFT,TOP,SIZE in pixels, got {text}")

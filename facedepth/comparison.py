@@ -16,7 +16,7 @@ from .figures import colour_depth, colour_error, colour_normals, panel, with_pho
 from .framing import whole_crop
 from .models import DepthNetwork
 from .prediction import Prediction, predict
-from .sample import Sample, looks_affine
+from .sample import Sample, checked, looks_affine
 from .scoring import MAIN_SCORE, check_choices, check_depth_kind, score_batch
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ def compare(
             f"sample {sample.name!r}: its depth goes from 0 to 1, as that of pictures without a scale does; pass "
             "depth_kind=dataset.depth_kind, or take pixels as near as that out of the mask"
         )
-    if depth_kind == "affine" and sample.depth[sample.mask].max() > 1:
-        raise InputError(f"sample {sample.name!r}: its depth goes beyond 1, where data of this depth_kind end")
-    batch = default_collate([sample])
+    batch = default_collate([checked(sample, depth_kind)])
     main, near_far = MAIN_SCORE[depth_kind], _range(sample)
     depths, scores = {}, {}
     for name, model in named.items():

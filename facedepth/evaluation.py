@@ -8,7 +8,6 @@ import json
 import math
 import platform
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .batches import bad_data_named, evaluation_batches, to_device
-from .checks import InputError, check_dataset, check_whole, dataset_name, installed_version
+from .checks import InputError, check_dataset, check_whole, dataset_name, installed_version, warn
 from .comparison import Scored, picture_rows, scored
 from .figures import panel
 from .metrics import HIGHER_IS_BETTER, score_meaning
@@ -269,9 +268,9 @@ class _Tally:
 def _doubt_region(region: str, share: float) -> None:
     """Warn where a region that should be a part of the pictures is nearly all of them."""
     if share > SURELY_BACKGROUND:
-        warnings.warn(
+        warn(
             f"region: {share:.0%} of the pictures' pixels count as {region}, so what is behind the head is scored too; "
-            "does the data set lack masks of the head? PairedFolder takes masks=", stacklevel=4,
+            "does the data set lack masks of the head? PairedFolder takes masks="
         )
 
 

@@ -109,6 +109,7 @@ def depth_to_points(depth: Tensor, camera: Camera, mask: Tensor, image: Tensor) 
 def depth_to_mesh(
     depth: Tensor, camera: Camera, mask: Tensor, image: Tensor | None = None, *,
     max_angle_deg: float = 82.0, max_triangles: int = 1_000_000, greatest_hole: float = 0.0, outline_px: float = 0.0,
+    unstretched: Tensor | None = None,
 ) -> Mesh:
     """Triangulate the pixel grid of a depth map.
 
@@ -130,6 +131,7 @@ def depth_to_mesh(
             share of the mask: the ear before the hair, which tears a hole otherwise.
         outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
             falls away steeply draws out to long teeth. See ``outline.smooth_outline``.
+        unstretched: (1, H, W) the depth before it was exaggerated or flattened: what counts as steep is told by it.
 
     Raises:
         InputError: shapes that differ, numbers out of range, or depth that is not finite and above 0 in the mask.
@@ -152,8 +154,13 @@ def depth_to_mesh(
     max_steps = steepest_steps(camera, max_angle_deg)
     stride = max(1, math.ceil(math.sqrt(2 * int(mask.sum()) / max_triangles)))
     while True:
-        z, valid = (grid[0, ::stride, ::stride].cpu().numpy() for grid in (depth, mask))
-        faces = _triangulate(z, valid, [step * stride for step in max_steps], int(greatest_hole * valid.sum()))
+        z, before, valid = (
+            grid[0, ::stride, ::stride].cpu().numpy()
+            for grid in (depth, depth if unstretched is None else unstretched.float(), mask)
+        )
+        steps = [step * stride for step in max_steps]
+        edges = grid_edges(np.where(valid, before, 1), valid, steps, int(greatest_hole * valid.sum()))
+        faces = _triangulate(z, valid, *(both & ~steep for both, steep in edges))
         if len(faces) <= max_triangles:
             break
         stride += 1  # the mask's own pattern fell in with the stride
@@ -225,10 +232,9 @@ def _unproject(u: np.ndarray, v: np.ndarray, z: np.ndarray, camera: Camera) -> n
     return np.stack([u, v, np.ones_like(u)], axis=1) @ inverse.T * z[:, None]
 
 
-def _triangulate(z: np.ndarray, valid: np.ndarray, max_steps: Sequence[float], greatest_hole: int) -> np.ndarray:
-    """(F, 3) indices into the (h, w) grid; ``greatest_hole``: how many squares a hole may have to be closed again."""
+def _triangulate(z: np.ndarray, valid: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """(F, 3) indices into the (h, w) grid, of triangles whose edges across, (h, w - 1), and down, (h - 1, w), hold."""
     flat = np.where(valid, z, 1).astype(np.float32)
-    across, down = (both & ~steep for both, steep in grid_edges(flat, valid, max_steps, greatest_hole))
     top, bottom, at_left, at_right = across[:-1], across[1:], down[:, :-1], down[:, 1:]
 
     #  a - b      split a-d: (a, c, d), (a, d, b)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError, shown
+from .checks import InputError, check_number, shown
 from .paths import atomic_path, existing_file, looks_heic, user_path, what_else
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
@@ -157,7 +157,8 @@ def read_array(path: str | Path) -> np.ndarray:
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror})") from None
     except Exception as error:  # np.load passes on the errors of its parsers: zlib's, tokenize's and more
-        reason = what_else(path) or f"not a readable NumPy file ({error}); write it again with np.save"
+        why = "it holds Python objects or text" if "pickle" in str(error) else error  # NumPy's advice is to run them
+        reason = what_else(path) or f"not a readable NumPy file ({why}); write it again with np.save"
         raise InputError(f"{path}: {reason}") from None
 
 
@@ -177,7 +178,7 @@ def read_values(path: str | Path) -> np.ndarray:
     values = read(path)
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
-    if values.ndim == 3:
+    if values.ndim == 3 and values.size:
         axis = 0 if values.shape[0] == 1 else 2
         first = values.take(0, axis)
         same = np.broadcast_to(np.expand_dims(first, axis), values.shape)
@@ -197,12 +198,13 @@ def read_depth(path: str | Path, unit: str | float = "m") -> Tensor:
         unit: of the stored numbers: "m", "cm", "mm", or the metres per stored unit.
 
     Raises:
-        InputError: unreadable, negative, or without one valid pixel.
+        InputError: no such unit; unreadable, negative, or without one valid pixel.
     """
     if isinstance(unit, str) and unit not in METRES:
         raise InputError(f"unit: expected one of {', '.join(METRES)} or a number of metres, got {unit!r}")
+    metres = METRES[unit] if isinstance(unit, str) else check_number("unit", unit, above=0)
     values = read_values(path)
-    values = np.where(np.isfinite(values), values, 0) * np.float32(METRES.get(unit, unit))
+    values = np.where(np.isfinite(values), values, 0) * np.float32(metres)
     if (values < 0).any():
         raise InputError(f"{path}: depth must not be negative; {int((values < 0).sum())} pixels are. Is it inverted?")
     if not values.any():
@@ -214,11 +216,15 @@ def read_mask(path: str | Path) -> Tensor:
     """Read a mask picture as (1, H, W) bool: True where ``read_brightness`` is above a half.
 
     Raises:
-        InputError: unreadable, or 1 is its greatest value, which is black to the eye.
+        InputError: unreadable, or no pixel is that bright, though some are not black, as in a mask of 0 and 1.
     """
     brightness = read_brightness(path)
-    if 0 < float(brightness.max()) < 1.5 / 255:
-        raise InputError(f"{path}: a mask of 0 and 1; masks are bright (255) where they hold, so write 255 for 1")
+    brightest = float(brightness.max())
+    if 0 < brightest <= 0.5:
+        raise InputError(
+            f"{path}: its brightest pixel has {brightest:.2g} of white, so nothing is inside; write 255 (in 16 bits "
+            "65535) where the mask holds, for example instead of 1"
+        )
     return brightness > 0.5
 
 
@@ -227,12 +233,14 @@ def read_brightness(path: str | Path) -> Tensor:
 
     Of a picture that is transparent in places, such as a person cut out of a photo, the opacity is the mask.
     """
-    picture = _loaded_picture(path)
+    picture = _upright(_loaded_picture(path))
     picture.info.pop("icc_profile", None)  # a mask's levels are no colours
     if picture.has_transparency_data:
-        opacity = np.array(_upright(picture).convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        picture = picture.convert("RGBA")
+        opacity = np.array(picture.getchannel("A"), dtype=np.float32) / 255
         if opacity.min() < opacity.max():
             return torch.from_numpy(opacity)[None]
+        picture = picture.convert("RGB")
     return _decoded(path, picture).mean(dim=0, keepdim=True)
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .camera import Camera
-from .checks import InputError, shown
+from .checks import InputError, shown, warn
 from .io import read_array, read_brightness, read_values, write_image
 from .paths import atomic_path
 
@@ -116,10 +115,9 @@ def read_eg3d_identities(root: str | Path, stems: Sequence[str]) -> list[str]:
             unknown.append(stem)
         identities.append(identity or stem)
     if unknown and path.is_file():
-        warnings.warn(
+        warn(
             f"{path}: says nothing of {len(unknown)} of {len(stems)} samples ({shown(unknown)}); each counts as a "
-            "different person, so one person may land in both training and validation",
-            stacklevel=3,
+            "different person, so one person may land in both training and validation"
         )
     return identities
 

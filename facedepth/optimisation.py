@@ -6,7 +6,6 @@ import math
 import signal
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from .checks import InputError
+from .checks import InputError, warn
 
 OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 SCHEDULES = ("cosine", "plateau")
@@ -68,10 +67,9 @@ def mixed_precision(amp: str, device: torch.device) -> torch.dtype | None:
     # Without oneDNN, as on Macs, this operator does not exist.
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if device.type == "cpu" and not native:
-        warnings.warn(
+        warn(
             "amp='always': this processor has no instructions for bfloat16, and training takes several times as long "
-            "as with 32 bits; choose amp='cuda' or 'never'",
-            stacklevel=2,
+            "as with 32 bits; choose amp='cuda' or 'never'"
         )
     return torch.bfloat16
 

@@ -9,13 +9,12 @@ import os
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .checks import InputError, shown
+from .checks import InputError, shown, warn
 
 _STEM = 50
 """So many letters of a file's stem begin the name of its temporary one, which is longer by a number and an ending."""
@@ -156,7 +155,7 @@ def taking_turns(lock: str | Path, busy: str, *, wait: bool = True) -> Iterator[
             print(f"{busy}; waiting", file=sys.stderr)
             held.acquire()
     except (OSError, RuntimeError) as error:  # file systems without locks report it in many ways
-        warnings.warn(f"{lock}: cannot be locked ({error}); make sure that nothing else writes there", stacklevel=4)
+        warn(f"{lock}: cannot be locked ({error}); make sure that nothing else writes there")
     try:
         yield
     finally:

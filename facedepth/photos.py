@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from .camera import Crop
-from .checks import InputError, check_number, check_shapes, shown
+from .checks import InputError, check_number, check_shapes, shown, warn
 from .detection import FaceBox, find_faces
 from .framing import CROP_WIDTH_M, cut, face_crop, placed_in, whole_crop
 from .io import (
@@ -75,9 +74,8 @@ def _pictures_of(source: Path) -> list[Path]:
         read = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES + _RARER_SUFFIXES]
         found = [path for path in read if path.name not in other and not _is_result(path)]
         if other:
-            warnings.warn(
-                f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}",
-                stacklevel=3,
+            warn(
+                f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}"
             )
     elif source.suffix.lower() == ".txt":
         try:
@@ -102,15 +100,18 @@ def _is_readable(path: Path) -> bool:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether ``Prediction.save`` wrote it: a ``<stem>_depth.png`` or an .obj's ``<stem>_texture.png``."""
+    """Whether ``Prediction.save`` wrote it: a ``<stem>_depth.png`` or an .obj's ``<stem>_texture.png``, beside the
+    .json or the .obj, which are written last, or beside the photo itself."""
     stem, _, ending = path.name.rpartition("_")
-    if ending == "depth.png":
-        return path.with_name(f"{stem}_depth.json").exists()
-    if ending != "texture.png":
+    if ending not in ("depth.png", "texture.png"):
         return False
-    # An .obj's texture has no blanks in its name, where the .obj may.
-    meshes = path.parent.glob("*.obj")
-    return path.with_name(f"{stem}.obj").exists() or any("_".join(mesh.stem.split()) == stem for mesh in meshes)
+    if ending == "depth.png" and path.with_name(f"{stem}_depth.json").exists():
+        return True
+    # An .obj's texture has no blanks in its name, where the .obj and the photo may.
+    return any(
+        "_".join(other.stem.split()) == "_".join(stem.split()) for other in path.parent.iterdir()
+        if other.suffix.lower() in (".obj", *IMAGE_SUFFIXES, *_RARER_SUFFIXES)
+    )
 
 
 def read_photo(photo: Photo, name: str = "photo") -> Tensor:
@@ -224,7 +225,7 @@ def _face_square(image: Tensor, name: str) -> Crop:
             "closer photo shows more"
         )
     for message in remarks:
-        warnings.warn(f"{name}: {message}", stacklevel=3)
+        warn(f"{name}: {message}")
     return square
 
 
@@ -276,11 +277,10 @@ def focal_px(
         if from_exif is not None and not (framed and CROP_WIDTH_M * from_exif / crop.size < NEAREST_M):
             return from_exif
         if from_exif is not None:
-            warnings.warn(
+            warn(
                 f"{name}: its EXIF would put the face nearer than {NEAREST_M} m, so it is taken for a crop of a larger "
                 "photo and its EXIF is ignored; if you know the face's field of view, give it (horizontal_fov_deg=, "
-                "--fov)",
-                stacklevel=2,
+                "--fov)"
             )
     fov_deg = DEFAULT_FOV_DEG if horizontal_fov_deg is None else horizontal_fov_deg
     check_number("horizontal_fov_deg", fov_deg, above=0, below=180)

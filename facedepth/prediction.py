@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +82,15 @@ class Prediction:
                 the other; z_scale or crop_width_m is not above 0; the network said NaN; or the head would reach the
                 camera.
         """
+        depth = self._depth(crop_width_m, near_m, far_m, z_scale)
+        if not (depth[self.mask] > 0).all():
+            raise InputError(
+                f"{self.name}: the {self.kind} reaches the camera; give a smaller horizontal_fov_deg or z_scale"
+            )
+        return depth
+
+    def _depth(self, crop_width_m: float, near_m: float | None, far_m: float | None, z_scale: float) -> Tensor:
+        """As ``depth``, but that it may reach the camera."""
         if not self.values.isfinite().all():  # first: its mask would be empty
             raise InputError(f"{self.name}: the network said NaN or infinity; were its weights ruined in training?")
         if not self.mask.any():
@@ -109,16 +117,13 @@ class Prediction:
                 )
             along_axis = z0 + z_scale * (self._as_deep_as_a_face(z0) - z0)
             along_axis = along_axis.clamp(z0 / 2, 2 * z0)
-        if not (along_axis[self.mask] > 0).all():
-            raise InputError(
-                f"{self.name}: the {self.kind} reaches the camera; give a smaller horizontal_fov_deg or z_scale"
-            )
         return torch.where(self.mask, along_axis / factor, 0.0)
 
     def _between(self, near_m: float | None, far_m: float | None, z_scale: float) -> Tensor:
         """Depth along the axis, of values of an affine kind, whose ends are told."""
-        if near_m is None or far_m is None or not 0 < near_m < far_m:
-            raise InputError(f"near_m, far_m: expected 0 < near_m < far_m, got {near_m} and {far_m}")
+        if near_m is None or far_m is None:
+            raise InputError(f"near_m, far_m: expected both or none, got {near_m} and {far_m}")
+        check_number("far_m", far_m, above=check_number("near_m", near_m, above=0))
         if self.kind == "affine_inverse":
             along_axis = invert_depth(fit_range(self.values, self.mask, 1 / far_m, 1 / near_m))
         else:
@@ -155,18 +160,20 @@ class Prediction:
                 that before ``z_scale``, which stretches the mesh and tears nothing.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
+        unstretched = None if z_scale == 1 else self._depth(crop_width_m, near_m, far_m, 1.0)
         mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
         check_number("smooth_px", smooth_px, least=0, most=self.network_size / 4)
         check_number("outline_px", outline_px, least=0, most=self.network_size / 4)
-        depth = smooth_depth(depth, mask, sigma_px=smooth_px * photo_px)
+        depth, unstretched = (
+            None if one is None else smooth_depth(one, mask, sigma_px=smooth_px * photo_px)
+            for one in (depth, unstretched)
+        )
         if cut_m is not None:
             check_number("cut_m", cut_m, above=0)
             mask = mask & (depth <= depth[mask].min() + cut_m)
-        check_number("max_angle_deg", max_angle_deg, above=0, below=90)
-        stretched_deg = math.degrees(math.atan(z_scale * math.tan(math.radians(max_angle_deg))))
         return depth_to_mesh(
-            depth, self.camera, mask, self.image, max_angle_deg=stretched_deg, max_triangles=max_triangles,
-            greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px,
+            depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
+            greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px, unstretched=unstretched,
         )
 
     def points(
@@ -199,8 +206,7 @@ class Prediction:
         paths = result_paths(folder, self.name, formats)
         meshes = [paths[suffix[1:]] for suffix in MESH_SUFFIXES if suffix[1:] in paths]
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
-        uncut = {"max_angle_deg": UNCUT_DEG, "max_triangles": MAX_TRIANGLES}
-        whole = self.mesh(z_scale=z_scale, **uncut).check() if "html" in paths else None
+        whole = self._page_mesh(z_scale) if "html" in paths else None
         written = [paths[ending] for ending in ("npy", "png") if ending in paths]
         written += [part for path in meshes for part in mesh.files(path)]
         written += [paths["html"], facts] if "html" in paths else [facts]
@@ -215,10 +221,17 @@ class Prediction:
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
         if "html" in paths:
-            save_mesh_page(paths["html"], whole, metres=True, z_scales=[float(z_scale)], overwrite=overwrite)
+            # A flattened face off the photo's middle slopes with its plane, where the page would see jumps.
+            stretched = float(z_scale) if z_scale >= 1 else None
+            save_mesh_page(paths["html"], whole, metres=True, z_scales=[stretched], overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
             temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written
+
+    def _page_mesh(self, z_scale: float) -> Mesh:
+        """Uncut, as the page cuts it itself, but for a flattened one."""
+        max_angle_deg = {"max_angle_deg": UNCUT_DEG} if z_scale >= 1 else {}
+        return self.mesh(z_scale=z_scale, max_triangles=MAX_TRIANGLES, **max_angle_deg).check()
 
     def _facts(self) -> dict:
         return {

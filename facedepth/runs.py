@@ -14,7 +14,6 @@ import csv
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from .checks import InputError, shown
+from .checks import InputError, shown, warn
 from .models import DepthNetwork
 from .paths import atomic_path, check_writable, taking_turns
 from .sample import checked
@@ -42,7 +41,7 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     facts = {"depth_kind": train.depth_kind}
     for name, part in (("train", train), ("val", val)):
         people = "\n".join(map(str, getattr(part, "identities", ()))).encode(errors="surrogateescape")
-        first = checked(part[0])
+        first = checked(part[0], part.depth_kind)
         facts |= {f"{name}_samples": len(part), f"{name}_people": hashlib.sha256(people).hexdigest()[:12]}
         facts |= {
             f"{name}_first_depth": float(first.depth[first.mask].sum()) / max(1, int(first.mask.sum())),
@@ -56,16 +55,17 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
 def doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
     """Warn of data that train and score worse than the user may think; ``head_share`` is the first picture's."""
     if model.options.get("head_mask") and head_share > SURELY_BACKGROUND:
-        warnings.warn(
+        warn(
             "train: nearly all of its first picture counts as head; without masks of the head, the network cannot "
-            "learn where it ends, and meshes will hold the background", stacklevel=4,
+            "learn where it ends, and meshes will hold the background"
         )
     if getattr(train, "dataset", train) is getattr(val, "dataset", val):  # names of others' people may be equal
         both = set(getattr(train, "identities", ())).intersection(getattr(val, "identities", ()))
         if both:
-            warnings.warn(
-                f"val: {len(both)} of its people are in train too ({shown(sorted(both), 3)}), so its scores say "
-                "little of people never seen; fd.split keeps people apart", stacklevel=4,
+            names = shown(sorted(map(str, both)), 3)
+            warn(
+                f"val: {len(both)} of its people are in train too ({names}), so its scores say "
+                "little of people never seen; fd.split keeps people apart"
             )
 
 
@@ -130,9 +130,9 @@ class RunFolder:
             self._write_config({**settings, **data})
         elif self._wants_more(saved := _read_config(config_path), settings, data):
             rate = ": the learning rate goes on as the schedule of the longer run has it"
-            warnings.warn(
+            warn(
                 f"{self.path}: {settings['epochs']} epochs instead of {saved['epochs']}"
-                f"{rate if settings['schedule'] == 'cosine' else ''}", stacklevel=4,
+                f"{rate if settings['schedule'] == 'cosine' else ''}"
             )
             lasting = {name: settings[name] for name in ("epochs", "frozen_epochs")}
             self._write_config(json.loads(config_path.read_text()) | lasting)
@@ -174,15 +174,19 @@ class RunFolder:
         """The saved state, on the CPU; None if nothing was saved yet.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: the file is damaged, or the best weights are gone, which are what a run ends with.
         """
         if not self.state_path.exists():
             return None
         try:
-            return torch.load(self.state_path, map_location="cpu", weights_only=True)
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except Exception as error:  # PyTorch's reader fails on a damaged file in many ways
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InputError(f"{self.state_path}: cannot be read ({reason}); start anew in another folder") from None
+        best = self.path / "best.safetensors"
+        if state.get("history") and not best.exists():
+            raise InputError(f"{best}: the run's best weights are gone; put them back, or a copy of last.safetensors")
+        return state
 
     def save_state(self, state: Mapping) -> None:
         """Replace the saved state, whole or not at all."""

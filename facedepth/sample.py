@@ -13,6 +13,7 @@ from .checks import InputError, check_shapes
 _OVERSHOOT = 0.35  # bicubic resizing leaves an image's range by less; bytes and normalised images by more
 _NEAREST_SHARE = 0.02  # no head's nearest point is fifty times as near as its farthest
 _LEAST_FOCAL = 0.2  # in picture widths; no lens that is not a fisheye takes in more
+_ROUNDING = 1e-3
 _STRAY_PX = 4  # so few pixels as near as that may be a sensor's noise
 
 
@@ -77,7 +78,9 @@ class Sample(NamedTuple):
 
     def _check_camera(self) -> None:
         """A wrong camera makes normals and losses wrong, and nobody sees it in the pictures."""
-        focal, width, last = float(self.camera.K[0, 0]), self.image.shape[-1], self.camera.K[2].tolist()
+        if not all(matrix.isfinite().all() for matrix in self.camera):
+            raise InputError("camera: expected finite numbers, got NaN or infinity in K or cam2world")
+        focal, width, last = float(self.camera.K.diag()[:2].min()), self.image.shape[-1], self.camera.K[2].tolist()
         if last != [0, 0, 1]:
             raise InputError(f"camera: expected 0, 0, 1 in the last row of K, got {', '.join(f'{n:g}' for n in last)}")
         if not focal > _LEAST_FOCAL * width:
@@ -108,15 +111,28 @@ class Sample(NamedTuple):
             )
 
 
-def checked(sample: object) -> Sample:
-    """What a data set yields, once it is a sample that can be used.
+def checked(sample: object, depth_kind: str) -> Sample:
+    """What a data set of this ``depth_kind`` yields, once it is a sample that can be used.
 
     Raises:
-        InputError: it is something else, or see ``Sample.check``.
+        InputError: it is something else; metric depth of 0 in the mask, or affine depth beyond 1; or see
+            ``Sample.check``.
     """
     if not isinstance(sample, Sample):
         raise InputError(f"dataset: expected it to yield facedepth.Sample, got {type(sample).__name__}")
-    return sample.check()
+    sample.check()
+    nearest, farthest = sample.depth[sample.mask].aminmax()
+    if depth_kind == "metric" and nearest == 0:
+        raise InputError(
+            f"sample {sample.name!r}: depth: expected metres above 0 in the mask, got 0 in places; leave pixels of "
+            "unknown depth out of the mask"
+        )
+    if depth_kind == "affine" and farthest > 1 + _ROUNDING:
+        raise InputError(
+            f"sample {sample.name!r}: depth: expected 0 nearest to 1 farthest, as data of depth_kind 'affine' have it, "
+            f"got up to {farthest:.4g}"
+        )
+    return sample
 
 
 def looks_affine(depth: Tensor) -> bool:

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
 from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
-from .checks import InputError, check_dataset, choose_device, refuse_rereading
+from .checks import InputError, check_dataset, choose_device, refuse_rereading, warn
 from .config import TrainConfig
 from .figures import panel
 from .live import Callback, History, Pictures, check_callbacks
@@ -65,6 +64,8 @@ def fit(
             holds the weights of the last step, not the best ones.
     """
     check_network(model)
+    if not isinstance(config, TrainConfig):
+        raise InputError(f"config: expected a TrainConfig, got {type(config).__name__}")
     check_callbacks(callbacks)
     refuse_rereading()
     if model.name not in list_models():
@@ -136,6 +137,7 @@ class _Run:
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
         self.history: History = []
+        self.told: History = []  # what callbacks get
         self.loss_at_start: float | None = None  # of weights that had been trained before, on the validation faces
         self.saved_at, self.save_took_s, self.saved_step = time.monotonic(), 0.0, None
         self._restore(self.folder.load_state())
@@ -151,8 +153,8 @@ class _Run:
         # What the run is about to compute, a run that was killed may have told TensorBoard already.
         next_event = self.step + (self.step_in_epoch < self.steps_per_epoch)
         with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=next_event) as self.events:
-            for callback in callbacks if self.history else ():
-                callback(self.history, [])
+            if self.history:
+                self._tell(callbacks, [])
             if self.starts_trained and self.step == 0:
                 with torch.random.fork_rng(devices=[]):  # a run stopped here, which does it again, stays the same
                     self.loss_at_start = self._validate()[0]["val_loss"]
@@ -162,8 +164,7 @@ class _Run:
                 scores, pictures = self._validate()
                 self._end_epoch(scores, images_per_s)
                 try:
-                    for callback in callbacks:
-                        callback(self.history, pictures)
+                    self._tell(callbacks, pictures)
                 except BaseException:  # a way to stop early, after which the run can go on from here
                     self._save_state()
                     raise
@@ -179,14 +180,20 @@ class _Run:
         self.model.eval()
         return self.history
 
+    def _tell(self, callbacks: Sequence[Callback], pictures: Pictures) -> None:
+        """Always in the same list, by which a callback knows the run; what it does to that is undone here."""
+        self.told[:] = map(dict, self.history)
+        for callback in callbacks:
+            callback(self.told, pictures)
+
     def _doubt_gain(self) -> None:
         """Warn where training made nothing better than what it started from."""
         best = min(row["val_loss"] for row in self.history)
         if self.loss_at_start is not None and not best < self.loss_at_start:
-            warnings.warn(
+            warn(
                 f"no epoch was better than the weights that training started from: val_loss {self.loss_at_start:.4g} "
                 f"at the start, {best:.4g} at best; try a lower learning_rate (TrainConfig.finetune has one), more "
-                "epochs or more people, or keep the old weights", stacklevel=4,
+                "epochs or more people, or keep the old weights"
             )
 
     def _train_epoch(self) -> float:
@@ -194,7 +201,7 @@ class _Run:
         if self.step_in_epoch == self.steps_per_epoch:  # stopped during its validation
             return math.nan
         set_training(self.model)
-        self.order.epoch, self.order.skip = self.epoch, self.step_in_epoch * self.config.batch_size
+        self.order.begin(self.epoch, skip=self.step_in_epoch * self.config.batch_size)
         seen, started = 0, time.monotonic()
         title = f"epoch {self.epoch + 1}/{self.config.epochs}"
         frozen = self.config.learns == "decoder" or self.epoch < self.config.frozen_epochs

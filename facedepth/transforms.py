@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checks import InputError, check_shapes
+from .checks import InputError, check_number, check_shapes, check_whole
 from .framing import resample
 from .io import image_to_uint8
 from .sample import Sample
@@ -109,11 +109,17 @@ class Resize:
     """Resample a sample to ``height`` x ``width`` pixels (a square if only one number is given).
 
     Raises:
-        InputError: the result fails ``Sample.check``, as when no valid pixel of the head is left.
+        InputError: no whole number of pixels; the result fails ``Sample.check``, as when no valid pixel of the head is
+            left.
     """
 
     height: int
     width: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, pixels in (("height", self.height), ("width", self.width)):
+            if pixels is not None or name == "height":
+                check_whole(name, pixels, 1)
 
     def __call__(self, sample: Sample) -> Sample:
         height, width = self.height, self.height if self.width is None else self.width
@@ -131,11 +137,15 @@ class CentreCrop:
     """The largest central square, or the central one of ``size`` pixels.
 
     Raises:
-        InputError: the picture is smaller than ``size``, or the square fails ``Sample.check``, as when it holds no
-            valid pixel of the head.
+        InputError: no whole number of pixels; the picture is smaller than ``size``, or the square fails
+            ``Sample.check``, as when it holds no valid pixel of the head.
     """
 
     size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            check_whole("size", self.size, 1)
 
     def __call__(self, sample: Sample) -> Sample:
         height, width = sample.image.shape[-2:]
@@ -157,12 +167,12 @@ class RandomCrop:
     The side is ``scale`` (least, greatest) times the picture's shorter side. A square larger than the picture extends
     beyond it; there the picture's edge pixels are repeated, as in ``framing.cut``, and depth is invalid. The square
     keeps at least a tenth of the head's pixels with valid depth, so that some remain in a smaller copy; after ten
-    squares that do not, the whole sample is returned.
+    squares that do not, the picture's largest square is taken that has the head in its middle, as far as possible.
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise InputError(f"scale: expected 0 < least <= greatest, got {self.scale}")
 
@@ -175,7 +185,19 @@ class RandomCrop:
             cropped = _crop(_with_margins(sample, left, top, side), max(left, 0), max(top, 0), side)
             if (cropped.head & cropped.mask).sum() >= max(1, least):
                 return cropped
-        return sample
+        return _largest_square(sample)
+
+
+def _largest_square(sample: Sample) -> Sample:
+    """The largest square of a picture, with the head's middle pixel in its middle, or as near as the edges allow."""
+    height, width = sample.image.shape[-2:]
+    side = min(height, width)
+    valid = (sample.head & sample.mask)[0]
+    middles = [int(pixels.median()) if len(pixels) else 0 for pixels in valid.nonzero().T]
+    top, left = (
+        min(max(middle - side // 2, 0), room - side) for middle, room in zip(middles, (height, width), strict=True)
+    )
+    return _crop(sample, left, top, side)
 
 
 def _place(room: int) -> int:
@@ -196,9 +218,12 @@ def _with_margins(sample: Sample, left: int, top: int, side: int) -> Sample:
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Mirror left to right with probability ``p``; the camera then sees the mirrored world."""
+    """Mirror left to right with probability ``p``, from 0 to 1; the camera then sees the mirrored world."""
 
     p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number("p", self.p, least=0, most=1)
 
     def __call__(self, sample: Sample) -> Sample:
         if torch.rand(()) >= self.p:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import ast
 import errno
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from . import demo
-from .checks import InputError
+from .checks import InputError, warn
 from .data import EG3DFaces, Joined, PairedFolder, rerender, split
 from .evaluation import REPORT_FILES, evaluate
 from .films import refuse_film, turntable
@@ -132,16 +131,15 @@ def _model_to_train(options: argparse.Namespace, config: TrainConfig) -> DepthNe
     if options.encoder and not new:
         raise InputError("--encoder: only where a model starts from random weights; trained ones bring their encoder")
     if new and options.finetune:
-        warnings.warn(
+        warn(
             f"--finetune: {options.model} has no weights to start from; random ones are trained, at the low learning "
-            "rate of fine-tuning", stacklevel=2,
+            "rate of fine-tuning"
         )
     if not new:
         return load_model(options.model) if named and shipped_weights(options.model) else model
     if config.learns != "all" and not options.encoder:
-        warnings.warn(
-            f"--set learns={config.learns}: {options.model} starts from random weights, which most of it would keep",
-            stacklevel=2,
+        warn(
+            f"--set learns={config.learns}: {options.model} starts from random weights, which most of it would keep"
         )
     torch.manual_seed(config.seed)  # for the random weights that training starts from
     try:
@@ -161,7 +159,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     data = _data(options, model.input_size)
     if options.val is not None:
         _, data = split(data, val=options.val, seed=_seed_of(model) if options.seed is None else options.seed)
-    report = evaluate(model, data, region=options.region, align=options.align)
+    report = evaluate(model, data, region=options.region, align=options.align, batch_size=options.batch_size)
     print(report)
     print("written:", ", ".join(str(path) for path in report.save(out, overwrite=options.overwrite)))
 

@@ -40,7 +40,7 @@ def epoch_of(dataset, *, seed=0, epoch=0, workers=0, skip=0, batch_size=3, repea
     loader, order = training_batches(
         dataset, STRONG, batch_size=batch_size, repeats=repeats, workers=workers, seed=seed
     )
-    order.epoch, order.skip = epoch, skip
+    order.begin(epoch, skip=skip)
     return list(loader)
 
 
@@ -109,7 +109,7 @@ def test_a_sample_repeated_in_an_epoch_looks_different(affine_faces):
 def test_seed_epoch_and_index_do_not_blend(exact_faces):
     """(epoch 1, index 2) and (epoch 2, index 1) must not be the same draw, nor seed + epoch."""
     draws = {
-        (seed, epoch, index): float(Augmented([exact_faces[0]] * 4, lambda _: torch.rand(()), seed)[epoch, index])
+        (seed, epoch, index): float(Augmented(exact_faces, lambda _: torch.rand(()), seed)[epoch, index])
         for seed in range(4) for epoch in range(4) for index in range(4)
     }
     assert len(set(draws.values())) == 64
@@ -118,13 +118,14 @@ def test_seed_epoch_and_index_do_not_blend(exact_faces):
 def test_order_of_epochs():
     order = EpochOrder(50, seed=0)
     orders = []
-    for order.epoch in range(3):
+    for epoch in range(3):
+        order.begin(epoch)
         keys = list(order)
-        assert {epoch for epoch, _ in keys} == {order.epoch}
+        assert {of for of, _ in keys} == {epoch}
         orders.append([index for _, index in keys])
         assert sorted(orders[-1]) == list(range(50))
     assert len({tuple(indices) for indices in [*orders, list(range(50))]}) == 4
-    order.skip = 20
+    order.begin(2, skip=20)
     assert len(order) == 30
     assert [index for _, index in order] == orders[2][20:]
 
@@ -197,6 +198,14 @@ def test_to_device_moves_everything(affine_faces):
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K / torch.tensor([[64.0], [64], [1]]))),
          r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 wide"),
+        (lambda sample: sample._replace(camera=sample.camera._replace(
+            K=sample.camera.K / torch.tensor([[1.0], [64], [1]]))),
+         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 wide"),
+        (lambda sample: sample._replace(camera=sample.camera._replace(
+            K=sample.camera.K + torch.tensor([[0.0, 0, torch.nan], [0, 0, 0], [0, 0, 0]]))),
+         "camera: expected finite numbers, got NaN or infinity"),
+        (lambda sample: sample._replace(mask=torch.ones_like(sample.mask)),
+         "depth: expected metres above 0 in the mask, got 0 in places"),
         (lambda sample: sample._replace(image=sample.image.double()),
          r"image: expected torch.float32, got torch.float64; image.to\(torch.float32\) makes it so"),
         (lambda sample: sample._replace(name=3), "name: expected text, got int"),
@@ -214,6 +223,8 @@ def test_to_device_moves_everything(affine_faces):
 )
 def test_a_data_set_of_ones_own_is_checked(exact_faces, spoil, said):
     class Own(Dataset):
+        depth_kind = "metric"
+
         def __len__(self):
             return 2
 
@@ -224,3 +235,17 @@ def test_a_data_set_of_ones_own_is_checked(exact_faces, spoil, said):
         epoch_of(Own())
     with pytest.raises(InputError, match=said):
         Transformed(Own(), Resize(16))[0]
+
+
+def test_depth_pictures_end_at_1(exact_faces):
+    class Millimetres(Dataset):
+        depth_kind = "affine"
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return exact_faces[index]._replace(depth=1000 * exact_faces[index].depth)
+
+    with pytest.raises(InputError, match=r"'seed000\d': depth: expected 0 nearest to 1 farthest.* up to 2\d\d\d"):
+        epoch_of(Millimetres())

@@ -138,3 +138,11 @@ def test_wrong_shapes_are_named(camera):
 def test_a_camera_of_whole_numbers_is_resized_as_any_other():
     whole = Camera(torch.tensor([[35, 0, 16], [0, 35, 12], [0, 0, 1]]), torch.eye(4))
     assert_close(whole.resize(0.5).K, torch.tensor([[17.5, 0, 8], [0, 17.5, 6], [0, 0, 1]]))
+
+
+def test_a_camera_of_whole_numbers_is_cropped_and_mirrored_as_any_other():
+    whole = Camera(torch.tensor([[100, 0, 32], [0, 100, 30], [0, 0, 1]]), torch.eye(4))
+    same = Camera(whole.K.float(), whole.cam2world)
+    assert_close(whole.crop(0.5, 2.25).K, same.crop(0.5, 2.25).K)
+    assert_close(whole.flip(63).K, same.flip(63).K)
+    assert_close(whole.crop(0.5, 0).flip(63).K, same.crop(0.5, 0).flip(63).K)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import facedepth as fd
 from facedepth.camera import Camera, Crop
 from facedepth.checks import InputError, check_number, check_shapes, check_whole
 from facedepth.geometry import depth_to_mesh, smooth_depth
+from facedepth.io import read_image
+
+ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 
 
 def test_returns_the_sizes_of_the_letters():
@@ -177,3 +181,15 @@ def test_options_of_a_network_that_are_no_whole_numbers(option):
 def test_options_of_a_network_may_be_numpys(tmp_path):
     network = fd.create_model("attention_unet", channels=np.int64(2), depth=2)
     assert fd.load_model(fd.save_model(network, tmp_path / "face.safetensors")).options["channels"] == 2
+
+
+def test_warnings_are_about_the_users_line(affine_faces, tiny_model, tmp_path):
+    """However deep in the library they are found."""
+    with pytest.warns(UserWarning, match="val: 1 of 4 samples") as told:
+        _, val = fd.split(affine_faces, val=0.01)
+    with pytest.warns(UserWarning, match="the face's square is 30 pixels wide") as seen:
+        fd.predict(tiny_model(), torch.nn.functional.avg_pool2d(read_image(ASTRONAUT), 6))
+    config = fd.TrainConfig(out=str(tmp_path), epochs=1, batch_size=2, workers=0, device="cpu")
+    with pytest.warns(UserWarning, match="val: 1 of its people are in train too") as trained:
+        fd.fit(tiny_model(), affine_faces, val, config)
+    assert {warning.filename for warning in [*told, *seen, *trained]} == {__file__}

@@ -126,7 +126,7 @@ def test_a_size_beyond_all_memory_is_told_in_words(refused, tmp_path, weights, s
     if verb == "evaluate":
         subject = ["--data", f"eg3d-8bit:{sample_root}", "-o", tmp_path / "scores"]
     message = refused(verb, *subject, "--model", weights, "--size", 10_000_000)
-    assert re.search("the memory is full.*; choose a smaller size", message, re.DOTALL)
+    assert re.search("the memory is full.*smaller (--batch-size or )?--size", message, re.DOTALL)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -162,3 +162,11 @@ def test_options_that_make_no_sense_are_told_by_their_names(run, command, said):
     code, _, err = run(*command)
     assert code == 2
     assert re.search(said, err, re.DOTALL), err
+
+
+def test_who_has_read_enough_of_the_output_sees_no_error():
+    command = [sys.executable, "-c", "import facedepth.cli; exit(facedepth.cli.main(['models']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+        listing.stdout.close()  # as head does
+        assert listing.stderr.read() == ""
+    assert listing.returncode == 0

@@ -161,7 +161,7 @@ def test_what_cannot_be_compared_is_refused_in_words(exact_faces, two):
 def test_depth_of_another_kind_than_said_is_refused(exact_faces, affine_faces, two, tiny_model):
     with pytest.raises(InputError, match="its depth goes from 0 to 1"):
         compare(two, affine_faces[0])
-    with pytest.raises(InputError, match="its depth goes beyond 1"):
+    with pytest.raises(InputError, match=r"depth: expected 0 nearest to 1 farthest, .* got up to 2\.7"):
         compare([tiny_model()], exact_faces[0], depth_kind="affine")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facedepth.camera import Camera
 from facedepth.checks import InputError
@@ -79,9 +80,11 @@ def test_the_command_line_finds_them(mine, capsys):
     assert "dpt_tiny on 2 pictures, face," in capsys.readouterr().out
 
 
-def test_masks_of_0_and_1_are_refused(mine):
-    write_image(mine / "face_masks/bert.png", np.uint8(np.arange(SIZE * SIZE).reshape(SIZE, SIZE) > 500))
-    with pytest.raises(InputError, match=r"face_masks/bert\.png: a mask of 0 and 1; masks are bright \(255\)"):
+@pytest.mark.parametrize(("inside", "bits"), [(1, np.uint8), (2, np.uint8), (255, np.uint16)])
+def test_masks_of_which_no_pixel_is_bright_are_refused(mine, inside, bits):
+    mask = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) > 500
+    Image.fromarray(inside * mask.astype(bits)).save(mine / "face_masks/bert.png")
+    with pytest.raises(InputError, match=r"face_masks/bert\.png: its brightest pixel has 0\.00\d+ of white"):
         folder(mine)[1]
     write_image(mine / "face_masks/bert.png", np.zeros((SIZE, SIZE), np.uint8))  # nobody's face is seen
     assert not folder(mine)[1].face.any()

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
-from facedepth.models import create_model, load_model, save_model
-from facedepth.models.dpt import BACKBONES, TransformerEncoder
+from facedepth.models import add_head_mask, create_model, load_model, save_model
+from facedepth.models.dpt import BACKBONES, DPT, TransformerEncoder
 from facedepth.training import TrainConfig, fit
 
 
@@ -209,3 +209,10 @@ def test_compiled_it_says_the_same(name, backend):
     compiled = torch.compile(model, fullgraph=True, backend=backend)
     with torch.inference_mode():
         assert_close(compiled(image), model(image), atol=1e-4, rtol=1e-3)
+
+
+def test_a_head_mask_is_added_once_also_to_a_network_made_without_the_table():
+    model = DPT(**create_model("dpt_tiny").options | {"head_mask": True})
+    before = model.head.out
+    add_head_mask(model)
+    assert model.head.out is before

@@ -203,3 +203,13 @@ def test_a_damaged_profile_is_passed_over(tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 24, 3), dtype=np.uint8))
     picture.save(tmp_path / "p.png", icc_profile=swapped_profile()[:200])
     assert_close(read_image(tmp_path / "p.png"), image_from_pil(picture))
+
+
+def test_a_mask_whose_opacity_says_nothing_is_read_by_its_colours(tmp_path):
+    """As programs write it that fill in a fourth channel and leave it 0."""
+    levels = np.zeros((20, 30, 4), np.uint8)
+    levels[:10, :, :3] = 255
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png")
+    assert mask[:, :10].all()
+    assert not mask[:, 10:].any()

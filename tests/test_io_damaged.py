@@ -83,7 +83,10 @@ def test_an_empty_npy(tmp_path):
 
 def test_python_objects_are_not_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"code": "runs"}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"a.npy: not a readable NumPy file \(Object arrays cannot be loaded"):
+    with pytest.raises(InputError, match=r"a.npy: not a readable NumPy file \(it holds Python objects or text\)"):
+        read_array(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_text("1 2 3")
+    with pytest.raises(InputError, match=r"a.npy: not a readable NumPy file \(it holds Python objects or text\)"):
         read_array(tmp_path / "a.npy")
 
 

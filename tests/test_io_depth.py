@@ -68,6 +68,13 @@ def test_units_are_words_or_metres(tmp_path):
         read_depth("any.npy", unit="inch")
 
 
+@pytest.mark.parametrize("unit", [-1, 0, float("nan"), True, "inch"])
+def test_what_is_no_unit_is_refused(tmp_path, unit):
+    np.save(tmp_path / "a.npy", np.ones((2, 3), np.float32))
+    with pytest.raises(InputError, match=r"^unit: expected "):
+        read_depth(tmp_path / "a.npy", unit)
+
+
 def test_infinite_depth_is_invalid(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[np.inf, -np.inf, 1.0]]))
     assert read_depth(tmp_path / "a.npy").tolist() == [[[0, 0, 1]]]

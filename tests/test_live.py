@@ -90,3 +90,15 @@ def test_one_object_shows_two_runs_each_in_a_picture_of_its_own(notebook):
     for history in (first, first, second, second):
         live(history, [])
     assert [how for how, _ in notebook] == ["display", "update", "display", "update"]
+
+
+def test_what_a_callback_does_to_the_history_changes_nothing(affine_faces, tiny_model, tmp_path):
+    def spoil(history, _):
+        history.sort(key=lambda row: -row["epoch"])
+        history[0]["loss"] = None
+        history.pop()
+
+    config = TrainConfig(out=str(tmp_path / "run"), epochs=3, batch_size=2, workers=0, device="cpu")
+    history = fit(tiny_model(), Part(affine_faces, [0, 1, 2]), Part(affine_faces, [3]), config, callbacks=[spoil])
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert all(row["loss"] > 0 for row in history)

@@ -1,6 +1,8 @@
 """Networks of one's own: asked and scored as they are, trained and saved once they stand in the table of models."""
 
+import itertools
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_runs import Changed
 
 from facedepth import TrainConfig, create_model, evaluate, fit, load_model, predict
 from facedepth.checks import InputError
+from facedepth.data import Part
 from facedepth.models import MODELS, DepthNetwork, ModelEntry, save_model
 
 ROOT = Path(__file__).parent.parent
@@ -135,3 +139,60 @@ def test_options_that_a_checkpoint_could_not_name_are_refused(table):
     table["demanding"] = entry(Demanding)
     with pytest.raises(InputError, match=r"demanding: .* lacks input_size, a default for width"):
         create_model("demanding", width=3)
+
+
+def with_dropout():
+    class Forgetful(DepthNetwork):
+        def __init__(self, *, depth: int = 0, kind: str = "relief", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1))
+            self.norm = nn.BatchNorm2d(3)
+            self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Dropout(0.5), nn.Conv2d(4, 1, 1))
+
+        def predict_normalised(self, image):
+            return self.layers(self.norm(image))
+
+    return Forgetful
+
+
+def test_an_option_may_be_0_by_default(table):
+    table["forgetful"] = entry(with_dropout())
+    assert create_model("forgetful").options["depth"] == 0
+    with pytest.raises(InputError, match="depth: expected a whole number of at least 0, got -1"):
+        create_model("forgetful", depth=-1)
+
+
+def test_with_dropout_a_run_that_goes_on_or_has_workers_computes_the_same(tmp_path, exact_faces, table):
+    table["forgetful"] = entry(with_dropout())
+
+    reads = itertools.count()
+
+    def interrupt(sample):
+        if next(reads) == 11:
+            signal.raise_signal(signal.SIGINT)  # in the second of three epochs
+        return sample
+
+    def trained(name, data=exact_faces, **settings):
+        torch.manual_seed(0)
+        settings = {"epochs": 3, "repeats": 2, "augment": 0.5, "warmup_steps": 2} | settings
+        config = TrainConfig(out=str(tmp_path / name), batch_size=2, input_size=32, device="cpu", **settings)
+        model = create_model("forgetful")
+        fit(model, data, exact_faces, config)
+        return model.state_dict()
+
+    whole = trained("whole", workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        trained("stopped", Changed(Part(exact_faces, range(4)), interrupt), workers=0)
+    assert 0 < torch.load(tmp_path / "stopped/state.pt", weights_only=True)["step_in_epoch"] < 4
+    for name, other in (("stopped", trained("stopped", workers=0, resume=True)), ("two", trained("two", workers=2))):
+        assert all(torch.equal(tensor, other[key]) for key, tensor in whole.items()), name
+
+
+def test_parts_that_rest_still_rest_after_a_look_at_the_network(table, exact_faces):
+    table["forgetful"] = entry(with_dropout())
+    model = create_model("forgetful").train()
+    model.norm.eval()
+    predict(model, exact_faces[0].image, crop="none")
+    evaluate(model, exact_faces)
+    assert model.training
+    assert model.layers.training
+    assert not model.norm.training

@@ -269,3 +269,10 @@ def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_le
     with pytest.warns(UserWarning, match=r"^photo: its EXIF would put the face nearer than 0\.25 m"):
         left_aside = focal_px(path, Crop(0, 0, nearest + 1), None, 90, framed=True)
     assert left_aside == pytest.approx((nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
+
+
+def test_what_a_call_cut_short_left_beside_the_photos_is_no_photo(tmp_path):
+    """The .json and the .obj, by which results are known otherwise, are written last."""
+    for name in ("ann lee.jpg", "ann_lee_texture.png", "ann lee_depth.png", "bob.png", "wall_texture.png"):
+        Image.new("RGB", (20, 20)).save(tmp_path / name)
+    assert [path.name for path in list_images(tmp_path)] == ["ann lee.jpg", "bob.png", "wall_texture.png"]

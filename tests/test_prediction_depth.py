@@ -179,9 +179,14 @@ def test_ends_and_scales_that_make_no_depth_are_refused():
     with pytest.raises(InputError, match="near_m, far_m: a relief has its own proportions; scale it with crop_width_m"):
         relief.depth(near_m=0.5)
     affine = prediction(rand(1, HEIGHT, WIDTH), "affine_relief", MIDDLE)
-    for near_m, far_m in ((0.8, 0.5), (0.5, 0.5), (-1, 0.5), (0, 1), (0.5, None), (None, 0.5)):
-        with pytest.raises(InputError, match="near_m, far_m: expected 0 < near_m < far_m, got"):
+    wrong = ((0.8, 0.5), (0.5, 0.5), (-1, 0.5), (0, 1), (0.5, None), (None, 0.5))
+    for near_m, far_m in wrong:
+        with pytest.raises(InputError, match=r"(near_m|far_m): expected (both or none|above 0)"):
             affine.depth(near_m=near_m, far_m=far_m)
+    with pytest.raises(InputError, match="near_m: expected a number, got 'a'"):
+        affine.depth(near_m="a", far_m=1)
+    with pytest.raises(InputError, match="far_m: expected a finite number"):
+        affine.depth(near_m=0.5, far_m=float("inf"))
     nobody = prediction(rand(1, HEIGHT, WIDTH), "relief", MIDDLE, mask=torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool))
     with pytest.raises(InputError, match="me: the network sees no head in this picture; is the face upright"):
         nobody.depth()
@@ -219,3 +224,19 @@ def test_z_scale_tears_nothing():
     assert 0.3 * whole < faces[1.0] < 0.9 * whole
     assert faces[0.5] == pytest.approx(faces[1.0], rel=0.05)
     assert faces[2.0] == pytest.approx(faces[1.0], rel=0.05)
+
+
+@pytest.mark.parametrize("z_scale", [0.01, 0.05, 3.0])
+def test_a_face_off_the_middle_is_flattened_without_holes(z_scale):
+    """Flattened, it is nearly a plane across the crop's axis, which the photo's own axis meets at a slant."""
+    found = prediction(-0.02 * true_depth(), "relief", EDGE)
+    whole = len(found.mesh(max_angle_deg=89.9).faces)
+    assert len(found.mesh().faces) == whole
+    assert len(found.mesh(z_scale=z_scale).faces) == whole
+
+
+def test_what_lies_behind_the_camera_has_no_depth():
+    """Of a square far off the middle, its corners are more than a right angle from its axis."""
+    found = prediction(torch.zeros(1, HEIGHT, WIDTH), "relief", Crop(0, 0, 60), focal_px=3)
+    with pytest.raises(InputError, match="me: the relief reaches the camera; give a smaller horizontal_fov_deg"):
+        found.depth()

@@ -12,7 +12,7 @@ from torch.utils.data import default_collate
 from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.sample import Sample
-from facedepth.transforms import Compose, Photometric, RandomCrop, RandomFlip, Resize
+from facedepth.transforms import CentreCrop, Compose, Photometric, RandomCrop, RandomFlip, Resize
 
 
 def test_flip_shows_the_mirrored_scene():
@@ -72,7 +72,7 @@ def test_a_crop_larger_than_the_picture_repeats_its_edges_and_knows_no_depth_the
     assert len(shifts) > 10
 
 
-def test_random_crop_keeps_head_or_returns_the_whole():
+def test_random_crop_keeps_head_or_is_the_largest_square_around_it():
     head = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
     head[0, 30, 60] = True
     sample = plane_sample()._replace(head=head)
@@ -82,8 +82,20 @@ def test_random_crop_keeps_head_or_returns_the_whole():
         cropped = RandomCrop((0.1, 0.3))(sample)
         assert cropped.head.any()
         sizes.append(tuple(cropped.image.shape[-2:]))
-    assert (HEIGHT, WIDTH) in sizes
+    assert (HEIGHT, HEIGHT) in sizes
     assert min(sizes)[0] <= 14
+
+
+@pytest.mark.parametrize("column", [2, 20, 61])
+def test_a_small_head_at_the_side_of_a_wide_picture_is_not_lost(column):
+    """Squares of its height that do not show it are likely, and its middle square does not."""
+    head = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
+    head[0, 20:24, column - 2 : column + 2] = True
+    sample = plane_sample()._replace(head=head)
+    transform = Compose((RandomCrop((0.1, 0.3)), CentreCrop(), Resize(24)))
+    torch.manual_seed(0)
+    for _ in range(100):
+        assert transform(sample).head.any()
 
 
 @pytest.mark.parametrize("scale", [(0.0, 1.0), (0.9, 0.8), (-0.5, 1.2)])
@@ -162,3 +174,15 @@ def test_samples_make_a_batch_of_the_same_type():
     assert batch.camera.K.shape == (2, 3, 3)
     assert list(batch.name) == ["plane", "plane"]
     assert_close(batch.depth[1], samples[1].depth)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Resize(0), "height"), (lambda: Resize(8, 2.5), "width"), (lambda: CentreCrop(0), "size"),
+        (lambda: RandomFlip(2), "p"), (lambda: RandomFlip(-0.1), "p"),
+    ],
+)
+def test_numbers_that_make_no_transform_are_refused(make, named):
+    with pytest.raises(InputError, match=f"^{named}: expected "):
+        make()

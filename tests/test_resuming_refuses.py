@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_other_depth_under_the_same_names_is_another_run(tmp_path, train, val, t
     go_on(1.0)
     assert len(go_on(1.00001)) == 1  # as another processor rounds
     with pytest.raises(InputError, match=r"other settings \(val_first_depth: .* the same samples"):
-        go_on(1.1)
+        go_on(0.9)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,9 @@ def test_a_run_does_not_go_on_with_the_same_pictures_read_otherwise(tmp_path, ti
         fit(tiny_model(), train, val, config(tmp_path), callbacks=[stop])
     with pytest.raises(InputError, match=f"train_first_{named}: .* then, .* now"):
         fit(tiny_model(), Changed(train, changed), val, config(tmp_path, resume=True))
+
+
+def test_a_run_whose_best_weights_are_gone_says_so_before_the_work(finished_copy, tiny_model, train, val):
+    Path(finished_copy.out, "best.safetensors").unlink()
+    with pytest.raises(InputError, match=r"best\.safetensors: the run's best weights are gone; .* last\.safetensors"):
+        fit(tiny_model(), train, val, replace(finished_copy, resume=True, epochs=5))

@@ -164,3 +164,10 @@ def test_identities_fewer_or_more_than_samples_are_refused(change, make):
     people.identities = change(people.identities)
     with pytest.raises(InputError, match=r"expected identities for each of its 10 samples, got (9|11)"):
         make(people)
+
+
+def test_identities_may_be_numbers():
+    train, val = split(People([5, 6, 7]), val=0.5)
+    assert {*train.identities, *val.identities} == {5, 6, 7}
+    with pytest.raises(InputError, match=r"the data set has 1 \(5\)"):
+        split(People([5]))

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from torch.utils.data import Dataset, IterableDataset, Subset
 from training_runs import config
 
 from facedepth.checks import InputError
@@ -90,3 +91,30 @@ def test_heads_that_fill_their_pictures_teach_no_outline(tmp_path, tiny_model, t
     assert not [one for one in recwarn if "counts as head" in str(one.message)]
     with pytest.warns(UserWarning, match="all of its first picture counts as head; without masks of the head"):
         fit(tiny_model(head_mask=True), train, val, config(tmp_path / "with", epochs=1))
+
+
+def test_what_is_no_config_and_no_data_set_with_places_is_refused_in_words(tmp_path, tiny_model, train, val):
+    class Stream(IterableDataset):
+        depth_kind = "affine"
+
+        def __iter__(self):
+            return iter([train[0]])
+
+    with pytest.raises(InputError, match="config: expected a TrainConfig, got dict"):
+        fit(tiny_model(), train, val, {"out": str(tmp_path)})
+    with pytest.raises(InputError, match=r"train: expected a data set with a length.* got Stream"):
+        fit(tiny_model(), Stream(), val, config(tmp_path))
+    with pytest.raises(InputError, match=r"val: expected a data set that says its depth_kind.* got Subset; a"):
+        fit(tiny_model(), train, Subset(train, [0]), config(tmp_path))
+    with pytest.raises(InputError, match="dataset: expected a data set that says its identities and names"):
+        Part(Nameless(), [0])
+
+
+class Nameless(Dataset):
+    depth_kind = "affine"
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise NotImplementedError

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import InputError, check_whole, shown
+from ..checks import InputError, check_whole, shown, warn
 from ..io import read_depth, read_image, refuse_tiny
 from ..layouts import (
     EG3D_SUFFIXES,
@@ -106,7 +105,7 @@ class EG3DFaces(Dataset):
                 f"{what}; skip_bad=True (--skip-bad) leaves those out where they are few, depth_kind='affine' "
                 "(eg3d-8bit:FOLDER) takes the 8-bit pictures of all"
             )
-        warnings.warn(f"{what}: using the 8-bit pictures; `facedepth rerender` makes the rest", stacklevel=3)
+        warn(f"{what}: using the 8-bit pictures; `facedepth rerender` makes the rest")
         return "affine"
 
     def _read(self, stem: str) -> Sample:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from ..checks import InputError, shown
+from ..checks import InputError, shown, warn
 from ..io import open_picture
 
 _UNREAD = (".avif", ".gif", ".jp2", ".dng", ".cr2", ".nef", ".arw", ".raw")
@@ -67,7 +66,7 @@ def _match(images: dict[str, Path], others: dict[str, dict[str, Path]], skip_bad
         advice = "files belong together by their stem; add or remove these, or skip them (skip_bad=True, --skip-bad)"
         raise InputError(f"of {len(images)} images, {len(matched)} are complete: {report}; {advice}")
     if report:
-        warnings.warn(f"skipping files without partners: {report}", stacklevel=4)
+        warn(f"skipping files without partners: {report}")
     return matched
 
 
@@ -88,7 +87,7 @@ def _drop_damaged(samples: dict[str, list[Path]]) -> list[str]:
     if names and not whole:
         raise InputError(f"no sample is whole: {len(names)} damaged files ({shown(names)}); copy the data set again")
     if names:
-        warnings.warn(f"skipping samples with damaged files: {len(names)} files ({shown(names)})", stacklevel=4)
+        warn(f"skipping samples with damaged files: {len(names)} files ({shown(names)})")
     return whole
 
 
@@ -140,8 +139,7 @@ def looks_whole(path: Path) -> bool:
 def warn_about_drive(*folders: Path) -> None:
     """Warn when a folder lies on a Google Drive mounted in Colab, which reads many small files at a crawl."""
     if any("/content/drive/" in f"{folder.resolve().as_posix()}/" for folder in folders):
-        warnings.warn(
+        warn(
             f"{folders[0]} lies on Google Drive, which reads about one small file a second: copy one archive of it to "
-            "the local disk and unpack it there (data/README.md shows how)",
-            stacklevel=3,
+            "the local disk and unpack it there (data/README.md shows how)"
         )

@@ -9,7 +9,6 @@ import lzma
 import os
 import shutil
 import tarfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..checks import InputError, shown
+from ..checks import InputError, shown, warn
 from ..paths import taking_turns, user_path
 
 _THREADS = 16  # a network drive answers slowly, but many at once
@@ -158,16 +157,15 @@ def _copy_folder(source: Path, target: Path) -> None:
             "call resumes from there"
         ) from None
     if newer:
-        warnings.warn(
+        warn(
             f"{target}: what is newer there than in {source} stays as it is ({shown(map(str, newer))}); delete it to "
-            "have it copied anew", stacklevel=3,
+            "have it copied anew"
         )
     there = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
     others = sorted(str(target / path) for path in there.difference(known))
     if others:
-        warnings.warn(
-            f"{target}: holds what {source} does not ({shown(others)}); if it was deleted there, delete it here too",
-            stacklevel=3,
+        warn(
+            f"{target}: holds what {source} does not ({shown(others)}); if it was deleted there, delete it here too"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..camera import Camera
-from ..checks import InputError, check_number, check_whole
+from ..checks import InputError, check_number, check_whole, warn
 from ..io import (
     DEPTH_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -83,10 +82,12 @@ class PairedFolder(Dataset):
             raise InputError(f"unit: expected one of {', '.join(known)} or a number of metres, got {unit!r}")
         self.unit = unit if unit in known else check_number(f"unit (or {', '.join(known)})", unit, above=0)
         self.size = size if size is None else check_whole("size", size, 1)
-        if isinstance(camera, Camera):  # whole numbers would stay whole when the camera is resized
+        if isinstance(camera, Camera):  # samples hold cameras of float32
             self.camera = Camera(*(part.float() for part in camera))
         else:
             self.camera = check_number("camera (a Camera, or a field of view in degrees)", camera, above=0, below=180)
+        if identity is not None and not callable(identity):
+            raise InputError(f"identity: expected a function of a stem, got {type(identity).__name__}")
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
         images, depths = user_path(images, "images"), user_path(depths, "depths")
         warn_about_drive(images, depths)
@@ -129,9 +130,9 @@ class PairedFolder(Dataset):
         _check_same_shape(self._depths[stem], depth, height, width)
         if turned and not self._told_turned:
             self._told_turned = True
-            warnings.warn(
+            warn(
                 f"{self._images[stem]}: pictures are turned as their EXIF says, depth and camera are not: they must be "
-                "those of the upright picture", stacklevel=3,
+                "those of the upright picture"
             )
         if self.size is not None:
             refuse_tiny(image, self._images[stem])
@@ -174,10 +175,10 @@ class PairedFolder(Dataset):
         off = max(abs(float(centre_x) / width - 0.5), abs(float(centre_y) / height - 0.5))
         if off > _OFF_CENTRE and not self._told_off_centre:
             self._told_off_centre = True
-            warnings.warn(
+            warn(
                 f"{self._images[stem]}: the camera's centre ({centre_x:.4g}, {centre_y:.4g}) is far from the middle of "
                 f"the {width} x {height} picture; was the camera calibrated on pictures of another size? A field of "
-                "view in degrees fits any", stacklevel=4,
+                "view in degrees fits any"
             )
         return self.camera
 
@@ -196,7 +197,7 @@ def _doubt_unit(path: Path, unit: str | float) -> None:
         depth = read_depth(path, unit)
         middle = float(depth[depth > 0].median())
         if not _PLAUSIBLE_M[0] < middle < _PLAUSIBLE_M[1]:
-            warnings.warn(f"{path}: its median depth is {middle:.4g} m; is unit={unit!r} (--unit) right?", stacklevel=3)
+            warn(f"{path}: its median depth is {middle:.4g} m; is unit={unit!r} (--unit) right?")
 
 
 def _list(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

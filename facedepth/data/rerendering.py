@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..camera import Camera
-from ..checks import InputError, check_whole, shown
-from ..io import write_depth
+from ..checks import InputError, check_whole, shown, warn
+from ..io import read_array, write_depth
 from ..layouts import EG3D_SUFFIXES, eg3d_path, eg3d_world_vertices, read_eg3d_camera
 from ..paths import user_path
 from .files import list_files, warn_about_drive
@@ -23,7 +24,7 @@ def rerender(
     """Write ``depth/<stem>.npy`` for every ``shapes/<stem>.ply`` of a folder in EG3D's layout.
 
     The files hold float32 z-depth (size, size) in EG3D's unit, NaN where the ray misses. Files that are there already
-    are kept, of whatever size they are, so an interrupted run goes on where it stopped.
+    are kept, so an interrupted run goes on where it stopped; a warning says if they are of another size.
 
     Args:
         root: folder with shapes/ and cam_poses/.
@@ -53,6 +54,7 @@ def rerender(
         )
     targets = {stem: eg3d_path(root, "depth", stem) for stem in shapes}
     wanted = [stem for stem in shapes if overwrite or not targets[stem].exists()]
+    _doubt_size([targets[stem] for stem in targets.keys() - set(wanted)], size)
     for stem in tqdm(wanted, desc="rerender", unit="face", disable=not progress):
         vertices, faces = read_shape(shapes[stem])
         try:
@@ -64,6 +66,17 @@ def rerender(
             raise InputError(f"{shapes[stem]}: its camera {poses[stem].name} sees nothing; do they belong together?")
         write_depth(targets[stem], depth, depth > 0)
     return [targets[stem] for stem in wanted]
+
+
+def _doubt_size(kept: list[Path], size: int) -> None:
+    """Warn where the first of the depth maps that are kept is not of the size asked for."""
+    with contextlib.suppress(InputError):  # a damaged one is told of when it is used
+        shape = read_array(min(kept)).shape if kept else (size, size)
+        if shape != (size, size):
+            warn(
+                f"{min(kept)}: {len(kept)} depth maps are kept as they were, this one of {' x '.join(map(str, shape))} "
+                f"pixels, not {size} x {size}; overwrite=True (--overwrite) makes them anew"
+            )
 
 
 def read_shape(path: Path) -> tuple[np.ndarray, np.ndarray]:

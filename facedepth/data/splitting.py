@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from ..checks import InputError, check_dataset, check_number, dataset_name
+from ..checks import InputError, check_dataset, check_number, dataset_name, warn
 
 
 class Part(Subset):
-    """Some samples of a data set, which say of themselves what every data set says."""
+    """Some samples of a data set, which say of themselves what every data set says.
+
+    Raises:
+        InputError: a data set that lacks some of it.
+    """
 
     def __init__(self, dataset: Dataset, indices: list[int]):
+        _check_named("dataset", dataset)
         super().__init__(dataset, indices)
         self.depth_kind: str = dataset.depth_kind
         self.identities: list[str] = [dataset.identities[index] for index in indices]
@@ -95,8 +99,9 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     _check_named("dataset", dataset)
     place = {identity: _place(identity, seed) for identity in dataset.identities}
     if len(place) < 2:
+        only = ", ".join(map(str, place)) or "none"
         raise InputError(
-            f"split: expected at least two identities, the data set has {len(place)} ({', '.join(place) or 'none'}); "
+            f"split: expected at least two identities, the data set has {len(place)} ({only}); "
             "a person must not be in both parts. Add pictures of someone else, or check PairedFolder's identity="
         )
     ordered = sorted(place, key=place.get)
@@ -105,9 +110,9 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     inside = [identity in chosen for identity in dataset.identities]
     share = sum(inside) / len(inside)
     if not val / 2 <= share <= 2 * val:
-        warnings.warn(
+        warn(
             f"val: {sum(inside)} of {len(inside)} samples, where {val:.0%} were asked for; with few people, chance "
-            "decides: another seed gives another split", stacklevel=2,
+            "decides: another seed gives another split"
         )
     return (
         Part(dataset, [index for index, is_val in enumerate(inside) if not is_val]),

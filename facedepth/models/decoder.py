@@ -108,6 +108,8 @@ def add_head_mask(model: DepthNetwork) -> None:
     head = getattr(model, "head", None)
     if not isinstance(head, DepthHead):
         raise InputError(f"{model.name}: no head mask can be added; create the model with head_mask=True")
+    if head.out.out_channels == 2:
+        return
     depth_only = head.out
     head.out = OutputConv2d(depth_only.in_channels, 2, 1).to(depth_only.weight)
     head.out.weight.copy_(torch.cat([depth_only.weight, torch.zeros_like(depth_only.weight)]))

@@ -50,7 +50,7 @@ def load_encoder(model: MidasSmall, path: str | Path) -> None:
     if "_conv_stem.weight" in state:
         state = _with_timm_keys(state, model)
     state = {key: tensor for key, tensor in state.items() if not key.startswith(_CLASSIFIER)}
-    load_strictly(model.encoder, state, path, f"the encoder {model.options['encoder']!r}")
+    load_strictly(model.encoder, state, path, f"the encoder {model.options.get('encoder', model.name)!r}")
 
 
 def _with_timm_keys(state: dict[str, Tensor], model: MidasSmall) -> dict[str, Tensor]:

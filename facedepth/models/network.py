@@ -128,10 +128,11 @@ def check_network(model: object) -> None:
 
 @contextmanager
 def answering(model: DepthNetwork) -> Iterator[None]:
-    """Within the block the network is in evaluation mode; afterwards it is back in its previous mode."""
-    training = model.training
+    """Within the block the network is in evaluation mode; afterwards every part is back in its own previous mode."""
+    modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for part, training in modes.items():
+            part.training = training

@@ -168,7 +168,8 @@ def create_model(name: str, **options) -> DepthNetwork:
         if isinstance(default, bool) and not isinstance(every[option], bool):  # "no" would switch it on
             raise InputError(f"{option}: expected True or False, got {every[option]!r}")
         if isinstance(default, int) and not isinstance(default, bool):
-            every[option] = check_whole(option, every[option], LEAST_SIZE if option == "input_size" else 1)
+            least = LEAST_SIZE if option == "input_size" else min(1, default)
+            every[option] = check_whole(option, every[option], least)
     model = entry.build(**every).float()  # whatever torch.set_default_dtype says
     model.name, model.options, model.info = name, every, {}
     return model

@@ -6,7 +6,6 @@ Open3D's ray casting (Embree) is several times as fast on a CPU. They agree to 1
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera
-from ..checks import check_shapes
+from ..checks import check_shapes, warn
 from .vectors import perpendicular, unit
 
 NEAREST_M = 1e-3
@@ -114,9 +113,9 @@ def load_open3d() -> ModuleType | None:
     try:
         import open3d
     except (ImportError, OSError) as error:  # it needs system libraries that bare containers lack
-        warnings.warn(
+        warn(
             f"Open3D does not load ({error}): faces are made without it, more slowly and with coarser shadows. On "
-            "Debian or Ubuntu it needs: apt-get install libusb-1.0-0 libgl1 libgomp1", stacklevel=2,
+            "Debian or Ubuntu it needs: apt-get install libusb-1.0-0 libgl1 libgomp1"
         )
         return None
     return open3d

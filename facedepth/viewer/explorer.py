@@ -68,18 +68,17 @@ def _depth_picture(subject: Prediction | Sample, truth: Sample | None) -> DepthP
         relative, greatest_hole = looks_affine(depth[subject.mask]), 0.0
     left, top, right, bottom = _window(crop, subject.mask)
     seen = (..., slice(top, bottom), slice(left, right))
-    fraction = min(1.0, _MOST_PX / max(depth[seen].shape))
+    sides = depth[seen].shape[-2:]
+    fraction = min(1.0, _MOST_PX / max(sides))
+    small = [max(min(2, side), round(fraction * side)) for side in sides]
 
     def shrunk(grid: torch.Tensor, mode: str = "nearest-exact") -> torch.Tensor:
-        if fraction == 1:
-            return grid[seen]
-        sides = [max(min(2, side), int(fraction * side)) for side in grid[seen].shape[-2:]]
-        return F.interpolate(grid[seen][None].float(), sides, mode=mode)[0]
+        return grid[seen] if fraction == 1 else F.interpolate(grid[seen][None].float(), small, mode=mode)[0]
 
     small_valid = shrunk(subject.mask).bool()
     return DepthPicture(
         shrunk(subject.image, "area"), shrunk(torch.where(subject.mask, depth, 0.0)), small_valid,
-        subject.camera.crop(left, top).resize(fraction),
+        subject.camera.crop(left, top).resize(small[1] / sides[1], small[0] / sides[0]),
         truth=None if truth is None else shrunk(torch.where(truth.mask & truth.head, truth.depth, 0.0)),
         axis_factor=shrunk(axis_factor(subject.camera, height, width, crop), "bilinear"),
         kind=kind, relative=relative,
