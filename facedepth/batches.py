@@ -122,7 +122,7 @@ def evaluation_batches(dataset: Dataset, size: int, *, batch_size: int, workers:
     )
 
 
-def bad_data_named(loader: DataLoader) -> Iterator[Sample]:
+def without_worker_traceback(loader: DataLoader) -> Iterator[Sample]:
     """The loader's batches. An error about a sample keeps its own message, without a worker's traceback.
 
     Raises:

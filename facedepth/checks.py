@@ -38,7 +38,7 @@ def shown(names: Iterable[str], most: int = 5) -> str:
 
 
 def installed_version() -> str:
-    """Of this library, as the files it writes tell it; "not installed" where it runs from a bare folder."""
+    """This library's version, for the files it writes; "not installed" where it runs from a bare folder."""
     try:
         return version("facedepth")
     except PackageNotFoundError:
@@ -67,7 +67,8 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> dict[str, int]:
 
 
 def at_least_32_bits(values: Tensor) -> Tensor:
-    """Sums over a picture and products of slopes leave the range or the precision of 16 bits."""
+    """The same values, in 32 bits if they had 16: sums over a picture and products of slopes would overflow, or lose
+    their precision."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -123,8 +124,8 @@ def check_dataset(name: str, dataset: object, says: Sequence[str] = ("depth_kind
 
 def dataset_name(dataset: object) -> str:
     """What a data set calls itself, if that is short; else its class."""
-    by = next(kind for kind in type(dataset).__mro__ if "__repr__" in vars(kind))
-    name = repr(dataset) if by.__module__ != "builtins" else ""
+    owner = next(kind for kind in type(dataset).__mro__ if "__repr__" in vars(kind))
+    name = repr(dataset) if owner.__module__ != "builtins" else ""
     return name if 0 < len(name) <= _LONGEST_NAME else type(dataset).__name__
 
 

@@ -220,7 +220,9 @@ def _add_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=_crop, default="face", metavar="face|none|LEFT,TOP,SIZE",
                         help="around the largest face, the whole picture, or this square; a fourth number is its "
                              "tilt, clockwise in degrees (default: %(default)s)")
-    parser.add_argument("--fov", type=_degrees, help="horizontal field of view of the crop, in degrees")
+    parser.add_argument("--fov", type=_degrees,
+                        help="field of view of that square, in degrees; with --crop none across the photo's longer "
+                        "side")
     parser.add_argument("--z-scale", type=_above_0, default=1.0,
                         help="exaggerate the depth (above 1) or flatten it (default: %(default)s)")
     _add_device(parser)
@@ -244,6 +246,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
                         help="paired data: m (default), cm, mm, metres per unit, near_bright or far_bright")
     parser.add_argument("--fov", type=_degrees,
                         help="paired data: horizontal field of view of the pictures, in degrees")
+    parser.add_argument("--identity", metavar="SEPARATOR",
+                        help="paired data: what ends a person's name in the files' names, for instance _ if anna_01 "
+                        "and anna_02 show one person (default: every picture shows another)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable and unmatched files")
 
 

@@ -107,42 +107,54 @@ def compare(
     named = models if isinstance(models, Mapping) else _named(models)
     if not named:
         raise InputError("models: expected at least one model or prediction, got none")
-    sample = to_device(sample.check(), "cpu")
-    if depth_kind == "metric" and looks_affine(sample.depth[sample.mask]):
-        raise InputError(
-            f"sample {sample.name!r}: its depth goes from 0 to 1, as that of pictures without a scale does; pass "
-            "depth_kind=dataset.depth_kind, or take pixels as near as that out of the mask"
-        )
-    batch = default_collate([checked(sample, depth_kind)])
-    main, near_far = MAIN_SCORE[depth_kind], _range(sample)
-    depths, scores = {}, {}
+    sample = _of_that_kind(to_device(sample.check(), "cpu"), depth_kind)
+    batch, found = default_collate([sample]), {}
     for name, model in named.items():
         prediction = _whole_prediction(name, model, sample)
         aligned, columns = score_batch(
             prediction.values[None], prediction.kind, batch, depth_kind, region=region, align=align
         )
-        depths[name] = _as_depth(aligned[0], depth_kind)
-        scores[name] = {key: float(column[0]) for key, column in columns.items()}
-    errors, area = {name: (depth - sample.depth).abs() for name, depth in depths.items()}, _area(sample, region)
-    greatest = _greatest([(error, area) for error in errors.values()])
-
-    colours = {"near": near_far[0], "far": near_far[1]}
-    top = {"truth": colour_depth(sample.depth, sample.mask, **colours)}
-    middle = {}
-    bottom = {"true normals": colour_normals(sample.depth, sample.camera, sample.mask)}
-    for name, depth in depths.items():
-        angle = f", normals {scores[name]['mad_deg']:.3g}°" if depth_kind == "metric" else ""
-        top[f"{name}\n{main} {scores[name][main]:.3g}{angle}"] = colour_depth(
-            depth, sample.mask & _has_depth(depth, depth_kind), **colours
-        )
-        middle[f"error of {name}"] = colour_error(errors[name], area, greatest=greatest)
-        bottom[f"normals of {name}"] = colour_normals(
-            depth, sample.camera, sample.mask & _has_depth(depth, depth_kind)
-        )
-    rows = [top, with_photo(sample, middle)] + ([bottom] if depth_kind == "metric" else [])
+        scores = {key: float(column[0]) for key, column in columns.items()}
+        found[name] = scored(batch, aligned, depth_kind, region, 0), scores
+    greatest = _greatest([(one.error, one.area) for one, _ in found.values()])
     unit = ", in the data's unit" if depth_kind == "metric" else ""
     scored_on = "head" if region == "face" and torch.equal(sample.face, sample.head) else region
-    return panel(rows, note=f"near is warm; error on the {scored_on}: dark is 0, bright {greatest:.2g} and more{unit}")
+    return panel(
+        _side_by_side(sample, found, depth_kind, greatest),
+        note=f"near is warm; error on the {scored_on}: dark is 0, bright {greatest:.2g} and more{unit}",
+    )
+
+
+def _of_that_kind(sample: Sample, depth_kind: str) -> Sample:
+    """The same sample, if its depth is of the kind it is said to be.
+
+    Raises:
+        InputError: it is not.
+    """
+    if depth_kind == "metric" and looks_affine(sample.depth[sample.mask]):
+        raise InputError(
+            f"sample {sample.name!r}: its depth goes from 0 to 1, as that of pictures without a scale does; pass "
+            "depth_kind=dataset.depth_kind, or take pixels as near as that out of the mask"
+        )
+    return checked(sample, depth_kind)
+
+
+def _side_by_side(
+    sample: Sample, found: Mapping[str, tuple[Scored, Mapping[str, float]]], depth_kind: str, greatest: float
+) -> list[dict[str, np.ndarray]]:
+    """Rows of pictures: truth and depths, photo and errors, and for metric depth normals; ``found`` holds what each
+    model said, with its scores."""
+    main, (near, far) = MAIN_SCORE[depth_kind], _range(sample)
+    top = {"truth": colour_depth(sample.depth, sample.mask, near=near, far=far)}
+    middle = {}
+    bottom = {"true normals": colour_normals(sample.depth, sample.camera, sample.mask)}
+    for name, (one, scores) in found.items():
+        seen = sample.mask & _has_depth(one.depth, depth_kind)
+        angle = f", normals {scores['mad_deg']:.3g}°" if depth_kind == "metric" else ""
+        top[f"{name}\n{main} {scores[main]:.3g}{angle}"] = colour_depth(one.depth, seen, near=near, far=far)
+        middle[f"error of {name}"] = colour_error(one.error, one.area, greatest=greatest)
+        bottom[f"normals of {name}"] = colour_normals(one.depth, sample.camera, seen)
+    return [top, with_photo(sample, middle)] + ([bottom] if depth_kind == "metric" else [])
 
 
 def _named(models: Sequence[DepthNetwork | Prediction]) -> dict[str, DepthNetwork | Prediction]:

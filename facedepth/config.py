@@ -121,7 +121,7 @@ class TrainConfig:
             usual.pop("frozen_epochs", None)  # the encoder would never learn
         return cls(out=out, learns=learns, **usual | changes)
 
-    def fixed(self, model: DepthNetwork) -> dict:
+    def settings_to_keep(self, model: DepthNetwork) -> dict:
         """The settings a resumed run must share, as JSON types: all but where and how fast it runs.
 
         Kind and input size are those used in the run, not those the model was created with.

@@ -54,9 +54,9 @@ def axis_factor(camera: Camera, height: int, width: int, crop: Crop | None = Non
 
 
 def crop_focal_px(camera: Camera, height: int, width: int, crop: Crop | None = None) -> Tensor:
-    """(..., 1, 1, 1) focal length in pixels of a camera turned towards the crop, to which a face looks as large.
+    """(..., 1, 1, 1) focal length in pixels of a virtual camera aimed at the crop's middle that sees the face as large.
 
-    At an angle t from the camera's axis its lens draws what faces it larger, 1 / cos^2 t along the radius and 1 / cos t
+    At an angle t from the camera's axis a lens enlarges what faces it, by 1 / cos^2 t along the radius and 1 / cos t
     across it: f / cos^1.5 t in the mean of both, the camera's own f in the middle.
     """
     ray = _central_ray(camera, height, width, crop)  # 1 / cos t long
@@ -116,11 +116,17 @@ def relief_to_depth(relief: Tensor, z0: Tensor | float, camera: Camera, crop: Cr
     return along_axis / axis_factor(camera, height, width, crop)
 
 
-def relief_in_crop(relief: Tensor, camera: Camera, crop: Crop, other: Crop) -> Tensor:
-    """The relief (..., 1, H, W) of the same surface, at the same z0, in another square of the picture."""
+def relief_in_crop(relief: Tensor, camera: Camera, source: Crop, target: Crop) -> Tensor:
+    """The relief (..., 1, H, W) of one square of a picture as that of another one: the same surface, at the same z0.
+
+    Args:
+        camera: of the picture, on whose pixels both reliefs lie.
+        source: the square whose relief is given.
+        target: the square whose relief is wanted.
+    """
     height, width = relief.shape[-2:]
-    along_axis = relief_to_depth(relief, 1.0, camera, crop) * axis_factor(camera, height, width, other)
-    return (1 - along_axis) * crop_focal_px(camera, height, width, other) / other.size
+    along_axis = relief_to_depth(relief, 1.0, camera, source) * axis_factor(camera, height, width, target)
+    return (1 - along_axis) * crop_focal_px(camera, height, width, target) / target.size
 
 
 def invert_depth(depth: Tensor) -> Tensor:
@@ -130,8 +136,8 @@ def invert_depth(depth: Tensor) -> Tensor:
 
 
 def nearness(along_axis: Tensor, kind: str) -> Tensor:
-    """Axis depth as a kind without scale says it, larger is nearer: 1 / z_a (0 where there is none) for
-    "affine_inverse", -z_a for the others."""
+    """What a network of a kind without scale should say of an axis depth, up to scale and shift, larger is nearer:
+    1 / z_a (0 where there is none) for "affine_inverse", -z_a for the others."""
     return invert_depth(along_axis) if kind == "affine_inverse" else -along_axis
 
 

@@ -57,7 +57,7 @@ def find_faces(pixels: np.ndarray) -> list[FaceBox]:
     network, longest = _network(), max(pixels.shape[:2])
     doubtful: list[FaceBox] = []
     for side in _SIDES:
-        if side == max(_SIDES) > longest:  # nothing to gain: the photo would only be enlarged
+        if side == max(_SIDES) and longest < side:  # nothing to gain: the photo would only be enlarged
             continue
         scale = side / longest
         height, width = (max(_STRIDE, round(length * scale)) for length in pixels.shape[:2])

@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from .batches import bad_data_named, evaluation_batches, to_device
+from .batches import evaluation_batches, to_device, without_worker_traceback
 from .checks import InputError, check_dataset, check_whole, dataset_name, installed_version, warn
 from .comparison import Scored, picture_rows, scored
 from .figures import panel
 from .metrics import HIGHER_IS_BETTER, score_meaning
-from .models import DepthNetwork, answering, check_network
+from .models import DepthNetwork, check_network, evaluation_mode
 from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .report_page import Case, report_page
 from .sample import Sample
@@ -182,8 +182,8 @@ def evaluate(
         raise InputError("dataset: expected at least one sample, got none")
     tally = _Tally(dataset, region, shown=shown, extremes=extremes)
     loader = evaluation_batches(dataset, model.input_size, batch_size=batch_size, workers=workers)
-    batches = tqdm(bad_data_named(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
-    with answering(model):
+    batches = tqdm(without_worker_traceback(loader), total=len(loader), desc="evaluate", unit="batch", leave=False)
+    with evaluation_mode(model):
         for batch in batches:
             batch = to_device(batch, model.mean.device)
             output = model(batch.image).float()
@@ -193,7 +193,7 @@ def evaluate(
             )
             tally.add(batch, aligned, columns | score_head(output, batch))
     if dataset.depth_kind == "metric" and region != "mask":  # 8-bit depth is valid everywhere
-        _doubt_region(region, float(np.mean(tally.shares)))
+        _warn_about_region(region, float(np.mean(tally.shares)))
     return Report(tally.known_scores(), _settings(model, dataset, tally.region_scored(), align), *tally.drawn())
 
 
@@ -265,7 +265,7 @@ class _Tally:
         )
 
 
-def _doubt_region(region: str, share: float) -> None:
+def _warn_about_region(region: str, share: float) -> None:
     """Warn where a region that should be a part of the pictures is nearly all of them."""
     if share > SURELY_BACKGROUND:
         warn(

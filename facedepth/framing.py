@@ -93,7 +93,7 @@ def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "b
             (torch.arange(first, last) + 0.5 - start) / crop.size - 0.5
             for first, last, start in ((top, bottom, crop.top), (left, right, crop.left))
         )
-        photo[:, top:bottom, left:right] = _sampled(values, *upright(x[None], y[:, None], crop), mode=mode)
+        photo[:, top:bottom, left:right] = _sampled(values, *rotated_into_crop(x[None], y[:, None], crop), mode=mode)
         return photo
     left, top, right, bottom = _inside(crop, height, width)
     enlarged = resample(values, crop.size, crop.size, mode=mode)
@@ -103,23 +103,23 @@ def paste(values: Tensor, crop: Crop, height: int, width: int, *, mode: str = "b
     return photo
 
 
-def upright(x: Tensor | float, y: Tensor | float, crop: Crop) -> tuple[Tensor | float, Tensor | float]:
-    """Places about the crop's middle, in the photo, as the network sees them: turned back by the face's tilt."""
+def rotated_into_crop(x: Tensor | float, y: Tensor | float, crop: Crop) -> tuple[Tensor | float, Tensor | float]:
+    """Offsets from the crop's middle, rotated from the photo's axes to the crop's, in which the face is upright."""
     cosine, sine = math.cos(math.radians(crop.tilt_deg)), math.sin(math.radians(crop.tilt_deg))
     return cosine * x + sine * y, cosine * y - sine * x
 
 
-def places(height: int, width: int, crop: Crop) -> Tensor:
-    """(2, H, W) x and y of a photo's pixels about the crop's middle, in its widths, as the network sees them."""
+def crop_coordinates(height: int, width: int, crop: Crop) -> Tensor:
+    """(2, H, W) each photo pixel's x and y in the crop, from its middle and in its widths: -0.5 to 0.5 inside it."""
     corner = torch.tensor(crop[:2])[:, None, None]
-    return torch.stack(upright(*((pixel_grid(height, width) - corner) / crop.size - 0.5), crop))
+    return torch.stack(rotated_into_crop(*((pixel_grid(height, width) - corner) / crop.size - 0.5), crop))
 
 
-def placed_in(outer: Crop, inner: Crop, size: int) -> Crop:
+def crop_of_crop(outer: Crop, inner: Crop, size: int) -> Crop:
     """A square of the picture ``cut(photo, outer, size)``, as one of the photo itself."""
     scale = outer.size / size
     x, y = (scale * (start + inner.size / 2) - outer.size / 2 for start in inner[:2])
-    x, y = upright(x, y, outer._replace(tilt_deg=-outer.tilt_deg))
+    x, y = rotated_into_crop(x, y, outer._replace(tilt_deg=-outer.tilt_deg))
     new_size, half = round(scale * inner.size), outer.size / 2
     left, top = (round(start + half + place - new_size / 2) for start, place in ((outer.left, x), (outer.top, y)))
     return Crop(left, top, new_size, (outer.tilt_deg + inner.tilt_deg + 180) % 360 - 180)
@@ -135,7 +135,7 @@ def _turned(picture: Tensor, crop: Crop, around: Crop, size: int) -> Tensor:
     """(C, size, size) of the tilted crop, out of a picture of the square around it."""
     place = (torch.arange(size) + 0.5) / size - 0.5
     back = crop._replace(tilt_deg=-crop.tilt_deg)
-    x, y = upright(place[None], place[:, None], back)
+    x, y = rotated_into_crop(place[None], place[:, None], back)
     share = crop.size / around.size
     return _sampled(picture, share * x, share * y, mode="bicubic")
 

@@ -11,7 +11,7 @@ GREATEST_HOLE = 0.015
 """Of the head's area: what is torn between an ear and the hair is closed, and a frame of glasses."""
 
 
-def tidied(mask: Tensor) -> Tensor:
+def cleaned(mask: Tensor) -> Tensor:
     """The mask's pieces of at least a twentieth of the largest, without small holes.
 
     A head may be parted by a hand, but has no crumbs; and where the frame of glasses is seen as none of it, what the

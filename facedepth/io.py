@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .checks import InputError, check_number, shown
-from .paths import atomic_path, existing_file, looks_heic, user_path, what_else
+from .paths import atomic_path, existing_file, looks_heic, user_path, why_unreadable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
 DEPTH_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff", ".exr")
@@ -158,7 +158,7 @@ def read_array(path: str | Path) -> np.ndarray:
         raise InputError(f"{path}: may not be read ({error.strerror})") from None
     except Exception as error:  # np.load passes on the errors of its parsers: zlib's, tokenize's and more
         why = "it holds Python objects or text" if "pickle" in str(error) else error  # NumPy's advice is to run them
-        reason = what_else(path) or f"not a readable NumPy file ({why}); write it again with np.save"
+        reason = why_unreadable(path) or f"not a readable NumPy file ({why}); write it again with np.save"
         raise InputError(f"{path}: {reason}") from None
 
 
@@ -284,7 +284,7 @@ def _stored_numbers(path: Path) -> np.ndarray:
 
 
 def _exr_depth(path: Path) -> np.ndarray:
-    """Of OpenEXR pictures, as renderers write them, the channel called Z, or else what all but the opacity agree in."""
+    """The depth channel of an OpenEXR file: the one called Z, or else any but the opacity, if they are all equal."""
     try:
         import OpenEXR
     except ImportError:
@@ -298,7 +298,7 @@ def _exr_depth(path: Path) -> np.ndarray:
         if not channels:
             raise EOFError("cut short")  # OpenEXR prints a warning and goes on
     except Exception as error:  # OpenEXR's errors are of many types
-        raise InputError(f"{path}: {what_else(path) or f'a damaged OpenEXR picture ({error})'}") from None
+        raise InputError(f"{path}: {why_unreadable(path) or f'a damaged OpenEXR picture ({error})'}") from None
     layers = [name.rpartition(".")[2].upper() for name, _ in channels]
     wanted = {"Z"} if "Z" in layers else set(layers) - {"A"}
     depths = [pixels for layer, (_, pixels) in zip(layers, channels, strict=True) if layer in wanted]
@@ -321,11 +321,11 @@ def _loaded_picture(path: str | Path) -> Image.Image:
                 f"{path}: a damaged TIFF, or in an unsupported number format (64 bits, or floats in three channels); "
                 "save one channel of 8, 16 or 32 bits"
             ) from None
-        raise InputError(f"{path}: {what_else(path) or 'not a picture, whatever its name says'}") from None
+        raise InputError(f"{path}: {why_unreadable(path) or 'not a picture, whatever its name says'}") from None
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from None
     except PermissionError as error:
         raise InputError(f"{path}: may not be read ({error.strerror})") from None
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: AVIF's, of a HEIC in its box
-        raise InputError(f"{path}: {what_else(path) or f'a damaged picture ({error})'}") from None
+        raise InputError(f"{path}: {why_unreadable(path) or f'a damaged picture ({error})'}") from None
     return picture

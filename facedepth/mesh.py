@@ -186,7 +186,11 @@ class PointCloud:
         return cloud
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Write a binary .ply with colours."""
+        """Write a binary .ply with colours.
+
+        Raises:
+            InputError: another suffix, or a file in the way.
+        """
         import trimesh
 
         path = user_path(path)

@@ -87,7 +87,7 @@ def set_gradient_checkpointing(model: nn.Module, wanted: bool) -> None:
         raise InputError("gradient_checkpointing: only for networks with a transformer, such as dpt_large")
 
 
-def answer_to(model: nn.Module, image: Tensor) -> Tensor:
+def training_output(model: nn.Module, image: Tensor) -> Tensor:
     """The output of a network in training for a batch.
 
     Raises:
@@ -162,7 +162,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def full_memory_named() -> Iterator[None]:
+def explained_full_memory() -> Iterator[None]:
     """If the GPU's memory is full, end the block with advice, and free the memory.
 
     Raises:

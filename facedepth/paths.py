@@ -48,7 +48,7 @@ def existing_file(path: str | Path) -> Path:
     return path
 
 
-def what_else(path: Path) -> str:
+def why_unreadable(path: Path) -> str:
     """What often lies under the name of another file, and what to do then; "" where it is none of that."""
     try:
         with open(path, "rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from .camera import Crop
 from .checks import InputError, check_number, check_shapes, shown, warn
 from .detection import FaceBox, find_faces
-from .framing import CROP_WIDTH_M, cut, face_crop, placed_in, whole_crop
+from .framing import CROP_WIDTH_M, crop_of_crop, cut, face_crop, whole_crop
 from .io import (
     IMAGE_SUFFIXES,
     LEAST_SIDE,
@@ -37,7 +38,7 @@ NEAREST_M = 0.25
 
 _NO_BYSTANDER = 0.5  # a face wider than this, over the largest one's width, may be the one that was meant
 
-_MORE_LOOKS, _LOOK_PX = 3, 320
+_UPRIGHT_LOOKS, _LOOK_PX = 3, 320
 _LYING_DEG, _HEAD_DOWN_DEG = 50.0, 135.0  # a face tilted farther lies, or stands on its head
 _GREATEST_CROP = 4  # longer sides of the photo: a square is enlarged whole to its pixels, in memory
 _FEW_PX = 64  # in a square this wide, eyes are five pixels long
@@ -158,7 +159,7 @@ def _from_array(photo: np.ndarray | Tensor, name: str) -> Tensor:
     return image
 
 
-def choose_crop(image: Tensor, crop: str | tuple[int, int, int], name: str = "photo") -> Crop:
+def choose_crop(image: Tensor, crop: str | Sequence[float], name: str = "photo") -> Crop:
     """The square for a network to see: around the "face", the whole picture ("none"), or (left, top, size) in pixels,
     and if it is tilted, its tilt in degrees. Errors and warnings call the photo by ``name``.
 
@@ -193,49 +194,57 @@ def _face_square(image: Tensor, name: str) -> Crop:
             "yourself, crop=(left, top, size) or --crop=LEFT,TOP,SIZE, or use the whole picture: crop='none' "
             "(--crop none)"
         )
-    box, square, remarks = boxes[0], face_crop(boxes[0]), []
+    box, square = boxes[0], face_crop(boxes[0])
     if square.tilt_deg:
         box, square = _looked_at_upright(image, box, square)
-    if _is_cut_off(boxes[0], *image.shape[-2:]):
-        remarks.append(
-            "the face is cut off by the photo's edge, or nearly: how large it is, and what is missing, are guesses; a "
-            "photo of the whole head gives a better one"
+    if _leaves_photo(boxes[0], *image.shape[-2:]):
+        warn(
+            f"{name}: the face is cut off by the photo's edge, or nearly: how large it is, and what is missing, are "
+            "guesses; a photo of the whole head gives a better one"
         )
     others = [face_crop(box) for box in boxes[1:] if box.width > _NO_BYSTANDER * boxes[0].width]
-    if others:
-        squares = [_told(other) for other in others]
-        remarks.append(
-            f"{1 + len(others)} faces seen, the largest is taken; for the others: "
-            f"{shown('--crop=' + square for square in squares)} (in Python, crop=({squares[0]}))"
+    for remark in (*_remarks_on_others(others), *_remarks_on_view(box, square)):
+        warn(f"{name}: {remark}")
+    return square
+
+
+def _remarks_on_others(squares: list[Crop]) -> Iterator[str]:
+    """What to say of further faces in a photo."""
+    if squares:
+        told = [_as_crop_option(square) for square in squares]
+        yield (
+            f"{1 + len(told)} faces seen, the largest is taken; for the others: "
+            f"{shown('--crop=' + square for square in told)} (in Python, crop=({told[0]}))"
         )
+
+
+def _remarks_on_view(box: FaceBox, square: Crop) -> Iterator[str]:
+    """What to say of a face that networks do not see well."""
     if box.eyes_apart < _EYES_NEAR:
-        remarks.append(
+        yield (
             "the face is turned far to a side, where networks have seen few: expect a wrong shape, the nearer it is to "
             "a profile the more; a photo from the front gives a better one"
         )
     if abs(square.tilt_deg) > _LYING_DEG:
         lies = "lies on its side" if abs(square.tilt_deg) < _HEAD_DOWN_DEG else "stands on its head"
-        remarks.append(
+        yield (
             f"the face {lies}; it was turned upright for the network, and the result lies as in the photo: rotate the "
             "photo to have it stand"
         )
     if square.size < _FEW_PX:
-        remarks.append(
+        yield (
             f"the face's square is {square.size} pixels wide, too few to see much in: expect a smooth, average face; a "
             "closer photo shows more"
         )
-    for message in remarks:
-        warn(f"{name}: {message}")
-    return square
 
 
-def _is_cut_off(box: FaceBox, height: int, width: int) -> bool:
+def _leaves_photo(box: FaceBox, height: int, width: int) -> bool:
     """Whether a face's box reaches beyond the photo: that of faces cut off, and of one in 200 whole heads."""
     across, down = min(box.centre_x, width - box.centre_x), min(box.centre_y, height - box.centre_y)
     return across < box.width / 2 or down < box.height / 2
 
 
-def _told(crop: Crop) -> str:
+def _as_crop_option(crop: Crop) -> str:
     """As ``--crop`` takes it."""
     return ",".join(f"{number:.0f}" for number in (crop if crop.tilt_deg else crop[:3]))
 
@@ -243,7 +252,7 @@ def _told(crop: Crop) -> str:
 def _looked_at_upright(image: Tensor, box: FaceBox, square: Crop) -> tuple[FaceBox, Crop]:
     """A tilted face and its square, from more looks at it turned upright: so the detector is most exact. One will do,
     unless that finds it tilted still."""
-    for _ in range(_MORE_LOOKS):
+    for _ in range(_UPRIGHT_LOOKS):
         around = Crop(square.left - square.size // 2, square.top - square.size // 2, 2 * square.size, square.tilt_deg)
         boxes = find_faces(image_to_uint8(cut(image, around, _LOOK_PX)))
         if not boxes:
@@ -251,7 +260,7 @@ def _looked_at_upright(image: Tensor, box: FaceBox, square: Crop) -> tuple[FaceB
         middle = _LOOK_PX / 2
         box = min(boxes, key=lambda box: math.hypot(box.centre_x - middle, box.centre_y - middle))
         seen = face_crop(box)
-        square = placed_in(around, seen, _LOOK_PX)
+        square = crop_of_crop(around, seen, _LOOK_PX)
         if not seen.tilt_deg:
             break
     return box, square

@@ -15,16 +15,16 @@ from .camera import Camera, Crop
 from .checks import InputError, check_number, check_whole
 from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_to_depth
 from .figures import colour_depth
-from .framing import CROP_WIDTH_M, places
+from .framing import CROP_WIDTH_M, crop_coordinates
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
-from .head_mask import GREATEST_HOLE, tidied
+from .head_mask import GREATEST_HOLE, cleaned
+from .inference import run_on_crops
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
 from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork, check_network
 from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
-from .seeing import see
 
 FACE_DEPTH_M = 0.033
 """What makes metres of values that know no scale: how far the face's 2 % nearest pixels lie before its 30 % farthest
@@ -133,7 +133,7 @@ class Prediction:
 
     def _as_deep_as_a_face(self, z0: float) -> Tensor:
         """Depth along the axis, of values of an affine kind: the far parts of the face at z0, the near ones before."""
-        x, y = places(*self.mask.shape[-2:], self.crop)
+        x, y = crop_coordinates(*self.mask.shape[-2:], self.crop)
         face = self.mask & ((x / _FACE_AXES[0]) ** 2 + (y / _FACE_AXES[1]) ** 2 <= 1)
         seen = self.values[face if face.any() else self.mask]
         far, near = np.quantile(seen.numpy(), (0.3, 0.98))
@@ -264,7 +264,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 @torch.no_grad()
 def predict(
-    model: DepthNetwork, photo: Photo | Sequence[Photo], *, crop: str | Crop | tuple[int, int, int] = "face",
+    model: DepthNetwork, photo: Photo | Sequence[Photo], *, crop: str | Crop | Sequence[float] = "face",
     horizontal_fov_deg: float | None = None, mirror: bool = True, batch_size: int = 8,
 ) -> Prediction | list[Prediction]:
     """Predict the face in a photo, or in each of a list of photos, at the photo's own size.
@@ -277,7 +277,8 @@ def predict(
             "none" takes the whole picture; or a square (left, top, size) in pixels, with a fourth number if it is
             tilted, as in ``Crop``. Where a square cuts off the top of the head, a network whose output is a relief with
             a head mask looks again at larger ones.
-        horizontal_fov_deg: field of view of the *crop*, were it in the photo's middle. By default it follows from the
+        horizontal_fov_deg: field of view of the *crop*, the square the network sees, were it in the photo's middle;
+            with crop="none" that is across the photo's longer side. By default it follows from the
             photo's EXIF focal length where there is one, else it is taken to be 20 degrees, or less where the whole
             photo would come out wider than 53 degrees along its longer side. A photo that was cut out of another may
             keep the other's EXIF, which shows only where the picture's proportions differ from those told there, or
@@ -287,6 +288,9 @@ def predict(
 
     Raises:
         InputError: an unreadable photo, one below 16 pixels a side, nobody found.
+
+    Warns of several faces, of one that is cut off, turned far to a side, lying or tiny, and of EXIF that is ignored.
+    Each result holds its photo, 0.2 GB for one of 12 megapixels: give long lists in parts, and save each.
     """
     check_network(model)
     check_whole("batch_size", batch_size, 1)
@@ -298,7 +302,7 @@ def predict(
 
 
 def _predict_batch(
-    model: DepthNetwork, photos: Sequence[Photo], start: int | None, crop: str | tuple[int, int, int],
+    model: DepthNetwork, photos: Sequence[Photo], start: int | None, crop: str | Crop | Sequence[float],
     horizontal_fov_deg: float | None, mirror: bool,
 ) -> list[Prediction]:
     """``start`` is the place of the first photo in the caller's list, if there is one: photos without a file are named
@@ -321,10 +325,10 @@ def _predict_batch(
         images.append(image)
         crops.append(square)
         cameras.append(Camera.from_focal(focal, height, width))
-    seen = see(model, images, crops, cameras, mirror=mirror)
+    seen = run_on_crops(model, images, crops, cameras, mirror=mirror)
     return [
         Prediction(
-            image=image, values=values, mask=tidied(inside > 0), camera=camera, kind=model.kind, crop=square,
+            image=image, values=values, mask=cleaned(inside > 0), camera=camera, kind=model.kind, crop=square,
             network_size=model.input_size, name=name,
         )
         for name, image, square, camera, (values, inside) in zip(stems, images, crops, cameras, seen, strict=True)

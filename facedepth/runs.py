@@ -52,7 +52,7 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     return facts
 
 
-def doubt_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
+def warn_about_data(model: DepthNetwork, train: Dataset, val: Dataset, head_share: float) -> None:
     """Warn of data that train and score worse than the user may think; ``head_share`` is the first picture's."""
     if model.options.get("head_mask") and head_share > SURELY_BACKGROUND:
         warn(

@@ -130,7 +130,11 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
 def _align_picture(
     values: Tensor, kind: str, true_picture: Tensor, area: Tensor, align: str
 ) -> tuple[Tensor, Tensor | None]:
-    """The same for the picture in [-1, 1]."""
+    """Like ``align_depth``, for data without a scale: values (B, 1, H, W) fitted to ``true_picture`` in [-1, 1].
+
+    Raises:
+        InputError: another kind than affine_relief without alignment.
+    """
     if align == "none":
         if kind != "affine_relief":
             raise InputError(f"align: a model of kind {kind!r} makes no picture in [-1, 1]; use align='scale_shift'")

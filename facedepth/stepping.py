@@ -13,7 +13,7 @@ from .checks import InputError
 from .config import TrainConfig
 from .models import DepthNetwork, plain
 from .objectives import Objective
-from .optimisation import OPTIMISERS, answer_to, make_schedule, mixed_precision, parameter_groups, warmed_average
+from .optimisation import OPTIMISERS, make_schedule, mixed_precision, parameter_groups, training_output, warmed_average
 from .sample import Sample
 
 _LEAST_LOSS_SCALE = 2.0**-10
@@ -83,7 +83,7 @@ class Stepper:
         would ruin them.
         """
         with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = answer_to(self.asked, batch.image)
+            output = training_output(self.asked, batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
         require_finite("the loss", values["loss"])

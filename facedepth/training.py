@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from .adapters import add_adapters, merge_adapters, merged
-from .batches import augmentation, bad_data_named, evaluation_batches, to_device, training_batches
+from .batches import augmentation, evaluation_batches, to_device, training_batches, without_worker_traceback
 from .checks import InputError, check_dataset, choose_device, refuse_rereading, warn
 from .config import TrainConfig
 from .figures import panel
@@ -25,12 +25,12 @@ from .objectives import Objective
 from .optimisation import (
     TrainingStopped,
     deferred_interrupt,
+    explained_full_memory,
     frozen_encoder,
-    full_memory_named,
     set_gradient_checkpointing,
     set_training,
 )
-from .runs import RunFolder, alone_in, describe_data, doubt_data
+from .runs import RunFolder, alone_in, describe_data, warn_about_data
 from .sample import Sample
 from .stepping import Stepper, check_can_learn
 from .validation import validate
@@ -49,9 +49,10 @@ def fit(
         train, val: yield ``Sample`` and have the same ``depth_kind``; by their ``identities``, where they have them, a
             run that goes on knows its people again. Those that make samples on a GPU, as
             ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
-        callbacks: each is called after every epoch with the history and pictures of the first validation faces, and
-            without pictures when a run goes on; ``LiveTraining()`` shows both in a notebook. To stop early, raise an
-            exception of your own in one: the state is saved, and ``best.safetensors`` is in the run's folder.
+        callbacks: each is called after every epoch as ``callback(history, pictures)``, with pictures of the first
+            validation faces; and once when a run goes on, with no pictures. ``LiveTraining()`` shows both in a
+            notebook. To stop early, raise an exception of your own in one: the state is saved, and
+            ``best.safetensors`` is in the run's folder.
 
     Returns:
         A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
@@ -85,7 +86,7 @@ def fit(
     with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted, ExitStack() as while_it_runs:
         torch.manual_seed(config.seed)
         try:
-            with full_memory_named():
+            with explained_full_memory():
                 return _Run(model, train, val, config, interrupted, while_it_runs).train(callbacks)
         except (KeyboardInterrupt, TrainingStopped) as error:
             # A notebook keeps the last error, and with it what its frames hold: optimiser, average, workers.
@@ -111,13 +112,13 @@ class _Run:
         self.depth_kind = train.depth_kind
         self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
         self.data = describe_data(train, val)
-        doubt_data(model, train, val, self.data["train_first_head"])
+        warn_about_data(model, train, val, self.data["train_first_head"])
         self.device = choose_device(config.device)
         set_gradient_checkpointing(model, config.gradient_checkpointing)
         if config.learns.startswith("lora"):
             add_adapters(model, config.lora_rank, decoder_learns=config.learns == "lora+decoder")
         while_it_runs.enter_context(alone_in(config.out))
-        self.folder = RunFolder(config.out, config.fixed(model), self.data, resume=config.resume)
+        self.folder = RunFolder(config.out, config.settings_to_keep(model), self.data, resume=config.resume)
 
         # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
         layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
@@ -173,7 +174,7 @@ class _Run:
                 self._save_state()
         self.stepper.optimiser.zero_grad(set_to_none=True)
         merge_adapters(self.model)
-        self._doubt_gain()
+        self._warn_if_nothing_gained()
         best = load_model(self.folder.path / "best.safetensors", device=self.device)
         self.model.load_state_dict(best.state_dict())
         self.model.info, self.model.source = best.info, best.source
@@ -186,7 +187,7 @@ class _Run:
         for callback in callbacks:
             callback(self.told, pictures)
 
-    def _doubt_gain(self) -> None:
+    def _warn_if_nothing_gained(self) -> None:
         """Warn where training made nothing better than what it started from."""
         best = min(row["val_loss"] for row in self.history)
         if self.loss_at_start is not None and not best < self.loss_at_start:
@@ -209,7 +210,7 @@ class _Run:
         with freezing, tqdm(
             total=self.steps_per_epoch, initial=self.step_in_epoch, desc=title, unit="step", leave=False
         ) as bar:
-            for batch in bad_data_named(self.loader):
+            for batch in without_worker_traceback(self.loader):
                 parts = self._step(to_device(batch, self.device))
                 seen += len(batch.name)
                 rate = seen / (time.monotonic() - started)

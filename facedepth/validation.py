@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .batches import bad_data_named, to_device
+from .batches import to_device, without_worker_traceback
 from .comparison import Scored, picture_rows, scored
 from .live import Pictures
 from .models import DepthNetwork
@@ -36,7 +36,7 @@ def validate(
     model.eval()
     columns: dict[str, list[Tensor]] = {}
     shown: list[Scored] = []
-    for batch in tqdm(bad_data_named(loader), total=len(loader), desc="validate", unit="batch", leave=False):
+    for batch in tqdm(without_worker_traceback(loader), total=len(loader), desc="validate", unit="batch", leave=False):
         before_each()
         batch = to_device(batch, device)
         output = model(batch.image).float()

@@ -204,7 +204,7 @@ def _data(options: argparse.Namespace, model_size: int) -> Dataset:
     """The data sets that --data names, as one, at --size or else at the model's input size, in pixels."""
     size = model_size if options.size is None else options.size
     if not any(text.startswith("paired:") for text in options.data):
-        for option, value in (("--fov", options.fov), ("--unit", options.unit)):
+        for option, value in (("--fov", options.fov), ("--unit", options.unit), ("--identity", options.identity)):
             if value is not None:
                 raise InputError(f"{option}: for paired data only; EG3D's layout says it in its files")
     parts = [_data_set(text, options, size) for text in options.data]
@@ -219,13 +219,11 @@ def _data_set(text: str, options: argparse.Namespace, size: int) -> Dataset:
     if kind == "paired" and folder:
         if options.fov is None:
             raise InputError("--fov: paired data need the pictures' horizontal field of view, in degrees")
-        root = user_path(folder)  # the shell does not expand a ~ after the colon
-        masks, face_masks = (root / name if (root / name).is_dir() else None for name in ("masks", "face_masks"))
         said = options.unit or "m"
         unit = _literal(said)
-        return PairedFolder(
-            root / "images", root / "depths", masks, face_masks=face_masks, camera=options.fov, size=size,
-            skip_bad=options.skip_bad, unit=unit if isinstance(unit, int | float) else said,
+        return PairedFolder.within(
+            folder, camera=options.fov, size=size, skip_bad=options.skip_bad, identity=options.identity,
+            unit=unit if isinstance(unit, int | float) else said,
         )
     raise InputError(f"--data: expected {DATA_HELP}; got {text!r}")
 

@@ -14,9 +14,9 @@ from facedepth.batches import (
     EpochOrder,
     Transformed,
     augmentation,
-    bad_data_named,
     to_device,
     training_batches,
+    without_worker_traceback,
 )
 from facedepth.camera import Camera
 from facedepth.checks import InputError
@@ -134,7 +134,7 @@ def test_order_of_epochs():
 def test_bad_data_are_named_without_the_story_of_a_worker(workers):
     loader, _ = training_batches(Damaged(), Resize(16), batch_size=2, repeats=1, workers=workers, seed=0)
     with pytest.raises(InputError) as caught:
-        list(bad_data_named(loader))
+        list(without_worker_traceback(loader))
     assert str(caught.value) in {f"sample{index}.png: a damaged picture; copy it again" for index in range(4)}
 
 

@@ -154,3 +154,15 @@ def test_data_that_cannot_train_the_model_are_refused(refused, tmp_path, sample_
 def test_settings_that_make_no_sense_are_told_by_their_names(refused, tmp_path, paired, more, expected):
     assert re.search(expected, refused(*train_command(paired, tmp_path / "run", *more)))
     assert not (tmp_path / "run").exists()
+
+
+def test_pictures_of_one_person_are_kept_on_one_side(refused, tmp_path, paired, weights):
+    data = ("--data", f"paired:{paired}", "--unit", "mm", "--fov", 30, "--identity")
+    for path in (*(paired / "images").iterdir(), *(paired / "depths").iterdir()):
+        path.rename(path.with_name(f"ann_{path.name}"))
+    assert "at least two identities, the data set has 1 (ann)" in refused(
+        "train", *data, "_", "--model", weights, "-o", tmp_path / "run"
+    )
+    assert "--identity: for paired data only" in refused(
+        "evaluate", "--data", f"eg3d:{paired}", "--identity", "_", "--model", weights, "-o", tmp_path / "scores"
+    )

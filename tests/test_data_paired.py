@@ -172,9 +172,13 @@ def test_masks_fit_whatever_the_size_is_rounded_to(tmp_path, width, height):
 def test_identity_is_told_never_guessed(folders):
     plain = PairedFolder(*folders, camera=40)
     assert plain.names == plain.identities == ["anna_1", "anna_2", "ben_1"]
-    told = PairedFolder(*folders, camera=40, identity=lambda stem: stem.split("_")[0])
-    assert told.names == plain.names
-    assert told.identities == ["anna", "anna", "ben"]
+    for identity in (lambda stem: stem.split("_")[0], "_"):
+        told = PairedFolder(*folders, camera=40, identity=identity)
+        assert told.names == plain.names
+        assert told.identities == ["anna", "anna", "ben"]
+    for none in ("", {"anna_1": "anna"}, 3):
+        with pytest.raises(InputError, match="identity: expected a function of a stem, or what ends a name in it, got"):
+            PairedFolder(*folders, camera=40, identity=none)
     with pytest.raises(InputError, match="identity: expected who 'ben_1' is, got None"):
         PairedFolder(*folders, camera=40, identity={"anna_1": "anna", "anna_2": "anna"}.get)
 

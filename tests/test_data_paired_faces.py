@@ -1,5 +1,6 @@
 """One's own folders that say where on the head the face is."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,11 @@ def test_a_camera_of_pictures_of_another_size_is_doubted(mine):
     with pytest.warns(UserWarning, match=r"anna\.png: the camera.s centre \(8, 8\) is far from the middle"):
         folder(mine, camera=half)[0]
     folder(mine, camera=right)[0]
+
+
+def test_the_folders_within_one_are_taken_by_their_names(mine):
+    within = PairedFolder.within(mine, camera=40, identity="n", size=16)
+    assert torch.equal(within[0].face, folder(mine, size=16)[0].face)
+    assert within.identities == ["a", "bert"]
+    shutil.rmtree(mine / "face_masks")
+    assert torch.equal(PairedFolder.within(mine, camera=40)[0].face, folder(mine, face_masks=None)[0].head)

@@ -1,8 +1,8 @@
-"""The mask of a head: what is tidied of it, and what stays."""
+"""The mask of a head: what is cleaned of it, and what stays."""
 
 import torch
 
-from facedepth.head_mask import tidied
+from facedepth.head_mask import cleaned
 
 
 def test_crumbs_of_a_mask_go_and_large_parts_stay():
@@ -11,8 +11,8 @@ def test_crumbs_of_a_mask_go_and_large_parts_stay():
     mask[:, 25:35, 5:15] = True  # 100, parted from the rest by a hand
     clean = mask.clone()
     mask[:, 36:39, 30:35] = mask[:, 22, 35] = True  # crumbs, one touching a corner
-    assert torch.equal(tidied(mask), clean)
-    assert not tidied(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
+    assert torch.equal(cleaned(mask), clean)
+    assert not cleaned(torch.zeros(1, 4, 4, dtype=torch.bool)).any()
 
 
 def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
@@ -22,4 +22,4 @@ def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
     mask[:, 10:12, 58:60] = mask[:, 20, 5:15] = False  # 4 at the picture's edge, a slit from outside
     clean = mask.clone()
     mask[:, 15, 20:50] = False  # 30, the frame of glasses
-    assert torch.equal(tidied(mask), clean)
+    assert torch.equal(cleaned(mask), clean)

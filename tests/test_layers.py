@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 LAYERS = (
     "checks", "paths", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
     "metrics", "detection", "framing", "head_mask", "photos", "layouts", "transforms", "data", "synthetic", "models",
-    "figures", "seeing", "prediction", "films", "live", "batches", "scoring", "comparison", "report_page", "evaluation",
-    "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",
+    "figures", "inference", "prediction", "films", "live", "batches", "scoring", "comparison", "report_page",
+    "evaluation", "objectives", "validation", "adapters", "optimisation", "config", "stepping", "runs", "training",
     "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )
 APART = ("data", "synthetic", "models")

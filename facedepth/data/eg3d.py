@@ -20,7 +20,7 @@ from ..layouts import (
 from ..paths import user_path
 from ..sample import Sample
 from ..transforms import resize_depth, resize_image, resize_mask
-from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive
+from .files import check_head, complete_stems, list_files, warn_about_drive, with_sample_name
 
 _DEPTH_FOLDERS = {"affine": "depth128x128", "metric": "depth"}
 
@@ -81,7 +81,7 @@ class EG3DFaces(Dataset):
         try:
             return self._read(stem)
         except InputError as error:
-            raise sample_named(error, stem) from None
+            raise with_sample_name(error, stem) from None
 
     def _list(self, folder: str) -> dict[str, Path]:
         path = self.root / folder

@@ -101,7 +101,7 @@ def check_head(path: Path, head: Tensor, mask: Tensor) -> None:
         raise InputError(f"{path}: no pixel of the head with valid depth; on the head masks are bright (255)")
 
 
-def sample_named(error: InputError, stem: str) -> InputError:
+def with_sample_name(error: InputError, stem: str) -> InputError:
     """The error of a file, with the sample that it belongs to and what to do about it."""
     stop = "" if str(error).endswith("?") else "."
     return InputError(

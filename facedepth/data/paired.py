@@ -25,7 +25,7 @@ from ..io import (
 from ..paths import user_path
 from ..sample import Sample
 from ..transforms import CentreCrop, resize_depth, resize_image, resize_mask
-from .files import check_head, complete_stems, list_files, sample_named, warn_about_drive
+from .files import check_head, complete_stems, list_files, warn_about_drive, with_sample_name
 
 _OFF_CENTRE = 0.1  # of a side: farther from the middle, a camera's centre is hardly this picture's
 _PLAUSIBLE_M = 0.02, 20.0  # how far faces are, and what is measured otherwise with the same unit
@@ -48,7 +48,8 @@ class PairedFolder(Dataset):
             0 nearest ... 1 farthest, and 0 in the file is a value, not a hole. What has a unit and is 60 m away or
             farther is no valid depth, as 0, NaN and infinity are none, unless all of it is.
         size: pixels a side of the samples, cut from the middle; None: as the images are (batches need equal sizes).
-        identity: stem -> who it is, so that ``split`` keeps one person's pictures together; None: each its own.
+        identity: who is in a picture, so that ``split`` keeps one person's pictures together: a function of the stem,
+            or what ends the person's name in it ("_": anna_01 and anna_02 are anna); None: each another person.
         skip_bad: leave out, with a warning, files without partners and files that are damaged. For this every file
             is opened once: PNG and NumPy files must begin right and not be cut short, nothing is decoded. Without it
             files without partners are an error here, damaged ones when they are read.
@@ -74,7 +75,7 @@ class PairedFolder(Dataset):
         face_masks: str | Path | None = None,
         unit: str | float = "m",
         size: int | None = None,
-        identity: Callable[[str], str] | None = None,
+        identity: Callable[[str], str] | str | None = None,
         skip_bad: bool = False,
     ):
         known = (*METRES, *_RELATIVE_UNITS)
@@ -86,8 +87,8 @@ class PairedFolder(Dataset):
             self.camera = Camera(*(part.float() for part in camera))
         else:
             self.camera = check_number("camera (a Camera, or a field of view in degrees)", camera, above=0, below=180)
-        if identity is not None and not callable(identity):
-            raise InputError(f"identity: expected a function of a stem, got {type(identity).__name__}")
+        if not (identity is None or callable(identity) or (isinstance(identity, str) and identity)):
+            raise InputError(f"identity: expected a function of a stem, or what ends a name in it, got {identity!r}")
         self.depth_kind = "affine" if unit in _RELATIVE_UNITS else "metric"
         images, depths = user_path(images, "images"), user_path(depths, "depths")
         warn_about_drive(images, depths)
@@ -102,7 +103,19 @@ class PairedFolder(Dataset):
         self.names = complete_stems(self._images, others, skip_bad=skip_bad)
         self.identities = [_person(stem, identity) if identity else stem for stem in self.names]
         if self.depth_kind == "metric":
-            _doubt_unit(self._depths[self.names[0]], unit)
+            _warn_about_unit(self._depths[self.names[0]], unit)
+
+    @classmethod
+    def within(cls, root: str | Path, **options) -> PairedFolder:
+        """The pictures of images/ and depths/ in one folder, with masks/ and face_masks/ if they are there too.
+
+        Args:
+            root: the folder.
+            options: further arguments of ``PairedFolder``.
+        """
+        root = user_path(root)
+        masks, face_masks = (path if path.is_dir() else None for path in (root / "masks", root / "face_masks"))
+        return cls(root / "images", root / "depths", masks, face_masks=face_masks, **options)
 
     def __repr__(self) -> str:
         images, depths = (str(folder) for folder in self._folders)
@@ -117,7 +130,7 @@ class PairedFolder(Dataset):
         try:
             sample = self._read(stem)
         except InputError as error:
-            raise sample_named(error, stem) from None
+            raise with_sample_name(error, stem) from None
         return sample if self.size is None else CentreCrop(self.size)(sample)
 
     def _read(self, stem: str) -> Sample:
@@ -127,7 +140,7 @@ class PairedFolder(Dataset):
         stored = height, width = image.shape[-2:]
         camera = self._camera(stem, height, width)
         depth, mask = self._read_depth(self._depths[stem])
-        _check_same_shape(self._depths[stem], depth, height, width)
+        _check_same_aspect(self._depths[stem], depth, height, width)
         if turned and not self._told_turned:
             self._told_turned = True
             warn(
@@ -183,15 +196,19 @@ class PairedFolder(Dataset):
         return self.camera
 
 
-def _person(stem: str, identity: Callable[[str], str]) -> str:
-    """None, as a pattern gives that fits some stems only, would make one person of all the others."""
-    person = identity(stem)
+def _person(stem: str, identity: Callable[[str], str] | str) -> str:
+    """Who is in a picture, by the user's function, or up to what ends a name.
+
+    Raises:
+        InputError: it says None, as a pattern does that fits some stems only; all the others would be one person.
+    """
+    person = stem.partition(identity)[0] if isinstance(identity, str) else identity(stem)
     if person is None:
         raise InputError(f"identity: expected who {stem!r} is, got None; return the stem itself where nobody is known")
     return str(person)
 
 
-def _doubt_unit(path: Path, unit: str | float) -> None:
+def _warn_about_unit(path: Path, unit: str | float) -> None:
     """Warn where a depth map is farther than faces are."""
     with contextlib.suppress(InputError):  # told when it is read
         depth = read_depth(path, unit)
@@ -210,12 +227,16 @@ def _list(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 def _read_mask(path: Path, picture: tuple[int, int], height: int, width: int) -> Tensor:
     """(1, height, width) of a mask of a picture whose height and width are given."""
     mask = read_mask(path)
-    _check_same_shape(path, mask, *picture)
+    _check_same_aspect(path, mask, *picture)
     return resize_mask(mask, height, width)
 
 
-def _check_same_shape(path: Path, values: Tensor, height: int, width: int) -> None:
-    """Equal up to the rounding of a size to whole pixels."""
+def _check_same_aspect(path: Path, values: Tensor, height: int, width: int) -> None:
+    """Refuse a map whose aspect ratio is not its image's, to within a pixel.
+
+    Raises:
+        InputError: naming it and both sizes.
+    """
     own_height, own_width = values.shape[-2:]
 
     def fits(width: int, height: int) -> bool:

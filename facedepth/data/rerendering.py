@@ -54,7 +54,7 @@ def rerender(
         )
     targets = {stem: eg3d_path(root, "depth", stem) for stem in shapes}
     wanted = [stem for stem in shapes if overwrite or not targets[stem].exists()]
-    _doubt_size([targets[stem] for stem in targets.keys() - set(wanted)], size)
+    _warn_about_size([targets[stem] for stem in targets.keys() - set(wanted)], size)
     for stem in tqdm(wanted, desc="rerender", unit="face", disable=not progress):
         vertices, faces = read_shape(shapes[stem])
         try:
@@ -68,7 +68,7 @@ def rerender(
     return [targets[stem] for stem in wanted]
 
 
-def _doubt_size(kept: list[Path], size: int) -> None:
+def _warn_about_size(kept: list[Path], size: int) -> None:
     """Warn where the first of the depth maps that are kept is not of the size asked for."""
     with contextlib.suppress(InputError):  # a damaged one is told of when it is used
         shape = read_array(min(kept)).shape if kept else (size, size)

@@ -127,7 +127,7 @@ def check_network(model: object) -> None:
 
 
 @contextmanager
-def answering(model: DepthNetwork) -> Iterator[None]:
+def evaluation_mode(model: DepthNetwork) -> Iterator[None]:
     """Within the block the network is in evaluation mode; afterwards every part is back in its own previous mode."""
     modes = {part: part.training for part in model.modules()}
     model.eval()

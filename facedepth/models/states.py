@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..checks import InputError
-from ..paths import existing_file, what_else
+from ..paths import existing_file, why_unreadable
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -25,7 +25,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: {what_else(path) or f'not a readable safetensors file ({error})'}") from None
+        raise InputError(f"{path}: {why_unreadable(path) or f'not a readable safetensors file ({error})'}") from None
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}, metadata
 
 
@@ -39,14 +39,14 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        reason = what_else(path) or (
+        reason = why_unreadable(path) or (
             "refused: not a plain state dict, loading it could run code; if you trust it, open it yourself and save "
             "its tensors with torch.save(model.state_dict(), ...)"
         )
         raise InputError(f"{path}: {reason}") from None
     except Exception as error:  # bytes that are not a pickle make PyTorch's reader fail in all kinds of ways
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"{path}: {what_else(path) or f'not a readable PyTorch file ({reason})'}") from None
+        raise InputError(f"{path}: {why_unreadable(path) or f'not a readable PyTorch file ({reason})'}") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):

@@ -49,12 +49,12 @@ class SyntheticFaces(Dataset):
     tip. Depth of see-through things (lenses, single hairs) follows what lies behind; clothes and things held have
     depth but are not ``head``.
 
-    Sample i depends on ``seed``, ``size`` and i alone: on the CPU bit for bit, whatever process, worker or order it is
-    made in, and whatever torch's default type, autocast and ``float32_matmul_precision`` are set to. (Another make of
-    processor rounds otherwise: up to a tenth of the pixels are off by a grey level or two, and of the depth two pixels
-    in a thousand are another hair's.) On a GPU the same numbers are drawn, but sums come out in any order and lamps
-    cast shadows from four places of theirs, as they do where Open3D does not load: pictures differ a little, depth by
-    less than 0.1 mm but for single pixels.
+    Sample i depends on ``seed``, ``size``, ``views_per_identity``, ``photographs`` and i alone: on the CPU bit for bit,
+    whatever process, worker or order it is made in, and whatever torch's default type, autocast and
+    ``float32_matmul_precision`` are set to. (Another make of processor rounds otherwise: up to a tenth of the pixels
+    are off by a grey level or two, and of the depth two pixels in a thousand are another hair's.) On a GPU the same
+    numbers are drawn, but sums come out in any order and lamps cast shadows from four places of theirs, as they do
+    where Open3D does not load: pictures differ a little, depth by less than 0.1 mm but for single pixels.
 
     Args:
         n: how many samples.

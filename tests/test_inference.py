@@ -7,8 +7,8 @@ from torch.testing import assert_close
 from facedepth.camera import Camera, Crop
 from facedepth.depth import depth_to_relief, relief_in_crop, relief_to_depth
 from facedepth.framing import enlarged
+from facedepth.inference import _blend_looks, run_on_crops
 from facedepth.models import DepthNetwork
-from facedepth.seeing import _joined, see
 from facedepth.viewer.explorer import _window
 
 SIZE = 300
@@ -38,7 +38,7 @@ def photo(top: int) -> torch.Tensor:
 
 
 def seen(model: DepthNetwork, image: torch.Tensor, crop: Crop = CROP, *, mirror: bool = False):
-    return see(model, [image], [crop], [CAMERA], mirror=mirror)[0]
+    return run_on_crops(model, [image], [crop], [CAMERA], mirror=mirror)[0]
 
 
 def test_the_larger_square_has_the_same_lower_edge_as_the_face_stands():
@@ -210,6 +210,6 @@ def test_every_pixel_of_the_first_square_keeps_its_value(tilt_deg):
 def test_where_no_head_lies_along_the_edge_nothing_is_shifted():
     first, again = torch.zeros(1, SIZE, SIZE), torch.full((1, SIZE, SIZE), 0.4)
     first[:, 100:220, 80:200] = 0.2
-    joined = _joined(first, again, torch.zeros_like(first) > 0, CROP)
+    joined = _blend_looks(first, again, torch.zeros_like(first) > 0, CROP)
     assert joined.isfinite().all()
     assert_close(joined[0, 160, 140], torch.tensor(0.3))
