@@ -113,18 +113,29 @@ def align_depth(values: Tensor, kind: str, batch: Sample, area: Tensor, align: s
     height, width = values.shape[-2:]
     crop = whole_crop(height, width)
     factor = axis_factor(batch.camera, height, width, crop)
-    true_axis = batch.depth * factor
+    true_axis = torch.where(batch.mask, batch.depth * factor, 0.0)
     if align == "none":
         if kind != "relief":
             raise InputError(f"align: a model of kind {kind!r} knows no scale; evaluate it with align='scale_shift'")
         return relief_to_depth(values, masked_median(true_axis, batch.head & batch.mask), batch.camera, crop), None
+    along_axis, scale = fit_axis_depth(values, kind, true_axis, area)
+    return along_axis / factor, scale
+
+
+def fit_axis_depth(values: Tensor, kind: str, true_axis: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
+    """Axis depth (..., 1, H, W) of values of a kind, once scale and shift are fitted to the truth in ``area``, in the
+    space predicted; and the scale (..., 1, 1, 1), never negative. Inverse depth goes no farther than ``FARTHEST``.
+
+    Args:
+        true_axis: (..., 1, H, W) axis depth, 0 where there is none.
+    """
     # The target, too, is larger where nearer: a network that has near and far swapped must not be put right here.
     scale, shift = fit_scale_shift(values, nearness(true_axis, kind), area, least_scale=0)
     fitted = scale * values + shift
     if kind == "affine_inverse":
-        farthest = torch.where(batch.mask, true_axis, 0.0).amax(dim=(-3, -2, -1), keepdim=True)
-        fitted = -invert_depth(torch.maximum(fitted, invert_depth(FARTHEST * farthest)))
-    return -fitted / factor, scale
+        farthest = true_axis.amax(dim=(-3, -2, -1), keepdim=True)
+        return invert_depth(torch.maximum(fitted, invert_depth(FARTHEST * farthest))), scale
+    return -fitted, scale
 
 
 def _align_picture(

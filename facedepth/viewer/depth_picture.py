@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ..camera import Camera
 from ..checks import InputError
-from ..depth import fit_scale_shift, invert_depth, nearness
+from ..depth import fit_scale_shift, nearness
 from ..figures import colour_error, colour_normals
 from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
-from ..scoring import FARTHEST
+from ..scoring import fit_axis_depth
 
 COLOUR_MAPS = {"spectral": "Spectral_r", "inferno": "inferno", "turbo": "turbo", "grey": "gray"}
 """Matplotlib's names by those shown; the upper end is near."""
@@ -222,14 +222,10 @@ class DepthPicture:
         def make() -> Tensor:
             smoothed, true_axis = self._smoothed(smooth_px), self.truth * self.axis_factor
             values = -smoothed if self.relative else nearness(smoothed * self.axis_factor, self.kind)
-            target = -self.truth if self.truth_relative else nearness(true_axis, self.kind)
-            scale, shift = fit_scale_shift(values, target, self._compared(), least_scale=0)
-            fitted = scale * values + shift
             if self.truth_relative:
-                return -fitted
-            if self.kind == "affine_inverse":
-                fitted = -invert_depth(fitted.clamp(min=1 / (FARTHEST * float(true_axis.max()))))
-            return -fitted / self.axis_factor
+                scale, shift = fit_scale_shift(values, -self.truth, self._compared(), least_scale=0)
+                return -(scale * values + shift)
+            return fit_axis_depth(values, self.kind, true_axis, self._compared())[0] / self.axis_factor
 
         return self._keep("aligned", smooth_px, make)
 
