@@ -19,17 +19,11 @@ from .batches import augmentation, evaluation_batches, to_device, training_batch
 from .checks import InputError, check_dataset, choose_device, refuse_rereading, warn
 from .config import TrainConfig
 from .figures import panel
+from .interruptions import TrainingStopped, deferred_interrupt, explained_full_memory
 from .live import Callback, History, Pictures, check_callbacks
 from .models import DepthNetwork, check_network, list_models, load_model, plain, save_model
 from .objectives import Objective
-from .optimisation import (
-    TrainingStopped,
-    deferred_interrupt,
-    explained_full_memory,
-    frozen_encoder,
-    set_gradient_checkpointing,
-    set_training,
-)
+from .optimisation import frozen_encoder, set_gradient_checkpointing, set_training
 from .runs import RunFolder, alone_in, describe_data, warn_about_data
 from .sample import Sample
 from .stepping import Stepper, check_can_learn
