@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 _LONGEST_NAME = 300
-_BETWEEN = ("facedepth", "torch", "tqdm")  # packages whose code lies between a warning and the user's line
+# Whose code may lie between a warning and the user's line.
+_BETWEEN = ("facedepth", "torch", "tqdm", "contextlib", "multiprocessing", "threading", "concurrent")
 
 
 class InputError(ValueError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -48,9 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # no code line
     try:
         options.run(options)
-    except BrokenPipeError:  # who reads the output, as head does, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 0
     except (InputError, TrainingStopped, OSError) as error:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2

@@ -222,7 +222,7 @@ def read_mask(path: str | Path) -> Tensor:
     brightest = float(brightness.max())
     if 0 < brightest <= 0.5:
         raise InputError(
-            f"{path}: its brightest pixel has {brightest:.2g} of white, so nothing is inside; write 255 (in 16 bits "
+            f"{path}: its brightest pixel has {brightest:.3g} of white, so nothing is inside; write 255 (in 16 bits "
             "65535) where the mask holds, for example instead of 1"
         )
     return brightness > 0.5
@@ -235,6 +235,8 @@ def read_brightness(path: str | Path) -> Tensor:
     """
     picture = _upright(_loaded_picture(path))
     picture.info.pop("icc_profile", None)  # a mask's levels are no colours
+    if picture.mode.startswith("I"):  # 16 bits, whose one transparent level says nothing
+        picture.info.pop("transparency", None)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         opacity = np.array(picture.getchannel("A"), dtype=np.float32) / 255

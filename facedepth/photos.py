@@ -73,7 +73,8 @@ def _pictures_of(source: Path) -> list[Path]:
         files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
         other = {path.name for path in files if path.suffix.lower() in _RARER_SUFFIXES and not _is_readable(path)}
         read = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES + _RARER_SUFFIXES]
-        found = [path for path in read if path.name not in other and not _is_result(path)]
+        results = _results_among(files)
+        found = [path for path in read if path.name not in other and path not in results]
         if other:
             warn(
                 f"{source}: left out (save them as JPEG or PNG to have them read): {', '.join(sorted(other))}"
@@ -100,19 +101,24 @@ def _is_readable(path: Path) -> bool:
         return False
 
 
-def _is_result(path: Path) -> bool:
-    """Whether ``Prediction.save`` wrote it: a ``<stem>_depth.png`` or an .obj's ``<stem>_texture.png``, beside the
-    .json or the .obj, which are written last, or beside the photo itself."""
-    stem, _, ending = path.name.rpartition("_")
-    if ending not in ("depth.png", "texture.png"):
-        return False
-    if ending == "depth.png" and path.with_name(f"{stem}_depth.json").exists():
-        return True
-    # An .obj's texture has no blanks in its name, where the .obj and the photo may.
-    return any(
-        "_".join(other.stem.split()) == "_".join(stem.split()) for other in path.parent.iterdir()
-        if other.suffix.lower() in (".obj", *IMAGE_SUFFIXES, *_RARER_SUFFIXES)
-    )
+def _results_among(files: list[Path]) -> set[Path]:
+    """The files of a folder that ``Prediction.save`` wrote: ``<stem>_depth.png`` and an .obj's ``<stem>_texture.png``.
+    A depth picture without its .json, which is written last, is one if its photo is there too; a warning names it."""
+    names = {path.name for path in files}
+    photos = {path.stem for path in files if path.suffix.lower() in IMAGE_SUFFIXES + _RARER_SUFFIXES}
+    # An .obj's texture has no blanks in its name, where the .obj may.
+    meshes = {"_".join(path.stem.split()) for path in files if path.suffix.lower() in (".obj", ".mtl")}
+    results, unsaid = set(), []
+    for path in files:
+        stem, _, ending = path.name.rpartition("_")
+        if ending == "depth.png" and (f"{stem}_depth.json" in names or stem in photos):
+            results.add(path)
+            unsaid += [] if f"{stem}_depth.json" in names else [path.name]
+        elif ending == "texture.png" and stem in meshes:
+            results.add(path)
+    if unsaid:
+        warn(f"{files[0].parent}: left out, as depth of the photos beside them: {shown(unsaid)}")
+    return results
 
 
 def read_photo(photo: Photo, name: str = "photo") -> Tensor:

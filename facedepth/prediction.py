@@ -161,6 +161,8 @@ class Prediction:
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
         unstretched = None if z_scale == 1 else self._depth(crop_width_m, near_m, far_m, 1.0)
+        if unstretched is not None and not (unstretched[self.mask] > 0).all():
+            unstretched = None  # it would reach the camera, where nothing tells a jump
         mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
         check_number("smooth_px", smooth_px, least=0, most=self.network_size / 4)
         check_number("outline_px", outline_px, least=0, most=self.network_size / 4)
@@ -191,7 +193,7 @@ class Prediction:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
         preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (a page to turn the mesh in any browser), and
         ``<name>_depth.json`` with the camera, the crop and which files it speaks of: other formats that were saved
-        before stay as they were. For ``z_scale`` see ``depth``.
+        before stay as they were. For ``z_scale`` see ``depth``; the page of a flattened face has no slider to cut it.
 
         Returns:
             The files written.

@@ -80,14 +80,18 @@ class Sample(NamedTuple):
         """A wrong camera makes normals and losses wrong, and nobody sees it in the pictures."""
         if not all(matrix.isfinite().all() for matrix in self.camera):
             raise InputError("camera: expected finite numbers, got NaN or infinity in K or cam2world")
-        focal, width, last = float(self.camera.K.diag()[:2].min()), self.image.shape[-1], self.camera.K[2].tolist()
+        last = self.camera.K[2].tolist()
         if last != [0, 0, 1]:
             raise InputError(f"camera: expected 0, 0, 1 in the last row of K, got {', '.join(f'{n:g}' for n in last)}")
-        if not focal > _LEAST_FOCAL * width:
-            raise InputError(
-                f"camera: expected K in pixels, got a focal length of {focal:.4g} for a picture {width} wide, as if it "
-                "were in picture widths; multiply its first two rows by the width and the height"
-            )
+        height, width = self.image.shape[-2:]
+        for focal, side, is_so in ((self.camera.K[0, 0], width, "wide"), (self.camera.K[1, 1], height, "high")):
+            if focal < 0:
+                raise InputError(f"camera: expected focal lengths above 0, with x right and y down, got {focal:.4g}")
+            if not focal > _LEAST_FOCAL * side:
+                raise InputError(
+                    f"camera: expected K in pixels, got a focal length of {focal:.4g} for a picture {side} {is_so}, as "
+                    "if it were in picture widths; multiply its first two rows by the width and the height"
+                )
 
     def _check_values(self) -> None:
         if not self.mask.any():

@@ -160,8 +160,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if options.val is not None:
         _, data = split(data, val=options.val, seed=_seed_of(model) if options.seed is None else options.seed)
     report = evaluate(model, data, region=options.region, align=options.align, batch_size=options.batch_size)
+    written = report.save(out, overwrite=options.overwrite)  # before a word that nobody may be there to read
     print(report)
-    print("written:", ", ".join(str(path) for path in report.save(out, overwrite=options.overwrite)))
+    print("written:", ", ".join(map(str, written)))
 
 
 def _seed_of(model: DepthNetwork) -> int:

@@ -200,7 +200,10 @@ def test_to_device_moves_everything(affine_faces):
          r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 wide"),
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K / torch.tensor([[1.0], [64], [1]]))),
-         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 wide"),
+         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 high"),
+        (lambda sample: sample._replace(camera=sample.camera._replace(
+            K=sample.camera.K * torch.tensor([[1.0], [-1], [1]]))),
+         "camera: expected focal lengths above 0, with x right and y down, got -"),
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K + torch.tensor([[0.0, 0, torch.nan], [0, 0, 0], [0, 0, 0]]))),
          "camera: expected finite numbers, got NaN or infinity"),

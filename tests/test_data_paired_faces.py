@@ -120,3 +120,4 @@ def test_the_folders_within_one_are_taken_by_their_names(mine):
     assert within.identities == ["a", "bert"]
     shutil.rmtree(mine / "face_masks")
     assert torch.equal(PairedFolder.within(mine, camera=40)[0].face, folder(mine, face_masks=None)[0].head)
+    assert PairedFolder.within(mine, camera=40, masks=None)[0].head.all()

@@ -213,3 +213,9 @@ def test_a_mask_whose_opacity_says_nothing_is_read_by_its_colours(tmp_path):
     mask = read_mask(tmp_path / "mask.png")
     assert mask[:, :10].all()
     assert not mask[:, 10:].any()
+
+
+def test_a_mask_of_16_bits_keeps_them_whatever_level_is_transparent(tmp_path):
+    ramp = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    Image.fromarray(ramp).save(tmp_path / "mask.png", transparency=7)
+    assert int(read_mask(tmp_path / "mask.png").sum()) == 300

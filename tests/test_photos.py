@@ -271,8 +271,11 @@ def test_exif_by_which_a_face_would_be_nearer_than_people_are_photographed_is_le
     assert left_aside == pytest.approx((nearest + 1) / 2 / math.tan(math.radians(DEFAULT_FOV_DEG) / 2))
 
 
-def test_what_a_call_cut_short_left_beside_the_photos_is_no_photo(tmp_path):
-    """The .json and the .obj, by which results are known otherwise, are written last."""
-    for name in ("ann lee.jpg", "ann_lee_texture.png", "ann lee_depth.png", "bob.png", "wall_texture.png"):
-        Image.new("RGB", (20, 20)).save(tmp_path / name)
-    assert [path.name for path in list_images(tmp_path)] == ["ann lee.jpg", "bob.png", "wall_texture.png"]
+def test_depth_of_the_photos_beside_it_is_no_photo(tmp_path):
+    """A call cut short leaves it without its .json, which is written last; or it is the user's own."""
+    make(tmp_path, "ann lee.jpg", "ann lee_depth.png", "ann_lee_texture.png", "a_depth.png", "bob.png")
+    make(tmp_path, "wall_texture.png")
+    (tmp_path / "ann_lee.mtl").touch()
+    with pytest.warns(UserWarning, match=r"left out, as depth of the photos beside them: ann lee_depth\.png$"):
+        found = list_images(tmp_path)
+    assert [path.name for path in found] == ["a_depth.png", "ann lee.jpg", "bob.png", "wall_texture.png"]

@@ -240,3 +240,10 @@ def test_what_lies_behind_the_camera_has_no_depth():
     found = prediction(torch.zeros(1, HEIGHT, WIDTH), "relief", Crop(0, 0, 60), focal_px=3)
     with pytest.raises(InputError, match="me: the relief reaches the camera; give a smaller horizontal_fov_deg"):
         found.depth()
+
+
+def test_what_reaches_the_camera_unless_it_is_flattened_is_whole():
+    found = prediction(3 * true_depth(), "relief", MIDDLE)
+    with pytest.raises(InputError, match="reaches the camera"):
+        found.mesh()
+    assert len(found.mesh(z_scale=0.1).faces) == 2 * 47**2

@@ -150,3 +150,7 @@ def test_resize_refuses_to_lose_all_depth():
 def test_crop_larger_than_the_picture_is_refused():
     with pytest.raises(InputError, match="49 x 49 pixels out of 64 x 48"):
         CentreCrop(49)(plane_sample())
+
+
+def test_a_picture_squeezed_to_another_shape_keeps_a_camera_that_is_one():
+    assert_pixels_agree(Resize(16, 128)(plane_sample()), 0.2)

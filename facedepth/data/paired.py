@@ -111,11 +111,11 @@ class PairedFolder(Dataset):
 
         Args:
             root: the folder.
-            options: further arguments of ``PairedFolder``.
+            options: further arguments of ``PairedFolder``; ``masks=None`` leaves a folder out that is there.
         """
         root = user_path(root)
         masks, face_masks = (path if path.is_dir() else None for path in (root / "masks", root / "face_masks"))
-        return cls(root / "images", root / "depths", masks, face_masks=face_masks, **options)
+        return cls(root / "images", root / "depths", **{"masks": masks, "face_masks": face_masks} | options)
 
     def __repr__(self) -> str:
         images, depths = (str(folder) for folder in self._folders)
