@@ -68,3 +68,12 @@ def test_a_photograph_that_opencv_cannot_read_is_read_otherwise_or_named(tmp_pat
     Image.new("RGB", (20, 20), (10, 20, 30)).save(tmp_path / "a.png")
     monkeypatch.setattr(background.cv2, "imread", lambda *_: None)
     assert background._read_pixels(tmp_path / "a.png")[0, 0].tolist() == [10, 20, 30]
+
+
+def test_hidden_files_and_folders_are_no_photographs_and_tiny_ones_do(tmp_path):
+    (tmp_path / "album.jpg").mkdir()
+    for name, size in (("._a.jpg", (9, 9)), ("a.png", (1, 1)), ("b.png", (40, 2))):
+        Image.new("RGB", size, (9, 99, 199)).save(tmp_path / name)
+    assert [path.name for path in list_photographs(tmp_path)] == ["a.png", "b.png"]
+    for name in ("a.png", "b.png"):
+        assert background._photograph(np.random.default_rng(0), 16, tmp_path / name).shape == (16, 16, 3)

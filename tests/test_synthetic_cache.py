@@ -1,6 +1,9 @@
 """Samples kept on disk by the data set itself."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -129,3 +132,18 @@ def test_a_cache_serves_the_card_too(tmp_path, made):
             assert {tensor.device for tensor in (*sample[:5], *sample.camera)} == {CARD}
         depth = sample.depth.cpu()
     assert ((depth - made[0].depth).abs() < 1e-4).float().mean() > 0.999
+
+
+def test_of_two_that_begin_one_folder_with_other_settings_one_is_refused(tmp_path):
+    def begin(seed: int, place: Path) -> bool:
+        together.wait()
+        try:
+            storing.settle(place, {"seed": seed})
+        except InputError:
+            return False
+        return True
+
+    for number in range(40):
+        together, place = threading.Barrier(2), tmp_path / str(number)
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(begin, (1, 2), (place, place))) == [False, True]

@@ -8,6 +8,7 @@ the face, mm, of the three heads that are not the kit's, and of 60 people withou
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
+from facedepth.checks import InputError
 from facedepth.synthetic.features import AS_THE_KIT
 from facedepth.synthetic.head import head_subdivision, to_triangles
 from facedepth.synthetic.kit import load_kit
@@ -103,7 +105,10 @@ def _of_person(body: Body, corners: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.standin.relief", description=__doc__.splitlines()[0])
     parser.add_argument("--sources", type=Path, default=Path("data/standin_sources"), help="default: %(default)s")
-    cache = fetch(parser.parse_args().sources)
+    try:
+        cache = fetch(parser.parse_args().sources)
+    except InputError as error:
+        sys.exit(str(error))
     heads = []
     for name in SUBJECTS:
         scan = read_scan(name, cache)

@@ -203,12 +203,14 @@ PAINTERS = {  # and how often each is used
 
 
 def list_photographs(folder: Path) -> tuple[Path, ...]:
-    """The pictures directly in a folder, by name.
+    """The pictures directly in a folder, by name; hidden ones excepted.
 
     Raises:
         InputError: where there is none.
     """
-    found = tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES))
+    found = tuple(
+        sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    )
     if not found:
         raise InputError(f"{folder}: expected photographs ({', '.join(IMAGE_SUFFIXES)}) for backgrounds, found none")
     return found
@@ -216,7 +218,7 @@ def list_photographs(folder: Path) -> tuple[Path, ...]:
 
 def _photograph(rng: np.random.Generator, size: int, path: Path) -> np.ndarray:
     picture = _read_pixels(path)
-    side = int(min(picture.shape[:2]) * rng.uniform(0.4, 1))
+    side = max(1, int(min(picture.shape[:2]) * rng.uniform(0.4, 1)))
     top, left = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
     picture = cv2.resize(picture[top: top + side, left: left + side], (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:

@@ -74,11 +74,12 @@ def _vignette(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def _motion_blur(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    length = max(3, int(rng.uniform(0.008, 0.022) * picture.shape[0]))
+    length = max(3, int(rng.uniform(0.008, 0.022) * picture.shape[0])) | 1  # odd: an even one has no middle pixel
     kernel = np.zeros((length, length), dtype=np.float32)
     angle, middle = rng.uniform(0, np.pi), (length - 1) / 2
     reach = middle * np.array([np.cos(angle), np.sin(angle)])
     cv2.line(kernel, np.round(middle - reach).astype(int).tolist(), np.round(middle + reach).astype(int).tolist(), 1.0)
+    kernel += kernel[::-1, ::-1]  # as it is drawn, it would shift the picture against its depth
     return cv2.filter2D(picture, -1, kernel / kernel.sum())
 
 

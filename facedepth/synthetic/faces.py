@@ -24,7 +24,7 @@ from .storing import is_stored, read_stored, settle, store
 
 SMALLEST, LARGEST = 32, 2048
 
-VERSION = 2
+VERSION = 3
 """Of the generator. To be raised whenever the same seed gives another face: a folder is of one version."""
 
 

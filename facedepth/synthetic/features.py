@@ -61,7 +61,7 @@ class Prominence:
         """(N, 3) metres to add to the template's points (N, 3)."""
         back = torch.zeros_like(points[:, 0])
         for feature, amount in zip(FEATURES.values(), self.amounts, strict=True):
-            for side in {feature.side, -feature.side}:
+            for side in dict.fromkeys((feature.side, -feature.side)):
                 across, up = (points[:, 0] - side) / feature.width, (points[:, 2] - feature.height) / feature.tall
                 apart = across.square() + up.square()
                 back = back + amount * torch.exp(-(apart.square() if feature.plateau else apart))

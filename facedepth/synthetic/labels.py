@@ -79,7 +79,9 @@ def hair_layer(opacity: Tensor, depth: Tensor, size: int) -> tuple[Tensor, Tenso
     """Opacity and depth (P,) of strands averaged over the nearest pixels: hair as a layer, not strand by strand."""
     values = torch.stack([opacity, opacity * depth]).view(1, 2, size, size)
     reach = max(size // 128, 1)
-    cover = box_blur(values[:, :1], 2 * reach + 1).flatten()
+    width = 2 * reach + 1
+    inside = box_blur(torch.ones_like(values[:, :1]), width)  # less than 1 at the border, where nothing is known beyond
+    cover = (box_blur(values[:, :1], width) / inside).flatten()
     weight, total = box_blur(values, 4 * reach + 1)[0].flatten(1)
     return cover, total / weight.clamp(min=1e-6)
 

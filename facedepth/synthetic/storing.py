@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -42,7 +44,7 @@ def settle(root: Path, settings: dict) -> None:
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _write_text(path, json.dumps(settings))
+            _write_unless_there(path, json.dumps(settings))
     except OSError as error:
         raise InputError(complaint(root, error)) from None
     try:
@@ -119,6 +121,19 @@ def _parameters_path(root: Path, name: str) -> Path:
 def _write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         Path(temporary).write_text(text)
+
+
+def _write_unless_there(path: Path, text: str) -> None:
+    """Of several processes that begin at once, only the first one's file stays."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as beside:
+        whole = Path(beside, path.name)
+        whole.write_text(text)
+        try:
+            os.link(whole, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            os.replace(whole, path)
 
 
 def depth_picture(depth: Tensor, mask: Tensor, camera: Camera) -> np.ndarray:
