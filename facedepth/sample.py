@@ -84,13 +84,13 @@ class Sample(NamedTuple):
         if last != [0, 0, 1]:
             raise InputError(f"camera: expected 0, 0, 1 in the last row of K, got {', '.join(f'{n:g}' for n in last)}")
         height, width = self.image.shape[-2:]
-        for focal, side, is_so in ((self.camera.K[0, 0], width, "wide"), (self.camera.K[1, 1], height, "high")):
+        for focal, side in ((self.camera.K[0, 0], width), (self.camera.K[1, 1], min(height, width))):
             if focal < 0:
                 raise InputError(f"camera: expected focal lengths above 0, with x right and y down, got {focal:.4g}")
             if not focal > _LEAST_FOCAL * side:
                 raise InputError(
-                    f"camera: expected K in pixels, got a focal length of {focal:.4g} for a picture {side} {is_so}, as "
-                    "if it were in picture widths; multiply its first two rows by the width and the height"
+                    f"camera: expected K in pixels, got a focal length of {focal:.4g} for a picture of {width} x "
+                    f"{height}, as if in picture widths; multiply its first two rows by the width and the height"
                 )
 
     def _check_values(self) -> None:

@@ -197,10 +197,10 @@ def test_to_device_moves_everything(affine_faces):
          r"camera: expected 0, 0, 1 in the last row of K, got 0, 0, 0.03125"),
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K / torch.tensor([[64.0], [64], [1]]))),
-         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 wide"),
+         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture of 64 x 64"),
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K / torch.tensor([[1.0], [64], [1]]))),
-         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture 64 high"),
+         r"camera: expected K in pixels, got a focal length of 4.\d+ for a picture of 64 x 64"),
         (lambda sample: sample._replace(camera=sample.camera._replace(
             K=sample.camera.K * torch.tensor([[1.0], [-1], [1]]))),
          "camera: expected focal lengths above 0, with x right and y down, got -"),
