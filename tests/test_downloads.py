@@ -66,8 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         server.starts.append(start)
         body = body[: server.cuts.pop(0)] if server.cuts else body
+        server.served += len(body)  # first: who has all of it may ask before this thread goes on
         self.wfile.write(body)
-        server.served += len(body)
         self.close_connection = True
 
     def log_message(self, *_) -> None:
