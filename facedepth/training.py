@@ -118,6 +118,8 @@ class _Run:
         layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
         self.model = model.to(self.device, memory_format=layout)
         model.retarget(target_kind)
+        if "weights" in model.info:  # they are the publisher's no longer
+            model.info["started_from"] = model.info.pop("weights")
         model.input_size = config.input_size or model.input_size
         self.loader, self.order = training_batches(
             train, augmentation(config.augment, model.input_size), batch_size=config.batch_size,

@@ -14,7 +14,7 @@ import torch
 from parity import rule
 
 from facedepth.checks import InputError
-from facedepth.models import MODELS, downloads, load_model
+from facedepth.models import MODELS, create_model, downloads, load_model, save_model
 from facedepth.models.downloads import fetch, remember
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
@@ -323,3 +323,21 @@ def test_a_model_by_name(server, tmp_path, monkeypatch, cache):
     assert (told.non_negative, told.info) == (False, {"licence": "MIT"})  # not the publisher's, but made from it
     assert server.served == len(server.content)
     assert load_model(cache / "midas_v21_small_256.pt", device="cpu").name == "midas_small"
+
+
+def test_another_model_s_file_under_its_name_is_refused(server, monkeypatch, cache):
+    """As one that was put there by hand."""
+    monkeypatch.setitem(MODELS, "midas_small", MODELS["midas_small"]._replace(url=server.url("small.safetensors")))
+    cache.mkdir()
+    save_model(create_model("attention_unet", channels=2, depth=2), cache / "small.safetensors")
+    with pytest.raises(InputError, match=r"small\.safetensors: holds attention_unet, not midas_small; delete it"):
+        load_model("midas_small")
+    assert not list(cache.glob("*.sha256"))
+
+
+def test_a_sum_written_by_hand_counts_whatever_surrounds_it(server, cache):
+    path = fetch(server.url())
+    remember(path)
+    record = next(cache.glob("*.sha256"))
+    record.write_text(f"{DIGEST.upper()}\n")
+    assert fetch(server.url()) == path

@@ -17,7 +17,8 @@ from training_runs import Changed
 from facedepth import TrainConfig, create_model, evaluate, fit, load_model, predict
 from facedepth.checks import InputError
 from facedepth.data import Part
-from facedepth.models import MODELS, DepthNetwork, ModelEntry, save_model
+from facedepth.models import MODELS, DepthNetwork, ModelEntry, add_head_mask, save_model
+from facedepth.models.decoder import DepthHead
 
 ROOT = Path(__file__).parent.parent
 
@@ -196,3 +197,52 @@ def test_parts_that_rest_still_rest_after_a_look_at_the_network(table, exact_fac
     assert model.training
     assert model.layers.training
     assert not model.norm.training
+
+
+def test_values_that_are_no_longer_clipped_are_not_clipped_once_loaded(tmp_path, table):
+    class Inverse(DepthNetwork):
+        def __init__(self, *, kind: str = "affine_inverse", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1), non_negative=True)
+            self.layer = nn.Conv2d(3, 1, 1)
+
+        def predict_normalised(self, image):
+            return self.layer(image) - 1
+
+    table["inverse"] = entry(Inverse)
+    model, image = create_model("inverse").eval(), torch.rand(1, 3, 32, 32)
+    model.retarget("relief")
+    assert (model(image) < 0).any()
+    loaded = load_model(save_model(model, tmp_path / "a.safetensors"), device="cpu")
+    assert torch.equal(loaded(image), model(image))
+
+
+def test_weights_that_stand_twice_are_saved_twice_and_stay_one(tmp_path, exact_faces, table):
+    class Tied(DepthNetwork):
+        def __init__(self, *, kind: str = "relief", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1))
+            again = nn.Conv2d(4, 4, 3, padding=1)
+            self.layers = nn.Sequential(nn.Conv2d(3, 4, 1), again, nn.ReLU(), again, nn.Conv2d(4, 2, 1))
+
+        def predict_normalised(self, image):
+            return self.layers(image)
+
+    table["tied"] = entry(Tied)
+    model, image = create_model("tied"), torch.rand(1, 3, 32, 32)
+    fit(model, exact_faces, exact_faces, config(tmp_path))
+    loaded = load_model(tmp_path / "best.safetensors", device="cpu")
+    assert loaded.layers[1].weight is loaded.layers[3].weight
+    torch.testing.assert_close(loaded(image), model(image))  # another memory layout rounds otherwise
+
+
+def test_a_head_mask_that_no_checkpoint_could_name_is_not_added(table):
+    class Shallow(DepthNetwork):
+        def __init__(self, *, kind: str = "relief", input_size: int = 32):
+            super().__init__(kind=kind, input_size=input_size, mean=(0, 0, 0), std=(1, 1, 1))
+            self.head = DepthHead(4, head_mask=False, align_corners=True)
+
+        def predict_normalised(self, image):
+            return self.head(image.repeat(1, 2, 1, 1)[:, :4], image.shape[-2:])
+
+    table["shallow"] = entry(Shallow)
+    with pytest.raises(InputError, match="shallow: no head mask can be added; give its class an option head_mask"):
+        add_head_mask(create_model("shallow"))

@@ -77,7 +77,10 @@ def main() -> None:
         workers=options.workers, amp=options.amp,
     )
     weights = options.out / f"{options.model}.safetensors"
-    print(fd.save_model(model, weights, half=True, info={"licence": "MIT"}, overwrite=True))
+    licence = "MIT"
+    if options.encoder:
+        licence += "; the encoder started from EfficientNet-Lite0's ImageNet weights (Apache-2.0)"
+    print(fd.save_model(model, weights, half=True, info={"licence": licence}, overwrite=True))
 
 
 if __name__ == "__main__":

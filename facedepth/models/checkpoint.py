@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file with the weights and, in its metadata, all that is needed to use them.
 
 The metadata are strings: ``format`` ("facedepth"), ``model`` and ``options`` (JSON, for ``create_model``), ``kind``,
-``input_size``, ``mean``, ``std``, ``version``, and anything else given (training data, metrics, licence).
+``input_size``, ``non_negative``, ``mean``, ``std``, ``version``, and anything else given (training data, metrics,
+licence).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .network import DepthNetwork, check_kind, check_network, plain
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
-_OWN_KEYS = ("format", "model", "options", "kind", "input_size", "mean", "std", "version")
+_OWN_KEYS = ("format", "model", "options", "kind", "input_size", "non_negative", "mean", "std", "version")
 
 
 def save_model(
@@ -61,10 +62,16 @@ def save_model(
     now = {key: getattr(model, key) for key in ("kind", "input_size", "non_negative") if key in model.options}
     metadata = {**model.info, **(info or {})} | {
         "format": "facedepth", "model": model.name, "options": json.dumps(model.options | now), "kind": model.kind,
-        "input_size": str(model.input_size), "mean": json.dumps(model.mean.flatten().tolist()),
-        "std": json.dumps(model.std.flatten().tolist()), "version": installed_version(),
+        "input_size": str(model.input_size), "non_negative": json.dumps(model.non_negative),
+        "mean": json.dumps(model.mean.flatten().tolist()), "std": json.dumps(model.std.flatten().tolist()),
+        "version": installed_version(),
     }
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    state, stored = {}, set()
+    for key, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        state[key] = tensor.clone() if place in stored else tensor  # tied weights: the format shares no memory
+        stored.add(place)
     if half:
         state = {key: tensor if key in ("mean", "std") else _halved(tensor) for key, tensor in state.items()}
     with atomic_path(path) as temporary:
@@ -116,6 +123,9 @@ def _fetched(name: str, kind: str | None, non_negative: bool | None) -> DepthNet
         model = _read(path, kind, non_negative)
     except InputError as error:
         raise InputError(f"{error}. Is it whole? Delete it, and it is fetched again from {url}") from None
+    same_class = MODELS[model.name].build is MODELS[name].build
+    if model.name != name and not (same_class and path.suffix == ".safetensors"):
+        raise InputError(f"{path}: holds {model.name}, not {name}; delete it, and it is fetched again from {url}")
     remember(path)
     return model
 
@@ -195,5 +205,6 @@ def _read_own(path: Path) -> tuple[DepthNetwork, dict[str, Tensor]]:
             f"{path}: written by facedepth {written_by}, whose model is not known here ({error}); a network of your "
             "own must be added to facedepth.models.MODELS first"
         ) from None
+    model.non_negative = metadata.get("non_negative", json.dumps(model.non_negative)) == "true"
     model.info = {key: value for key, value in metadata.items() if key not in _OWN_KEYS}
     return model, state

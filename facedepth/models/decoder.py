@@ -110,6 +110,8 @@ def add_head_mask(model: DepthNetwork) -> None:
         raise InputError(f"{model.name}: no head mask can be added; create the model with head_mask=True")
     if head.out.out_channels == 2:
         return
+    if model.options and "head_mask" not in model.options:  # load_model could not make it again
+        raise InputError(f"{model.name}: no head mask can be added; give its class an option head_mask")
     depth_only = head.out
     head.out = OutputConv2d(depth_only.in_channels, 2, 1).to(depth_only.weight)
     head.out.weight.copy_(torch.cat([depth_only.weight, torch.zeros_like(depth_only.weight)]))

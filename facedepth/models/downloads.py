@@ -91,7 +91,7 @@ def _check_known(path: Path, found: str, url: str) -> None:
             f"fetched again from {url}"
         )
     record = _record_of(path)
-    recorded = record.read_text().split(" ")[0] if record.is_file() else found
+    recorded = (record.read_text(errors="replace").split() or [""])[0].lower() if record.is_file() else found
     if recorded != found:
         raise InputError(
             f"{path}: not the file that was fetched first: its SHA-256 is {found}, {record.name} says {recorded}; "
