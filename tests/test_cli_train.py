@@ -49,7 +49,8 @@ def test_finetune_starts_from_the_published_weights(done, tmp_path, paired, monk
         key = "encoder.conv_stem.weight"
         assert torch.allclose(model.state_dict()[key], published[key], atol=1e-6) == same
         assert model.options["head_mask"] == same
-        assert ("weights" in model.info) == same  # where they come from, and their licence
+        assert ("started_from" in model.info) == same
+        assert "weights" not in model.info
 
 
 def test_finetune_starts_anew_where_there_are_no_weights(done, tmp_path, paired):
