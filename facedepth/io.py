@@ -17,7 +17,8 @@ import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .checks import InputError, check_number, shown
+from .checks import InputError, check_number
+from .exr import read_exr_depth
 from .paths import atomic_path, existing_file, looks_heic, user_path, why_unreadable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
@@ -174,7 +175,7 @@ def read_values(path: str | Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
         raise InputError(f"{path}: expected one of {', '.join(DEPTH_SUFFIXES)}, got {suffix or 'no suffix'}")
-    read = {".npy": read_array, ".npz": read_array, ".exr": _exr_depth}.get(suffix, _stored_numbers)
+    read = {".npy": read_array, ".npz": read_array, ".exr": read_exr_depth}.get(suffix, _stored_numbers)
     values = read(path)
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise InputError(f"{path}: expected numbers, got an array of {values.dtype}")
@@ -283,31 +284,6 @@ def _stored_numbers(path: Path) -> np.ndarray:
         if stored is not None:
             return stored
     return np.array(picture)
-
-
-def _exr_depth(path: Path) -> np.ndarray:
-    """The depth channel of an OpenEXR file: the one called Z, or else any but the opacity, if they are all equal."""
-    try:
-        import OpenEXR
-    except ImportError:
-        raise InputError(
-            f'{path}: reading .exr needs the package openexr: pip install ".[exr]" in the clone; or save .npy files'
-        ) from None
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
-            parts = [file.channels(part) for part in range(len(file.parts))]
-            channels = [(name, channel.pixels) for part in parts for name, channel in part.items()]
-        if not channels:
-            raise EOFError("cut short")  # OpenEXR prints a warning and goes on
-    except Exception as error:  # OpenEXR's errors are of many types
-        raise InputError(f"{path}: {why_unreadable(path) or f'a damaged OpenEXR picture ({error})'}") from None
-    layers = [name.rpartition(".")[2].upper() for name, _ in channels]
-    wanted = {"Z"} if "Z" in layers else set(layers) - {"A"}
-    depths = [pixels for layer, (_, pixels) in zip(layers, channels, strict=True) if layer in wanted]
-    if not depths or not all(np.array_equal(depth, depths[0], equal_nan=True) for depth in depths[1:]):
-        names = shown(sorted(name for name, _ in channels), 10)
-        raise InputError(f"{path}: expected one channel of depth, or one called Z, got {names}")
-    return depths[0]
 
 
 def _loaded_picture(path: str | Path) -> Image.Image:

@@ -25,6 +25,7 @@ from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
 from .models import DepthNetwork, check_network
 from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
+from .result_files import check_formats, result_paths
 
 FACE_DEPTH_M = 0.033
 """What makes metres of values that know no scale: how far the face's 2 % nearest pixels lie before its 30 % farthest
@@ -32,8 +33,6 @@ ones, in the middle of a framed crop. The median of 60 synthetic heads from 0.24
 0.067, by how far they are turned."""
 
 _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, in crop widths
-
-FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no truth to compare by
@@ -241,27 +240,6 @@ class Prediction:
             "unit": "m", "kind": self.kind, "crop": self.crop._asdict(), "network_size": self.network_size,
             "crop_width_m": CROP_WIDTH_M,
         }
-
-
-def result_paths(folder: str | Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
-    """Where ``Prediction.save`` writes each format; an .obj has files beside it."""
-    return {
-        ending: user_path(folder) / (f"{name}_depth.{ending}" if ending in ("npy", "png") else f"{name}.{ending}")
-        for ending in formats
-    }
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Refuse formats that ``Prediction.save`` does not write.
-
-    Raises:
-        InputError: naming them, or saying that none was asked for.
-    """
-    if isinstance(formats, str) or formats is None:
-        raise InputError(f"formats: expected a list of some of {', '.join(FORMATS)}, got {formats!r}")
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        raise InputError(f"formats: expected some of {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")
 
 
 @torch.no_grad()

@@ -32,7 +32,8 @@ from .models import (
 )
 from .paths import check_writable, refuse_existing, user_path
 from .photos import list_images
-from .prediction import check_formats, predict, result_paths
+from .prediction import predict
+from .result_files import check_formats, result_paths
 from .runs import refuse_started
 from .synthetic import generate
 from .training import TrainConfig, fit

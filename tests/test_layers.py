@@ -11,11 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
-    "checks", "paths", "camera", "sample", "depth", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
+    "checks", "paths", "camera", "sample", "depth", "exr", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
     "metrics", "detection", "framing", "head_mask", "photos", "layouts", "transforms", "data", "synthetic", "models",
-    "figures", "inference", "prediction", "films", "live", "batches", "scoring", "comparison", "report_page",
-    "evaluation", "objectives", "validation", "adapters", "interruptions", "optimisation", "config", "stepping", "runs",
-    "training", "viewer", "demo", "verbs", "cli", "__main__", "__init__",
+    "figures", "inference", "result_files", "prediction", "films", "live", "batches", "scoring", "comparison",
+    "report_page", "evaluation", "objectives", "validation", "adapters", "interruptions", "optimisation", "config",
+    "stepping", "runs", "training", "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""

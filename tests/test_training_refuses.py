@@ -115,6 +115,3 @@ class Nameless(Dataset):
 
     def __len__(self):
         return 1
-
-    def __getitem__(self, index):
-        raise NotImplementedError
