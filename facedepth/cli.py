@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # no code line
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `facedepth models | head -1`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
+        return 141  # as of a program that SIGPIPE ends
     except (InputError, TrainingStopped, OSError) as error:
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2

@@ -86,6 +86,16 @@ def test_the_installed_command_and_the_module_are_one(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word():
+    """As in `facedepth models | head -1`."""
+    with subprocess.Popen([sys.executable, "-m", "facedepth", "models"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 141
+
+
 def test_where_the_output_is_no_file_it_works_too(monkeypatch):
     """In a notebook, whose output has no encoding to set."""
     said = io.StringIO()
