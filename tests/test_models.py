@@ -151,6 +151,9 @@ def test_unknown_names_and_options():
         create_model("attention_unet", kind="depth")
     with pytest.raises(InputError, match="input_size: expected a whole number of at least 16, got 'big'"):
         create_model("attention_unet", input_size="big")
+    for mean in ("red", (0.5, 0.5), 0.5, None):
+        with pytest.raises(InputError, match="mean: expected three numbers, of red, green and blue, got"):
+            create_model("attention_unet", mean=mean)
     with pytest.raises(InputError, match="device 'warp' cannot be used here"):
         choose_device("warp")
     with pytest.raises(InputError, match="device 'meta' cannot be used here: it holds no numbers"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -46,8 +46,8 @@ class DepthNetwork(nn.Module, ABC):
         self.name, self.options, self.info = type(self).__name__, {}, {}
         self.source = ""
         self.non_negative = non_negative
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("mean", _per_channel("mean", mean))
+        self.register_buffer("std", _per_channel("std", std))
 
     def retarget(self, kind: str) -> None:
         """Declare the values to be of this kind from now on; if that is a change, they are no longer clipped at 0."""
@@ -67,6 +67,14 @@ class DepthNetwork(nn.Module, ABC):
     @abstractmethod
     def predict_normalised(self, image: Tensor) -> Tensor:
         """(B, 1 or 2, H, W) outputs for a normalised image; not yet clipped at 0."""
+
+
+def _per_channel(name: str, numbers: Sequence[float]) -> Tensor:
+    """(1, 3, 1, 1) of a red, a green and a blue number."""
+    try:
+        return torch.tensor(numbers, dtype=torch.float32).view(1, 3, 1, 1)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: expected three numbers, of red, green and blue, got {numbers!r}") from None
 
 
 class _RevivableReLU(torch.autograd.Function):
