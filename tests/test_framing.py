@@ -212,6 +212,15 @@ def test_what_was_seen_upright_is_pasted_where_it_was(tilt_deg):
     assert (back[:, ~ones] == 0).all()
 
 
+@pytest.mark.parametrize("tilt_deg", [0.0, 30.0])
+def test_an_enlarged_slope_is_even(tilt_deg):
+    """Else a mesh is ribbed, at the spacing of the network's pixels."""
+    crop = Crop(20, 20, 160, tilt_deg)
+    ramp = torch.arange(16.0).expand(1, 16, 16)
+    step = paste(ramp, crop, 200, 200)[0].diff(dim=1)[60:140, 60:140]
+    assert_close(step, torch.full_like(step, 16 / 160 * math.cos(math.radians(tilt_deg))), rtol=0.02, atol=0)
+
+
 def test_a_tilted_square_may_reach_the_photo_with_a_corner_alone():
     crop = Crop(-101, -20, 100, 45)
     pasted = paste(torch.ones(1, 16, 16), crop, 100, 100)[0]
