@@ -1,6 +1,6 @@
 """The one rule for framing a face in a network's square picture: cut it out of a photo, paste the result back.
 
-The rule: the square is about 0.30 m wide at the face, 4.8 times the distance between the eyes, with the face in its
+The rule: the square is about 0.28 m wide at the face, 4.5 times the distance between the eyes, with the face in its
 middle, as in FFHQ's and EG3D's crops. Without a detected face, it is the smallest square that contains the photo.
 """
 
@@ -16,7 +16,7 @@ from .camera import Crop, pixel_grid
 from .checks import InputError, check_shapes
 from .detection import FaceBox
 
-CROP_WIDTH_M = 0.30
+CROP_WIDTH_M = 0.28
 """Width of a framed crop at the face: it turns a relief into metres when nothing better is known."""
 
 # The square around a detected box: its side in units of the box's mean side, as measured on 400 synthetic faces (7 %

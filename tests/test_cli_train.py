@@ -140,7 +140,7 @@ def test_data_that_cannot_train_the_model_are_refused(refused, tmp_path, sample_
         (["--option", "channels=2.5"], r"channels: expected a whole number of at least 1, got 2.5"),
         (["--set", "channels=8"], r"got 'channels=8'; channels is an option of the model: --option channels=8; known"),
         (["--set", "learning_rate=1e999"], r"learning_rate: expected a finite number, above 0, got inf"),
-        (["--option", "mean=3"], r"--option: "),
+        (["--option", "mean=3"], r"mean: expected three numbers"),
         (["--size", 0], r"size: expected a whole number of at least 1, got 0"),
         (["--unit", "[1]"], r"unit: expected one of m, cm, mm.*got '\[1\]'"),
         (["--option", "input_size=8"], r"input_size: expected a whole number of at least 16, got 8"),

@@ -105,7 +105,7 @@ def test_triangles_from_edges():
 
 def test_the_true_crop_is_a_face_wide():
     crop = methods.true_crop(ball())
-    assert crop.size == pytest.approx(0.30 * 2400 / 9.93, rel=0.01)
+    assert crop.size == pytest.approx(0.28 * 2400 / 9.93, rel=0.01)
     assert crop.left + crop.size / 2 == pytest.approx(SIZE / 2, abs=1)
 
 
