@@ -68,7 +68,7 @@ class Augmented(Dataset):
         epoch, index = key
         sample = checked(self.dataset[index % len(self.dataset)], self.dataset.depth_kind)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mix(self.seed, epoch, index))
+            torch.default_generator.manual_seed(_mix(self.seed, epoch, index))  # torch's own seeds every GPU too
             return self.transform(sample)
 
 

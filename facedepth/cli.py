@@ -137,9 +137,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
                        help="continue the run in that folder; with a larger --set epochs=..., after its end too")
     parser.add_argument("--val", type=float, default=0.1,
                         help="share of the identities kept for validation (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of TrainConfig")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE",
-                       help="an option of the model, if --model is a name")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+                       help="settings of TrainConfig")
+    parser.add_argument("--option", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+                       help="options of the model, if --model is a name")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

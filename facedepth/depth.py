@@ -146,6 +146,11 @@ def affine_to_picture(depth: Tensor) -> Tensor:
     return 1 - 2 * depth
 
 
+def exceeds_rounding(spread: Tensor, level: Tensor) -> Tensor:
+    """bool: whether values of about ``level`` that differ by ``spread`` differ by more than they are rounded."""
+    return spread > _ROUNDING * torch.finfo(spread.dtype).eps * level.abs()
+
+
 def fit_scale_shift(
     values: Tensor, target: Tensor, mask: Tensor, *, least_scale: float = -torch.inf
 ) -> tuple[Tensor, Tensor]:
@@ -166,7 +171,7 @@ def fit_scale_shift(
     deviation = values - mean_values
     variance = mean(deviation.square())
     covariance = mean(deviation * (target - mean_target))
-    varies = variance.sqrt() > _ROUNDING * torch.finfo(values.dtype).eps * mean_values.abs()
+    varies = exceeds_rounding(variance.sqrt(), mean_values)
     scale = torch.where(varies, covariance / torch.where(varies, variance, 1.0), 0.0).clamp(min=least_scale)
     return scale, mean_target - scale * mean_values
 
@@ -180,6 +185,6 @@ def fit_range(values: Tensor, mask: Tensor, low: float, high: float) -> Tensor:
     least = torch.where(mask, values, torch.inf).amin(dim=(-3, -2, -1), keepdim=True)
     greatest = torch.where(mask, values, -torch.inf).amax(dim=(-3, -2, -1), keepdim=True)
     extent = greatest - least
-    flat = ~(extent > _ROUNDING * torch.finfo(values.dtype).eps * torch.maximum(least.abs(), greatest.abs()))
+    flat = ~exceeds_rounding(extent, torch.maximum(least.abs(), greatest.abs()))
     fraction = torch.where(flat, 0.5, (values - least) / torch.where(flat, 1.0, extent))
     return low + (high - low) * fraction

@@ -17,16 +17,16 @@ def cleaned(mask: Tensor) -> Tensor:
     A head may be parted by a hand, but has no crumbs; and where the frame of glasses is seen as none of it, what the
     network says there still goes with the face around.
     """
-    areas, pieces = _pieces(mask)
+    areas, pieces = _pieces(mask, connectivity=4)
     kept = mask & torch.from_numpy((areas >= 0.05 * areas.max())[pieces])[None]
-    areas, holes = _pieces(~kept)
+    areas, holes = _pieces(~kept, connectivity=8)  # what leads out at a corner is no hole
     border = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
     small = areas <= GREATEST_HOLE * float(kept.sum())
     small[border] = False
     return kept | (~kept & torch.from_numpy(small[holes])[None])
 
 
-def _pieces(mask: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _pieces(mask: Tensor, *, connectivity: int) -> tuple[np.ndarray, np.ndarray]:
     """Areas of the connected pieces of (1, H, W), 0 for what lies outside them, and the number of every pixel's."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[0].byte().numpy(), connectivity=4)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[0].byte().numpy(), connectivity=connectivity)
     return stats[:, cv2.CC_STAT_AREA] * (np.arange(count) > 0), pieces

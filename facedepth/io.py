@@ -248,7 +248,13 @@ def read_brightness(path: str | Path) -> Tensor:
 
 
 def write_depth(path: str | Path, depth: Tensor, mask: Tensor) -> None:
-    """Write depth (1, H, W) as a float32 .npy of shape (H, W), NaN outside ``mask``."""
+    """Write depth (1, H, W) as a float32 .npy of shape (H, W), NaN outside ``mask``.
+
+    Raises:
+        InputError: another suffix.
+    """
+    if Path(path).suffix.lower() != ".npy":
+        raise InputError(f"{path}: depth is written as .npy, which keeps it as it is; choose that suffix")
     values = torch.where(mask, depth, torch.nan)[0].float().cpu().numpy()
     buffer = io.BytesIO()  # NumPy's own writing does not say that a disk is full
     np.save(buffer, values)

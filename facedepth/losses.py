@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .camera import Camera
 from .checks import at_least_32_bits, check_shapes
-from .depth import masked_median
+from .depth import exceeds_rounding, masked_median
 from .geometry import normals_from_depth, normals_valid
 
 
@@ -34,8 +34,8 @@ def normalise_scale_shift(values: Tensor, mask: Tensor) -> Tensor:
     median = masked_median(torch.where(filled, values, 0.0), mask | ~filled)  # an empty image is treated as all zeros
     centred = torch.where(mask, values - median, 0.0)
     scale = _mean(centred.abs(), mask)[:, None, None, None]
-    varies = scale > torch.finfo(values.dtype).eps * median.abs()
-    return centred / torch.where(varies, scale, 1.0)
+    varies = exceeds_rounding(scale, median)
+    return centred / torch.where(varies, scale, 1.0)  # what does not vary is 0 but for rounding, and has a gradient
 
 
 def scale_shift_invariant_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:

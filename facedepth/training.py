@@ -40,8 +40,8 @@ def fit(
 
     Args:
         model: from ``create_model`` or ``load_model``.
-        train, val: yield ``Sample`` and have the same ``depth_kind``; by their ``identities``, where they have them, a
-            run that goes on knows its people again. Those that make samples on a GPU, as
+        train, val: yield ``Sample`` and have a ``depth_kind``; by their ``identities``, where they have them, a run
+            that goes on knows its people again. Those that make samples on a GPU, as
             ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
         callbacks: each is called after every epoch as ``callback(history, pictures)``, with pictures of the first
             validation faces; and once when a run goes on, with no pictures. ``LiveTraining()`` shows both in a
@@ -72,8 +72,6 @@ def fit(
         check_dataset(name, part)
     if len(train) == 0 or len(val) == 0:
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
-    if train.depth_kind != val.depth_kind:
-        raise InputError(f"train and val: expected one depth_kind, got {train.depth_kind!r} and {val.depth_kind!r}")
     check_can_learn(plain(model), config)
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
@@ -103,8 +101,9 @@ class _Run:
         asked, model = model, plain(model)
         target_kind = config.target_kind or model.kind
         self.starts_trained = bool(model.source) and model.kind == target_kind
-        self.depth_kind = train.depth_kind
-        self.objective = Objective(self.depth_kind, target_kind, config.weights, loss=config.loss)
+        self.objective, self.val_objective = (
+            Objective(part.depth_kind, target_kind, config.weights, loss=config.loss) for part in (train, val)
+        )
         self.data = describe_data(train, val)
         warn_about_data(model, train, val, self.data["train_first_head"])
         self.device = choose_device(config.device)
@@ -244,7 +243,7 @@ class _Run:
                 self._pause()
 
         scores, pictures = validate(
-            self.stepper.average.module, self.val_loader, self.objective, self.depth_kind, self.device, before_each=heed
+            self.stepper.average.module, self.val_loader, self.val_objective, self.device, before_each=heed
         )
         self.events.add_figure("val", panel(pictures), self.step)
         return scores, pictures

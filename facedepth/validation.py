@@ -22,7 +22,7 @@ _SHOWN = 4
 
 @torch.inference_mode()
 def validate(
-    model: DepthNetwork, loader: DataLoader, objective: Objective, depth_kind: str, device: torch.device, *,
+    model: DepthNetwork, loader: DataLoader, objective: Objective, device: torch.device, *,
     before_each: Callable[[], None],
 ) -> tuple[dict[str, float], Pictures]:
     """Mean loss and scores of a model, under names that begin with ``val_``, and pictures of the first four samples.
@@ -30,7 +30,7 @@ def validate(
     Scores are NaN for an image with nothing to score, and the mean leaves those out; NaN losses are not left out.
 
     Args:
-        loader: yields batches of ``Sample`` of this ``depth_kind``.
+        loader: yields batches of ``Sample`` of the objective's ``depth_kind``.
         before_each: called before every batch; an exception from it ends the validation.
     """
     model.eval()
@@ -41,17 +41,18 @@ def validate(
         batch = to_device(batch, device)
         output = model(batch.image).float()
         aligned, scores = score_batch(
-            output[:, :1], model.kind, batch, depth_kind, region="face", align="scale_shift"
+            output[:, :1], model.kind, batch, objective.depth_kind, region="face", align="scale_shift"
         )
         scores |= score_head(output, batch)
         scores["loss"] = objective(output, batch)["loss"].expand(len(batch.name))
         for name, score in scores.items():
             columns.setdefault(f"val_{name}", []).append(score.cpu())
         shown += [
-            scored(batch, aligned, depth_kind, "face", row) for row in range(min(_SHOWN - len(shown), len(batch.name)))
+            scored(batch, aligned, objective.depth_kind, "face", row)
+            for row in range(min(_SHOWN - len(shown), len(batch.name)))
         ]
     means = {name: float(torch.cat(column).nanmean()) for name, column in columns.items()}
     if math.isnan(means.get("val_head_iou", 0.0)):  # the data do not know heads
         del means["val_head_iou"]
     means["val_loss"] = float(torch.cat(columns["val_loss"]).mean())
-    return means, picture_rows(shown, depth_kind)
+    return means, picture_rows(shown, objective.depth_kind)

@@ -20,6 +20,7 @@ def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
     mask[:, 5:55, 5:60] = True  # 2750 pixels, up to the right edge
     mask[:, 30:45, 10:25] = False  # a hand: 225
     mask[:, 10:12, 58:60] = mask[:, 20, 5:15] = False  # 4 at the picture's edge, a slit from outside
+    mask[:, 50, 5] = mask[:, 51, 6] = False  # the second leads out by the corner of the first
     clean = mask.clone()
     mask[:, 15, 20:50] = False  # 30, the frame of glasses
     assert torch.equal(cleaned(mask), clean)

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from torch.testing import assert_close
 
 from facedepth.checks import InputError
-from facedepth.io import image_from_pil, image_to_uint8, read_image, read_mask, write_image
+from facedepth.io import image_from_pil, image_to_uint8, read_image, read_mask, write_depth, write_image
 
 
 def as_grey(values: np.ndarray) -> torch.Tensor:
@@ -115,6 +115,14 @@ def test_a_picture_written_is_the_picture_read(tmp_path):
 
 
 # --- masks
+
+
+def test_depth_is_written_as_npy_alone(tmp_path):
+    depth = torch.ones(1, 4, 6)
+    for suffix in (".png", ".exr", ""):
+        with pytest.raises(InputError, match=r"depth is written as \.npy"):
+            write_depth(tmp_path / f"depth{suffix}", depth, depth > 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_mask_is_what_is_brighter_than_half(tmp_path):

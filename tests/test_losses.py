@@ -151,6 +151,12 @@ def test_what_does_not_vary_is_normalised_to_zero(constant):
     assert_close(normalise_scale_shift(values, full(values)), torch.zeros_like(values))
 
 
+def test_what_only_rounding_moves_is_normalised_to_zero():
+    values = torch.full((1, 1, 8, 8), 1000.0)
+    values[..., ::2, :] += 2 * 6.1e-5  # two steps of 32-bit numbers of that size
+    assert_close(normalise_scale_shift(values, full(values)), torch.zeros_like(values), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(("scale", "shift"), [(3.0, 0.0), (1.0, -4.0), (1e-3, 0.02), (250.0, 90.0)])
 def test_scale_and_shift_do_not_matter(scale, shift):
     pred, target, mask = random_maps()

@@ -61,6 +61,10 @@ def test_one_that_is_in_no_table_is_asked_and_scored_but_not_trained_or_saved(tm
         save_model(model, tmp_path / "flat.safetensors")
     with pytest.raises(InputError, match=r"one that create_model knows.* got Flat; add a class of your own to"):
         fit(model, exact_faces, exact_faces, config(tmp_path / "run"))
+    for width in (0, 3):
+        model.predict_normalised = lambda image, width=width: image[:, :width]
+        with pytest.raises(InputError, match=f"Flat: expected an output of 1 or 2 channels, got {width}"):
+            predict(model, exact_faces[0].image, crop="none")
     with pytest.raises(InputError, match=r"expected a network.* got Conv2d"):
         evaluate(nn.Conv2d(3, 1, 1), exact_faces)
 

@@ -41,7 +41,7 @@ def assert_agrees(depth: torch.Tensor, stem: str) -> None:
 @pytest.fixture(scope="module")
 def rerendered(tmp_path_factory) -> Path:
     root = copy_sample(tmp_path_factory.mktemp("eg3d"), "images", "cam_poses", "shapes", "depth128x128")
-    written = rerender(root, size=SIZE, grid=GRID, progress=False)
+    written = rerender(root, size=SIZE, grid=GRID)
     assert written == [eg3d_path(root, "depth", stem) for stem in STEMS]
     return root
 
@@ -111,11 +111,11 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     (root / "depth").mkdir()
     np.save(eg3d_path(root, "depth", "seed0001"), np.ones((8, 8), np.float32))
     with pytest.warns(UserWarning, match=r"seed0001\.npy: 1 depth maps are kept .* 8 x 8 pixels"):
-        written = rerender(root, size=16, grid=GRID, progress=False)
+        written = rerender(root, size=16, grid=GRID)
     assert [path.stem for path in written] == [STEMS[0], *STEMS[2:]]
     assert np.load(eg3d_path(root, "depth", "seed0001")).shape == (8, 8)
-    assert rerender(root, size=16, grid=GRID, progress=False) == []
-    assert len(rerender(root, size=16, grid=GRID, overwrite=True, progress=False)) == 4
+    assert rerender(root, size=16, grid=GRID) == []
+    assert len(rerender(root, size=16, grid=GRID, overwrite=True)) == 4
     assert np.load(eg3d_path(root, "depth", "seed0001")).shape == (16, 16)
     assert sorted(path.name for path in (root / "depth").iterdir()) == [f"{stem}.npy" for stem in STEMS]
 
@@ -125,13 +125,13 @@ def test_shapes_without_pose_are_named_and_counted_before_anything_is_written(tm
     for stem in STEMS[2:]:
         eg3d_path(root, "cam_poses", stem).unlink()
     with pytest.raises(InputError, match=r"2 of 4 shapes without pose \(seed0002\.ply, seed0003\.ply\)"):
-        rerender(root, grid=GRID, progress=False)
+        rerender(root, grid=GRID)
     assert not (root / "depth").exists()
 
 
 def test_the_default_grid_is_refused_for_the_sample(tmp_path):
     with pytest.raises(InputError, match=r"seed0000\.ply.*--grid 128"):
-        rerender(copy_sample(tmp_path, "cam_poses", "shapes"), progress=False)
+        rerender(copy_sample(tmp_path, "cam_poses", "shapes"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no mesh at all\n", "cut"])
@@ -140,7 +140,7 @@ def test_unreadable_shapes_are_named(tmp_path, content):
     path = eg3d_path(root, "shapes", "seed0001")
     path.write_bytes(path.read_bytes()[:200_000] if content == "cut" else content)
     with pytest.raises(InputError, match=r"seed0001\.ply"):
-        rerender(root, size=16, grid=GRID, progress=False)
+        rerender(root, size=16, grid=GRID)
     assert [path.name for path in (root / "depth").iterdir()] == ["seed0000.npy"]
 
 
@@ -161,7 +161,7 @@ def test_a_camera_that_sees_nothing_is_an_error(tmp_path):
     pose[0, [0, 2, 4, 6, 8, 10]] *= -1  # turned around
     np.save(eg3d_path(root, "cam_poses", "seed0000"), pose)
     with pytest.raises(InputError, match=r"seed0000\.ply.*seed0000\.npy sees nothing"):
-        rerender(root, size=16, grid=GRID, progress=False)
+        rerender(root, size=16, grid=GRID)
 
 
 def test_missing_and_empty_folders(tmp_path):

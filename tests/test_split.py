@@ -130,6 +130,20 @@ def test_joined_faces_of_two_sizes_are_trained_on_and_scored(tmp_path, tiny_mode
     assert len(evaluate(model, faces).scores) == 8
 
 
+def test_names_are_kept_where_there_are_some_and_must_be_as_many_as_samples():
+    people = People(PEOPLE[:4])
+    del people.names[3]
+    with pytest.raises(InputError, match="expected identities for each of its 3 samples, got 4"):
+        split(people)
+    people.__class__ = type("Nameless", (People,), {"__len__": lambda _: 4})
+    with pytest.raises(InputError, match="expected names for each of its 4 samples, got 3"):
+        split(people)
+    del people.names
+    train, val = split(people, 0.5)
+    assert sorted(train.identities + val.identities) == PEOPLE[:4]
+    assert not hasattr(Joined(people, people), "names")
+
+
 def test_what_cannot_be_joined_is_refused(exact_faces):
     for datasets, said in (
         ([], "expected at least one, got none"),

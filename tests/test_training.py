@@ -114,6 +114,12 @@ def test_exact_depth_trains_every_kind(tmp_path, tiny_model, exact_faces, kind):
     assert {"mask", "val_abs_rel", "val_mad_deg"} <= history[0].keys()
 
 
+def test_pictures_of_depth_are_validated_on_exact_depth(tmp_path, tiny_model, train, exact_faces):
+    """As EG3D's 8-bit faces on synthetic ones."""
+    (row,) = fit(tiny_model(), train, exact_faces, config(tmp_path / "run", epochs=1))
+    assert {"l1", "val_rmse", "val_mad_deg", "val_picture_l1"} <= row.keys()
+
+
 def test_data_sets_of_ones_own_need_no_more_than_samples_and_their_kind(tmp_path, tiny_model, train, val):
     class Mine(torch.utils.data.Dataset):
         depth_kind = "affine"
@@ -132,8 +138,10 @@ def test_data_sets_of_ones_own_need_no_more_than_samples_and_their_kind(tmp_path
     ):
         with pytest.raises(InputError, match=r"expected a data set that says its depth_kind.*got Subset; .*fd.split"):
             use()
-    with pytest.raises(InputError, match="says its identities and names, as EG3DFaces does, got Mine"):
+    with pytest.raises(InputError, match="says its identities, as EG3DFaces does, got Mine"):
         split(Mine())
+    Mine.identities = [0, 1, 2]
+    assert [len(part) for part in split(Mine(), 0.5)] in ([1, 2], [2, 1])
 
 
 def test_a_trained_model_holds_no_gradients(tmp_path, tiny_model, train, val):

@@ -49,8 +49,8 @@ def test_what_cannot_be_trained_leaves_no_folder(tmp_path, tiny_model, train, va
     folder = tmp_path / "run"
     with pytest.raises(InputError, match="expected samples to train and to validate on, got 3 and 0"):
         fit(tiny_model(), train, Part(val, []), config(folder))
-    with pytest.raises(InputError, match="expected one depth_kind, got 'affine' and 'metric'"):
-        fit(tiny_model(), train, exact_faces, config(folder))
+    with pytest.raises(InputError, match="'affine' may train affine_relief, not 'relief'"):
+        fit(tiny_model(kind="relief"), exact_faces, val, config(folder))
     with pytest.raises(InputError, match="device 'warp' cannot be used here"):
         fit(tiny_model(), train, val, config(folder, device="warp"))
     assert not folder.exists()
@@ -106,7 +106,7 @@ def test_what_is_no_config_and_no_data_set_with_places_is_refused_in_words(tmp_p
         fit(tiny_model(), Stream(), val, config(tmp_path))
     with pytest.raises(InputError, match=r"val: expected a data set that says its depth_kind.* got Subset; a"):
         fit(tiny_model(), train, Subset(train, [0]), config(tmp_path))
-    with pytest.raises(InputError, match="dataset: expected a data set that says its identities and names"):
+    with pytest.raises(InputError, match="dataset: expected a data set that says its identities"):
         Part(Nameless(), [0])
 
 

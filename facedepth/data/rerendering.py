@@ -19,7 +19,7 @@ from .files import list_files, warn_about_drive
 
 
 def rerender(
-    root: str | Path, *, size: int = 256, grid: int = 512, overwrite: bool = False, progress: bool = True
+    root: str | Path, size: int = 256, grid: int = 512, *, overwrite: bool = False
 ) -> list[Path]:
     """Write ``depth/<stem>.npy`` for every ``shapes/<stem>.ply`` of a folder in EG3D's layout.
 
@@ -31,7 +31,6 @@ def rerender(
         size: pixels a side of the depth maps.
         grid: points a side of the grid that the shapes were sampled on; the files do not say. The published set: 512.
         overwrite: write all of them anew.
-        progress: show a progress bar.
 
     Returns:
         The paths written.
@@ -55,7 +54,7 @@ def rerender(
     targets = {stem: eg3d_path(root, "depth", stem) for stem in shapes}
     wanted = [stem for stem in shapes if overwrite or not targets[stem].exists()]
     _warn_about_size([targets[stem] for stem in targets.keys() - set(wanted)], size)
-    for stem in tqdm(wanted, desc="rerender", unit="face", disable=not progress):
+    for stem in tqdm(wanted, desc="rerender", unit="face"):
         vertices, faces = read_shape(shapes[stem])
         try:
             world = eg3d_world_vertices(vertices, grid)

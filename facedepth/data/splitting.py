@@ -18,11 +18,12 @@ class Part(Subset):
     """
 
     def __init__(self, dataset: Dataset, indices: list[int]):
-        _check_named("dataset", dataset)
+        _check_described("dataset", dataset)
         super().__init__(dataset, indices)
         self.depth_kind: str = dataset.depth_kind
         self.identities: list[str] = [dataset.identities[index] for index in indices]
-        self.names: list[str] = [dataset.names[index] for index in indices]
+        if hasattr(dataset, "names"):
+            self.names: list[str] = [dataset.names[index] for index in indices]
         self.device: torch.device = getattr(dataset, "device", torch.device("cpu"))
 
     def __repr__(self) -> str:
@@ -47,28 +48,29 @@ class Joined(ConcatDataset):
         if not datasets:
             raise InputError("datasets: expected at least one, got none")
         for dataset in datasets:
-            _check_named("datasets", dataset)
+            _check_described("datasets", dataset)
         super().__init__(datasets)
         self.depth_kind: str = _the_same("depth_kind", [dataset.depth_kind for dataset in datasets])
         devices = [torch.device(getattr(dataset, "device", "cpu")) for dataset in datasets]
         _the_same("device", [device.type for device in devices])
         self.device = devices[0]
         self.identities: list[str] = [identity for dataset in datasets for identity in dataset.identities]
-        self.names: list[str] = [name for dataset in datasets for name in dataset.names]
+        if all(hasattr(dataset, "names") for dataset in datasets):
+            self.names: list[str] = [name for dataset in datasets for name in dataset.names]
 
     def __repr__(self) -> str:
         return f"Joined({', '.join(map(dataset_name, self.datasets))})"
 
 
-def _check_named(name: str, dataset: Dataset) -> None:
-    """Refuse a data set that does not say of each sample what it is called and who is in it.
+def _check_described(name: str, dataset: Dataset) -> None:
+    """Refuse a data set that does not say who is in each sample, or that has another number of names than samples.
 
     Raises:
         InputError: naming what it lacks, or which of its lists has another length.
     """
-    check_dataset(name, dataset, ("depth_kind", "identities", "names"))
+    check_dataset(name, dataset, ("depth_kind", "identities"))
     for attribute in ("identities", "names"):
-        count = len(getattr(dataset, attribute))
+        count = len(getattr(dataset, attribute, dataset.identities))
         if count != len(dataset):
             raise InputError(f"{name}: expected {attribute} for each of its {len(dataset)} samples, got {count}")
 
@@ -79,7 +81,7 @@ def _the_same(name: str, values: list[str]) -> str:
     return values[0]
 
 
-def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, Part]:
+def split(dataset: Dataset, val: float = 0.1, *, seed: int = 0) -> tuple[Part, Part]:
     """Split a data set by identity into (train, val).
 
     A hash of the seed and the identity decides, so an identity's side depends neither on the order of the files nor
@@ -88,7 +90,8 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
     another seed: under the same one its identities all lie on one side.
 
     Args:
-        dataset: has ``depth_kind``, ``identities`` and ``names``, as all of ``facedepth.data`` have.
+        dataset: has ``depth_kind`` and ``identities``, as all of ``facedepth.data`` have; the parts have ``names`` if
+            it has.
         val: share of the identities for validation, between 0 and 1.
         seed: another seed, another split.
 
@@ -96,7 +99,7 @@ def split(dataset: Dataset, *, val: float = 0.1, seed: int = 0) -> tuple[Part, P
         InputError: ``val`` out of range, or a data set of a single identity.
     """
     check_number("val", val, above=0, below=1)
-    _check_named("dataset", dataset)
+    _check_described("dataset", dataset)
     place = {identity: _place(identity, seed) for identity in dataset.identities}
     if len(place) < 2:
         only = ", ".join(map(str, place)) or "none"

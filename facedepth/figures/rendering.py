@@ -61,6 +61,7 @@ class MeshScene:
     def __init__(self, mesh: Mesh) -> None:
         finite = np.isfinite(check_mesh(mesh).vertices).all(axis=1)
         self.mesh = mesh
+        self._textures: dict[int, np.ndarray] = {}  # by the size of the picture: a film's frames are of one
         self.faces = mesh.faces[finite[mesh.faces].all(axis=1)] if len(mesh.faces) else mesh.faces
         if len(self.faces):
             self.vertices = np.where(finite[:, None], mesh.vertices, 0).astype(np.float32)
@@ -137,11 +138,13 @@ class MeshScene:
 
     def _texture_for(self, side: int) -> np.ndarray:
         """The texture, no finer than a picture of ``side`` pixels shows: else a large photo glitters as it turns."""
-        texture = self.mesh.texture
-        used = self.mesh.uv[np.unique(self.faces)]
-        texels = float((np.ptp(used, axis=0) * texture.shape[1::-1]).max())
-        shrink = side / max(texels, 1)
-        return cv2.resize(texture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else texture
+        if side not in self._textures:
+            texture = self.mesh.texture
+            used = self.mesh.uv[np.unique(self.faces)]
+            texels = float((np.ptp(used, axis=0) * texture.shape[1::-1]).max())
+            shrink = min(1.0, side / max(texels, 1))
+            self._textures[side] = cv2.resize(texture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        return self._textures[side]
 
     @cached_property
     def _caster(self):

@@ -59,6 +59,8 @@ class DepthNetwork(nn.Module, ABC):
         check_shapes(image=(image, "B 3 H W"))
         output = self.predict_normalised((image.to(self.mean.dtype) - self.mean) / self.std)
         check_shapes(image=(image, "B 3 H W"), output=(output, "B C H W"))  # of a class of one's own, too
+        if output.shape[1] not in (1, 2):
+            raise InputError(f"{self.name}: expected an output of 1 or 2 channels, got {output.shape[1]}")
         if not self.non_negative:
             return output
         cut = _RevivableReLU.apply if self.training else F.relu

@@ -84,7 +84,7 @@ class SyntheticFaces(Dataset):
     depth_kind = "metric"
 
     def __init__(
-        self, n: int, *, size: int = 256, seed: int = 0, views_per_identity: int = 1,
+        self, n: int, size: int = 256, seed: int = 0, *, views_per_identity: int = 1,
         photographs: str | Path | None = None, device: str | torch.device = "cpu", cache: str | Path | None = None,
     ):
         check_whole("n", n, 1)
