@@ -153,7 +153,7 @@ def test_what_does_not_vary_is_normalised_to_zero(constant):
 
 def test_what_only_rounding_moves_is_normalised_to_zero():
     values = torch.full((1, 1, 8, 8), 1000.0)
-    values[..., ::2, :] += 2 * 6.1e-5  # two steps of 32-bit numbers of that size
+    values[..., ::2, :] += 6 * 6.1e-5  # six steps of 32-bit numbers of that size
     assert_close(normalise_scale_shift(values, full(values)), torch.zeros_like(values), atol=1e-3, rtol=0)
 
 
