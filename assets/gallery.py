@@ -19,8 +19,9 @@ import facedepth as fd
 from facedepth.demo import PHOTO, SAMPLE_SET, face_maps, portrait_sheet
 from facedepth.figures import STUDIO, render_mesh, sheet
 from facedepth.geometry import depth_to_mesh
+from facedepth.head_mask import GREATEST_HOLE
 from facedepth.io import write_image
-from facedepth.mesh_page import UNCUT_DEG, save_mesh_page
+from facedepth.mesh_page import SHOWN_DEG, save_mesh_page
 from facedepth.models import BEST, DepthNetwork
 
 ASSETS = Path(__file__).parent
@@ -51,9 +52,10 @@ def viewer_picture(model: DepthNetwork, path: Path) -> None:
 
     sample = fd.EG3DFaces(SAMPLE_SET, size=256)[SHOWN]
     truth = depth_to_mesh(
-        sample.depth, sample.camera, sample.mask & sample.head, sample.image, max_angle_deg=UNCUT_DEG
+        sample.depth, sample.camera, sample.mask & sample.head, sample.image, max_angle_deg=SHOWN_DEG,
+        greatest_hole=GREATEST_HOLE, keep_steep=True,
     )
-    meshes = predicted(model, sample).mesh(max_angle_deg=UNCUT_DEG), truth
+    meshes = predicted(model, sample).mesh(keep_steep=True), truth
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as started:
         file = save_mesh_page(Path(folder) / "face.html", *meshes, titles=("prediction", "truth"))
         browser = started.chromium.launch(

@@ -109,7 +109,7 @@ def depth_to_points(depth: Tensor, camera: Camera, mask: Tensor, image: Tensor) 
 def depth_to_mesh(
     depth: Tensor, camera: Camera, mask: Tensor, image: Tensor | None = None, *,
     max_angle_deg: float = 82.0, max_triangles: int = 1_000_000, greatest_hole: float = 0.0, outline_px: float = 0.0,
-    unstretched: Tensor | None = None,
+    unstretched: Tensor | None = None, keep_steep: bool = False,
 ) -> Mesh:
     """Triangulate the pixel grid of a depth map.
 
@@ -132,6 +132,9 @@ def depth_to_mesh(
         outline_px: the mesh's border is smoothed over so many pixels; 0 leaves the grid's steps, which a border that
             falls away steeply draws out to long teeth. See ``outline.smooth_outline``.
         unstretched: (1, H, W) the depth before it was exaggerated or flattened: what counts as steep is told by it.
+        keep_steep: keep what ``max_angle_deg`` would leave out, and say in ``Mesh.angles_deg`` how steep every triangle
+            is (by the steeper of its two grid edges; closed holes count as ``max_angle_deg``): for a page, which leaves
+            steep ones out itself. The outline that is smoothed is the one without them.
 
     Raises:
         InputError: shapes that differ, numbers out of range, or depth that is not finite and above 0 in the mask.
@@ -160,7 +163,8 @@ def depth_to_mesh(
         )
         steps = [step * stride for step in max_steps]
         edges = grid_edges(np.where(valid, before, 1), valid, steps, int(greatest_hole * valid.sum()))
-        faces = _triangulate(z, valid, *(both & ~steep for both, steep in edges))
+        flat_faces = _triangulate(z, valid, *(both & ~steep for both, steep in edges))
+        faces = _triangulate(z, valid, *(both for both, _ in edges)) if keep_steep else flat_faces
         if len(faces) <= max_triangles:
             break
         stride += 1  # the mask's own pattern fell in with the stride
@@ -177,8 +181,9 @@ def depth_to_mesh(
         faces=number[faces],
         uv=np.stack([(u - left) / (right - left), 1 - (v - top) / (bottom - top)], axis=1),
         texture=None if image is None else _texture(image[:, top:bottom, left:right]),
+        angles_deg=_angles_deg(faces, before, edges, steps, max_angle_deg) if keep_steep else None,
     )
-    return smooth_outline(mesh, row, column, sigma=outline_px / stride)
+    return smooth_outline(mesh, row, column, sigma=outline_px / stride, faces=number[flat_faces])
 
 
 def steepest_steps(camera: Camera, max_angle_deg: float) -> tuple[float, float]:
@@ -208,6 +213,26 @@ def grid_edges(
         for steep in (steep_across[:-1], steep_across[1:], steep_down[:, :-1], steep_down[:, 1:]):
             steep &= bridged  # a view: an edge is joined for the squares on both its sides
     return edges
+
+
+def _angles_deg(
+    faces: np.ndarray, z: np.ndarray, edges: list[tuple[np.ndarray, np.ndarray]], max_steps: Sequence[float],
+    max_angle_deg: float,
+) -> np.ndarray:
+    """(F,) degrees between the image plane and the steeper grid edge of each triangle of a grid z (h, w), at most
+    ``max_angle_deg`` where ``edges`` do not call it steep; ``max_steps`` are those of that angle."""
+    slope = math.tan(math.radians(max_angle_deg))
+    rows, columns = np.divmod(faces, z.shape[1])
+    steepest = np.zeros(len(faces), np.float32)
+    for one, other in ((0, 1), (1, 2), (2, 0)):
+        for places, across, max_step, (_, steep) in zip((rows, columns), (True, False), max_steps, edges, strict=True):
+            along = places[:, one] == places[:, other]  # the same row: an edge across; the diagonal is neither
+            row, column = (np.minimum(index[along, one], index[along, other]) for index in (rows, columns))
+            near, far = z[row, column], z[row + (not across), column + across]
+            angle = np.degrees(np.arctan(np.abs(near - far) / (0.5 * (near + far)) * (slope / max_step)))
+            angle = np.where(steep[row, column], angle, np.minimum(angle, max_angle_deg))
+            steepest[along] = np.maximum(steepest[along], angle)
+    return steepest
 
 
 def _surroundings(u: np.ndarray, v: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:

@@ -27,12 +27,14 @@ class Mesh:
         faces: (F, 3) int32, counter-clockwise seen from the front.
         uv: (V, 2) float32 in [0, 1], origin at the texture's lower left.
         texture: (H, W, 3) uint8, or None for a plain grey mesh.
+        angles_deg: (F,) how steep each triangle is, see ``geometry.depth_to_mesh``; None where that is not known.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     uv: np.ndarray
     texture: np.ndarray | None = None
+    angles_deg: np.ndarray | None = None
 
     def check(self) -> Mesh:
         """This mesh, once it has a triangle and its vertices are finite.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ _LEAST_AREA = 0.1  # of what a triangle had, on the texture: less, and its norma
 _HALVINGS = 6  # before a vertex that folds a triangle goes back to its place
 
 
-def smooth_outline(mesh: Mesh, row: np.ndarray, column: np.ndarray, *, sigma: float) -> Mesh:
-    """The mesh with its border smoothed along itself by a Gaussian of ``sigma`` steps of the grid.
+def smooth_outline(mesh: Mesh, row: np.ndarray, column: np.ndarray, *, sigma: float, faces: np.ndarray) -> Mesh:
+    """The mesh with the border of its ``faces`` smoothed along itself by a Gaussian of ``sigma`` steps of the grid.
 
     The vertices behind the border go with it, the less the farther they are from it: were they to stay, the border
     would pass them, and triangles would fold over. A vertex that folds one all the same moves less, or not at all.
@@ -25,21 +26,21 @@ def smooth_outline(mesh: Mesh, row: np.ndarray, column: np.ndarray, *, sigma: fl
         mesh: its triangles have positive area on the texture.
         row, column: (V,) the places of its vertices on the grid.
         sigma: 0 returns the mesh as it is.
+        faces: (F, 3) its triangles, or those of them whose border is meant.
     """
-    if sigma == 0 or len(mesh.faces) == 0:
+    if sigma == 0 or len(faces) == 0:
         return mesh
     places = np.concatenate([mesh.vertices, mesh.uv], axis=1)  # (V, 5)
-    border = _border_edges(mesh)
+    border = _border_edges(faces, len(mesh.vertices))
     moves = _along_the_border(places, border, sigma) - places
     moves = _into_the_inside(moves, np.unique(border), row, column, sigma)
-    places += _least_folding(mesh, moves)[:, None] * moves
-    return Mesh(places[:, :3].copy(), mesh.faces, places[:, 3:].copy(), mesh.texture)
+    places += _least_folding(mesh.uv, faces, moves)[:, None] * moves
+    return replace(mesh, vertices=places[:, :3].copy(), uv=places[:, 3:].copy())
 
 
-def _border_edges(mesh: Mesh) -> np.ndarray:
+def _border_edges(faces: np.ndarray, count: int) -> np.ndarray:
     """(E, 2) vertices of the edges that have a triangle on one side alone."""
-    count = len(mesh.vertices)
-    edges = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
+    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
     keys, uses = np.unique(edges[:, 0] * count + edges[:, 1], return_counts=True)
     return np.stack(np.divmod(keys[uses == 1], count), axis=1)
 
@@ -80,20 +81,20 @@ def _into_the_inside(
     return spread
 
 
-def _least_folding(mesh: Mesh, moves: np.ndarray) -> np.ndarray:
+def _least_folding(uv: np.ndarray, faces: np.ndarray, moves: np.ndarray) -> np.ndarray:
     """(V,) shares of the moves (V, 5), 1 but around triangles that would fold or shrink to nothing on the texture."""
-    faces = mesh.faces[moves.any(axis=1)[mesh.faces].any(axis=1)]  # the others stay as they are
+    faces = faces[moves.any(axis=1)[faces].any(axis=1)]  # the others stay as they are
 
-    def areas(uv: np.ndarray) -> np.ndarray:
-        a, b, c = (uv[faces[:, corner]].astype(np.float64) for corner in range(3))
+    def areas(places: np.ndarray) -> np.ndarray:
+        a, b, c = (places[faces[:, corner]].astype(np.float64) for corner in range(3))
         (ux, uy), (vx, vy) = (b - a).T, (c - a).T
         return ux * vy - uy * vx
 
-    before = areas(mesh.uv)
+    before = areas(uv)
     least = np.minimum(_LEAST_AREA * before, before)  # what was folded before may stay so
     share = np.ones(len(moves), np.float32)
     halved = 0
-    while (folded := areas(mesh.uv + share[:, None] * moves[:, 3:]) < least).any():
+    while (folded := areas(uv + share[:, None] * moves[:, 3:]) < least).any():
         share[faces[folded]] *= 0.5 if halved < _HALVINGS else 0.0
         halved += 1
     return share

@@ -21,7 +21,7 @@ from .head_mask import GREATEST_HOLE, cleaned
 from .inference import run_on_crops
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
-from .mesh_page import MAX_TRIANGLES, UNCUT_DEG, save_mesh_page
+from .mesh_page import MAX_TRIANGLES, SHOWN_DEG, save_mesh_page
 from .models import DepthNetwork, check_network
 from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
@@ -145,7 +145,7 @@ class Prediction:
     def mesh(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
         z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, outline_px: float = 1.5,
-        max_angle_deg: float = 85.0, max_triangles: int = 1_000_000,
+        max_angle_deg: float = SHOWN_DEG, max_triangles: int = 1_000_000, keep_steep: bool = False,
     ) -> Mesh:
         """A textured mesh of the head.
 
@@ -154,9 +154,9 @@ class Prediction:
             cut_m: leave out what lies farther than this behind the nearest point.
             smooth_px: strength of the edge-preserving smoothing, in pixels of the network; 0 for none.
             outline_px: how far the mesh's border is smoothed, in pixels of the network; 0 leaves the pixels' steps.
-            max_angle_deg, max_triangles: see ``geometry.depth_to_mesh``. The angle is greater here: what networks make
-                of the cheek before the hair is that steep, and a hole beside the face looks worse than a wall. It is
-                that before ``z_scale``, which stretches the mesh and tears nothing.
+            max_angle_deg, max_triangles, keep_steep: see ``geometry.depth_to_mesh``. The angle is greater here: what
+                networks make of the cheek before the hair is that steep, and a hole beside the face looks worse than a
+                wall. It is that before ``z_scale``, which stretches the mesh and tears nothing.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
         unstretched = None if z_scale == 1 else self._depth(crop_width_m, near_m, far_m, 1.0)
@@ -175,6 +175,7 @@ class Prediction:
         return depth_to_mesh(
             depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
             greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px, unstretched=unstretched,
+            keep_steep=keep_steep,
         )
 
     def points(
@@ -192,7 +193,7 @@ class Prediction:
         """Write ``<name>_depth.npy`` (z-depth in metres, NaN outside the mask), ``<name>_depth.png`` (a coloured
         preview), ``<name>.glb`` / ``.obj`` / ``.ply``, ``<name>.html`` (a page to turn the mesh in any browser), and
         ``<name>_depth.json`` with the camera, the crop and which files it speaks of: other formats that were saved
-        before stay as they were. For ``z_scale`` see ``depth``; the page of a flattened face has no slider to cut it.
+        before stay as they were. For ``z_scale`` see ``depth``.
 
         Returns:
             The files written.
@@ -207,7 +208,9 @@ class Prediction:
         paths = result_paths(folder, self.name, formats)
         meshes = [paths[suffix[1:]] for suffix in MESH_SUFFIXES if suffix[1:] in paths]
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
-        whole = self._page_mesh(z_scale) if "html" in paths else None
+        whole = None
+        if "html" in paths:
+            whole = self.mesh(z_scale=z_scale, max_triangles=MAX_TRIANGLES, keep_steep=True).check()
         written = [paths[ending] for ending in ("npy", "png") if ending in paths]
         written += [part for path in meshes for part in mesh.files(path)]
         written += [paths["html"], facts] if "html" in paths else [facts]
@@ -222,17 +225,10 @@ class Prediction:
         for path in meshes:
             mesh.save(path, overwrite=overwrite)
         if "html" in paths:
-            # A flattened face off the photo's middle slopes with its plane, where the page would see jumps.
-            stretched = float(z_scale) if z_scale >= 1 else None
-            save_mesh_page(paths["html"], whole, metres=True, z_scales=[stretched], overwrite=overwrite)
+            save_mesh_page(paths["html"], whole, metres=True, overwrite=overwrite)
         with atomic_path(facts) as temporary:  # last: where it is, everything is
             temporary.write_text(json.dumps(said, indent=2) + "\n")
         return written
-
-    def _page_mesh(self, z_scale: float) -> Mesh:
-        """Uncut, as the page cuts it itself, but for a flattened one."""
-        max_angle_deg = {"max_angle_deg": UNCUT_DEG} if z_scale >= 1 else {}
-        return self.mesh(z_scale=z_scale, max_triangles=MAX_TRIANGLES, **max_angle_deg).check()
 
     def _facts(self) -> dict:
         return {

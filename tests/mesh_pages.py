@@ -9,7 +9,7 @@ from PIL import Image
 
 from facedepth.camera import Camera
 from facedepth.geometry import depth_to_mesh
-from facedepth.mesh_page import UNCUT_DEG
+from facedepth.mesh_page import SHOWN_DEG
 from facedepth.sample import Sample
 
 SLIDERS = ("relief", "jumpDeg", "lightAzimuth", "lightElevation", "fovDeg")
@@ -34,8 +34,10 @@ def head(size: int = 96, far: float = 1.2) -> Sample:
     return bump(size)._replace(depth=depth[None], mask=mask, head=mask)
 
 
-def mesh_of(sample: Sample, max_angle_deg: float = UNCUT_DEG):
-    return depth_to_mesh(sample.depth, sample.camera, sample.mask, sample.image, max_angle_deg=max_angle_deg)
+def mesh_of(sample: Sample, **options):
+    """Uncut, unless ``keep_steep=False``."""
+    options = {"max_angle_deg": SHOWN_DEG, "keep_steep": True} | options
+    return depth_to_mesh(sample.depth, sample.camera, sample.mask, sample.image, **options)
 
 
 def settle(page) -> None:

@@ -1,6 +1,5 @@
 """The mesh's page in a real browser: its sliders, keys, touch, colours, and what it saves, with the network blocked."""
 
-import inspect
 import io
 import time
 
@@ -12,10 +11,8 @@ from chromium import keep_screenshot
 from mesh_pages import SLIDERS, bump, changed, head, mesh_of, picture, settings, settle
 from PIL import Image
 
-from facedepth.geometry import depth_to_mesh
 from facedepth.head_mask import GREATEST_HOLE
-from facedepth.mesh_page import UNCUT_DEG, save_mesh_page
-from facedepth.prediction import Prediction
+from facedepth.mesh_page import save_mesh_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
 
@@ -25,8 +22,8 @@ def test_the_page_cuts_as_the_library_does(open_page, bump_page):
     for angle in (50, 70, 82, 85, 90):
         page.locator("[name=jumpDeg]").fill(str(angle))
         (shown,) = page.evaluate("facedepth.meshes")
-        expected = len(mesh_of(bump(), min(angle, UNCUT_DEG)).faces)
-        assert shown["triangles"] == pytest.approx(expected, rel=1e-3)  # positions are rounded
+        expected = len(mesh_of(bump(), max_angle_deg=min(angle, 89.9), keep_steep=False).faces)
+        assert shown["triangles"] == expected
         assert f"{shown['triangles']:,} triangles" in page.locator("#triangles").inner_text()
     assert shown["triangles"] == shown["all"]
 
@@ -34,26 +31,23 @@ def test_the_page_cuts_as_the_library_does(open_page, bump_page):
 def test_a_stretched_mesh_is_cut_where_it_jumped_before(open_page, tmp_path):
     whole = bump()
     flat = whole._replace(depth=1 + 0.5 * (whole.depth - 1))  # its step is just less steep than 85 degrees
-    for name, z_scale, expected in (("before", 0.5, mesh_of(whole, 85)), ("as it is", None, mesh_of(flat))):
-        save_mesh_page(tmp_path / f"{name}.html", mesh_of(flat), z_scales=[z_scale])
-        (shown,) = open_page(tmp_path / f"{name}.html").evaluate("facedepth.meshes")
-        assert shown["triangles"] == pytest.approx(len(expected.faces), rel=1e-3)
-    assert len(mesh_of(flat, 85).faces) > len(mesh_of(whole, 85).faces) + 100
+    save_mesh_page(tmp_path / "flat.html", mesh_of(flat, unstretched=whole.depth))
+    (shown,) = open_page(tmp_path / "flat.html").evaluate("facedepth.meshes")
+    assert shown["triangles"] == len(mesh_of(whole, keep_steep=False).faces)
+    assert shown["triangles"] < len(mesh_of(flat, keep_steep=False).faces) - 100
 
 
 def test_small_holes_are_closed_as_a_predictions_mesh_closes_them(open_page, tmp_path):
     sample = bump()
     sample.depth[0, 40:44, 30:34] += 0.2  # enclosed and small
     sample.depth[0, 60:75, 40:58] += 0.2  # enclosed, too large to be closed
-    page = open_page(save_mesh_page(tmp_path / "holes.html", mesh_of(sample)))
-    angle = inspect.signature(Prediction.mesh).parameters["max_angle_deg"].default
+    page = open_page(save_mesh_page(tmp_path / "holes.html", mesh_of(sample, greatest_hole=GREATEST_HOLE)))
     cut, closed = (
-        len(depth_to_mesh(sample.depth, sample.camera, sample.mask, max_angle_deg=angle, greatest_hole=hole).faces)
-        for hole in (0, GREATEST_HOLE)
+        len(mesh_of(sample, greatest_hole=hole, keep_steep=False).faces) for hole in (0, GREATEST_HOLE)
     )
     (shown,) = page.evaluate("facedepth.meshes")
     assert shown["triangles"] == closed > cut + 10
-    page.locator("[name=jumpDeg]").fill(str(angle - 0.5))
+    page.locator("[name=jumpDeg]").fill("84.5")
     (shown,) = page.evaluate("facedepth.meshes")
     assert shown["triangles"] <= cut
 

@@ -150,6 +150,8 @@ def test_the_angle_means_the_same_where_pixels_are_not_square(axis):
     depth = depth if axis == 0 else depth.mT
     assert len(depth_to_mesh(depth, camera, full(depth), max_angle_deg=82).faces) == 2 * 19**2
     assert len(depth_to_mesh(depth, camera, full(depth), max_angle_deg=78).faces) == 0
+    told = depth_to_mesh(depth, camera, full(depth), max_angle_deg=78, keep_steep=True).angles_deg
+    np.testing.assert_allclose(told, np.full(2 * 19**2, 80), atol=0.1)
 
 
 def test_the_angle_means_the_same_under_a_budget():
@@ -158,6 +160,8 @@ def test_the_angle_means_the_same_under_a_budget():
     cut = depth_to_mesh(depth, camera, full(depth), max_angle_deg=78, max_triangles=2000)
     assert 1000 < len(kept.faces) <= 2000
     assert len(cut.faces) == 0
+    told = depth_to_mesh(depth, camera, full(depth), max_angle_deg=78, max_triangles=2000, keep_steep=True)
+    np.testing.assert_allclose(told.angles_deg, np.full(len(kept.faces), 80), atol=0.5)
 
 
 # --- the budget

@@ -16,7 +16,7 @@ from facedepth.camera import Camera
 from facedepth.checks import InputError
 from facedepth.geometry import depth_to_mesh
 from facedepth.mesh import Mesh
-from facedepth.mesh_page import UNCUT_DEG, mesh_page, save_mesh_page
+from facedepth.mesh_page import SHOWN_DEG, mesh_page, save_mesh_page
 
 TRIANGLE = Mesh(
     np.array([[0, 0, -1], [1, 0, -1], [0, 2, -3]], np.float32), np.array([[0, 1, 2]], np.int32),
@@ -31,7 +31,7 @@ def mesh() -> Mesh:
     depth = torch.where(x.square() + y.square() < 0.4, 0.8 + 0.1 * x, 1.0)[None]
     mask = ((x - 0.5).square() + (y - 0.5).square() > 0.02)[None]
     image = torch.stack([x, y, x * y]) / 2 + 0.5
-    return depth_to_mesh(depth, Camera.from_fov(30, 60, 40), mask, image, max_angle_deg=UNCUT_DEG)
+    return depth_to_mesh(depth, Camera.from_fov(30, 60, 40), mask, image, keep_steep=True)
 
 
 def packed(page: str) -> list[dict]:
@@ -56,14 +56,14 @@ def unpack(parts: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     uv = columns(uv_start, vertices, 2, "<u2") / 65535
     corners = columns(uv_start + 4 * vertices, triangles, 3, "<u4").astype("<u4")
     corners[:, 1:] += corners[:, :1]
-    assert len(blob) == uv_start + 4 * vertices + 12 * triangles
+    assert len(blob) == uv_start + 4 * vertices + (13 if parts["cuttable"] else 12) * triangles
     return grid * parts["extent"] + parts["low"], uv, corners.astype(np.int64)
 
 
 def test_a_face_before_a_far_wall_keeps_its_shape():
     y, x = torch.meshgrid(torch.linspace(-1, 1, 40), torch.linspace(-1, 1, 60), indexing="ij")
     depth = torch.where(x.square() + y.square() < 0.4, 0.8 + 0.1 * x, 30.0)[None]
-    mesh = depth_to_mesh(depth, Camera.from_fov(30, 40, 60), depth > 0, max_angle_deg=UNCUT_DEG)
+    mesh = depth_to_mesh(depth, Camera.from_fov(30, 40, 60), depth > 0)
     (parts,) = packed(mesh_page(mesh))
     near = mesh.vertices[:, 2] > -1
     np.testing.assert_allclose(unpack(parts)[0][near], mesh.vertices[near], atol=2e-6)  # 30 m / 2^24; 16 bits: 5e-4
@@ -99,34 +99,21 @@ def test_a_mesh_by_hand():
     (parts,) = packed(mesh_page(TRIANGLE))
     assert (parts["low"], parts["extent"]) == ([0, 0, -3], [1, 2, 2])
     assert parts["texture"] is None
+    assert not parts["cuttable"]
     vertices, _, faces = unpack(parts)
     np.testing.assert_array_equal(vertices, TRIANGLE.vertices)
     np.testing.assert_array_equal(faces, [[0, 1, 2]])
-
-
-def test_a_mesh_around_the_origin_cannot_be_cut_by_angle():
-    around = Mesh(TRIANGLE.vertices + np.float32([0, 0, 2]), TRIANGLE.faces, TRIANGLE.uv)
-    assert not packed(mesh_page(around))[0]["cuttable"]
 
 
 def test_a_title_may_be_a_path_or_a_number(mesh):
     assert [one["title"] for one in packed(mesh_page(mesh, mesh, titles=[Path("a/b.jpg"), 7]))] == ["a/b.jpg", "7"]
 
 
-@pytest.mark.parametrize(("z_scales", "said"), [((1, 1), "expected one for each of 1"), ((0,), "above 0"), ("a", "a")])
-def test_stretches_that_make_no_sense_are_refused(mesh, z_scales, said):
-    with pytest.raises(InputError, match=f"z_scales: .*{said}"):
-        mesh_page(mesh, z_scales=z_scales)
-
-
-def test_a_stretch_may_be_a_number_of_numpys(mesh):
-    assert packed(mesh_page(mesh, z_scales=[np.float32(2)]))[0]["z_scale"] == 2
-
-
 def test_the_page_holds_all_it_needs(mesh):
     page = mesh_page(mesh)
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=(?![\"']?data:)", page)
     assert "@import" not in page
+    assert f"jumpDeg: {SHOWN_DEG:g}," in page
     assert "$" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # each place of the frame is filled
     assert page.count("<script") == page.count("</script") == 8
     assert len(page) < 900_000

@@ -60,9 +60,26 @@ def test_where_two_borders_touch_nothing_moves():
     row, column = np.array([0, 0, 2, 4, 4]), np.array([0, 4, 2, 0, 4])
     uv = np.stack([column / 4, 1 - row / 4], axis=1).astype(np.float32)
     bow_tie = Mesh(np.c_[uv, np.zeros(5)].astype(np.float32), np.array([[0, 2, 1], [2, 3, 4]], np.int32), uv)
-    smooth = smooth_outline(bow_tie, row, column, sigma=1)
+    smooth = smooth_outline(bow_tie, row, column, sigma=1, faces=bow_tie.faces)
     assert (smooth.vertices[2] == bow_tie.vertices[2]).all()
     assert not (smooth.vertices[[0, 1, 3, 4]] == bow_tie.vertices[[0, 1, 3, 4]]).all(axis=1).any()
+
+
+def test_a_mesh_that_keeps_its_steep_triangles_has_the_outline_it_has_without_them():
+    """So that a page, which leaves them out itself, shows what the files hold."""
+    rows, columns = torch.arange(40.0)[:, None], torch.arange(40.0)
+    depth = (1 + 0.05 * ((columns > 20 + rows / 4) & (rows > 12)) + 0.001 * rows)[None]
+    depth[0, 5:8, 5:8] += 0.05  # steep, small and enclosed: closed
+    options = {"max_angle_deg": 70, "greatest_hole": 0.05, "outline_px": 2}
+    cut, whole = (
+        depth_to_mesh(depth, Camera.from_fov(20, 40, 40), disc(40) | (rows < 9), keep_steep=keep, **options)
+        for keep in (False, True)
+    )
+    shown = whole.faces[whole.angles_deg <= 70]
+    assert len(cut.faces) == len(shown) < len(whole.faces) - 50
+    np.testing.assert_array_equal(whole.vertices[shown], cut.vertices[cut.faces])
+    np.testing.assert_array_equal(whole.uv[shown], cut.uv[cut.faces])
+    assert cut.angles_deg is None
 
 
 def areas_on_the_texture(mesh) -> np.ndarray:

@@ -100,9 +100,10 @@ def test_what_is_in_the_way_of_any_part_is_kept_and_nothing_is_written_unless_to
     assert sorted(path.name for path in written) == sorted(PARTS)
 
 
-def test_the_page_knows_how_far_its_mesh_is_stretched(tmp_path):
-    prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=["html"], z_scale=2)
-    assert '"z_scale": 2.0' in (tmp_path / "me.html").read_text()
+@pytest.mark.parametrize("z_scale", [0.02, 1, 2])
+def test_the_page_can_cut_its_mesh_however_it_is_stretched(tmp_path, z_scale):
+    prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=["html"], z_scale=z_scale)
+    assert '"cuttable": true' in (tmp_path / "me.html").read_text()
 
 
 @pytest.mark.parametrize("formats", [("npy", "glb"), ("npy", "png", "html")])

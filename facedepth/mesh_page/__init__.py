@@ -15,48 +15,40 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ..checks import InputError, check_number
+from ..checks import InputError
 from ..mesh import Mesh, check_mesh
 from ..paths import atomic_path, refuse_existing, user_path
 from .packing import pack_mesh
 
-UNCUT_DEG = 89.9
-"""The ``max_angle_deg`` of a mesh for the page, which cuts at depth jumps itself."""
+SHOWN_DEG = 85.0
+"""Triangles no steeper than this are shown at first; page.js holds it too."""
 
 MAX_TRIANGLES = 600_000
 
-__all__ = ["MAX_TRIANGLES", "UNCUT_DEG", "mesh_page", "save_mesh_page"]
+__all__ = ["MAX_TRIANGLES", "SHOWN_DEG", "mesh_page", "save_mesh_page"]
 
 
-def mesh_page(
-    *meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = False, z_scales: Sequence[float | None] = ()
-) -> str:
+def mesh_page(*meshes: Mesh | str, titles: Sequence[str] = (), metres: bool = False) -> str:
     """One or two meshes, turning together, as HTML with everything in it.
 
     Args:
-        meshes: made with ``max_angle_deg=UNCUT_DEG``, the page's own slider can cut them at depth jumps. In the place
-            of a mesh, a text says why there is none.
+        meshes: made with ``keep_steep=True``, the page's own slider can cut them at depth jumps. In the place of a
+            mesh, a text says why there is none.
         titles: one for each.
         metres: the meshes are in metres; else their unit is not known, and the page names none.
-        z_scales: for each, how many times its depth was stretched, since jumps are measured before that, or None for a
-            mesh that is to be shown as it is; by default 1.
 
     Raises:
-        InputError: not one or two meshes, not as many titles or z_scales, one of these not above 0, an empty mesh, or
-            vertices that are not finite.
+        InputError: not one or two meshes, not as many titles, an empty mesh, or vertices that are not finite.
     """
     if isinstance(titles, str):
         raise InputError(f"titles: expected a list of them, one for each mesh, got {titles!r}")
     titles = [str(title) for title in titles] or ["mesh"] * len(meshes)
     if len(meshes) not in (1, 2) or len(titles) != len(meshes):
         raise InputError(f"expected one or two meshes and a title for each, got {len(meshes)} and {len(titles)}")
-    if len(z_scales) not in (0, len(meshes)):
-        raise InputError(f"z_scales: expected one for each of {len(meshes)} meshes, got {len(z_scales)}")
-    z_scales = [z if z is None else check_number("z_scales", z, above=0) for z in z_scales] or [1.0] * len(meshes)
     packed = [
         {"title": title, "message": mesh} if isinstance(mesh, str)
-        else pack_mesh(check_mesh(mesh), title, z_scale) | {"metres": metres}
-        for mesh, title, z_scale in zip(meshes, titles, z_scales, strict=True)
+        else pack_mesh(check_mesh(mesh), title) | {"metres": metres}
+        for mesh, title in zip(meshes, titles, strict=True)
     ]
     # "<" cannot end the element that carries it so; in JSON's texts it is the same character.
     parts = {"title": html.escape(" | ".join(titles)), "meshes": json.dumps(packed).replace("<", "\\u003c")}
@@ -70,8 +62,7 @@ def mesh_page(
 
 
 def save_mesh_page(
-    path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), metres: bool = False,
-    z_scales: Sequence[float | None] = (), overwrite: bool = False,
+    path: str | Path, *meshes: Mesh, titles: Sequence[str] = (), metres: bool = False, overwrite: bool = False,
 ) -> Path:
     """Write ``mesh_page`` to a file.
 
@@ -80,7 +71,7 @@ def save_mesh_page(
     """
     path = user_path(path)
     refuse_existing([path], overwrite)
-    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres, z_scales=z_scales)
+    page = mesh_page(*meshes, titles=titles or [path.stem] * len(meshes), metres=metres)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be of any bytes
     return path

@@ -2,11 +2,10 @@
 "use strict";
 
 const JUMP_LEAST_DEG = 45; // flatter triangles are always shown
-const JUMP_STEPS_PER_DEG = 4;
+const JUMP_STEPS_PER_DEG = 4; // packing.py holds both too
 const BRIDGE_DEG = 82; // steeper triangles bridge a depth jump: facedepth.geometry's default
-// What Prediction.mesh closes (tests/test_browser.py holds the two together): places steeper than this that the surface
-// encloses, up to this share of the mesh.
-const CLOSED_DEG = 85, GREATEST_HOLE = 0.015;
+
+const jumpBucket = (angle) => Math.max(0, Math.ceil((angle - JUMP_LEAST_DEG) * JUMP_STEPS_PER_DEG));
 
 async function inflate(base64) {
   if (typeof DecompressionStream === "undefined") {
@@ -25,7 +24,7 @@ function readColumns(bytes, start, columns, count, width) {
       const plane = start + (column * width + byte) * count;
       for (let i = 0; i < count; i++) differences[i] |= bytes[plane + i] << (8 * byte);
     }
-    const values = width === 2 ? new Uint16Array(count) : new Uint32Array(count);
+    const values = new ({ 1: Uint8Array, 2: Uint16Array, 4: Uint32Array })[width](count);
     for (let i = 0, value = 0; i < count; i++) values[i] = value = (value + differences[i]) >>> 0; // wraps, as written
     return values;
   });
@@ -53,80 +52,24 @@ async function decodeMesh(packed) {
     indices[3 * i + 1] = first + corners[1][i]; // stored relative to the first corner; wraps around
     indices[3 * i + 2] = first + corners[2][i];
   }
-  const angles = packed.cuttable ? steepness(positions, indices, packed.z_scale) : new Float32Array(packed.triangles);
-  const normals = vertexNormals(positions, indices, angles);
-  closeSmallHoles(indices, angles, packed.vertices);
-  return { positions, uvs, normals, ...sortByAngle(indices, angles),
-    vertexAngles: leastAngles(indices, angles, packed.vertices) };
+  const steepness = packed.cuttable // in steps of the slider
+    ? readColumns(bytes, uvStart + 4 * packed.vertices + 12 * packed.triangles, 1, packed.triangles, 1)[0]
+    : new Uint8Array(packed.triangles);
+  return { positions, uvs, normals: vertexNormals(positions, indices, steepness),
+    ...sortBySteepness(indices, steepness), vertexAngles: leastAngles(indices, steepness, packed.vertices) };
 }
-
-// Degrees between a triangle's two grid edges, the steeper of them, and the image plane, before the depth was stretched:
-// the rule of facedepth.geometry.depth_to_mesh, with the camera at the origin. The longest edge as the camera sees it is
-// the diagonal.
-function steepness(positions, indices, stretch) {
-  const angles = new Float32Array(indices.length / 3);
-  const squared = [0, 0, 0], slope = [0, 0, 0];
-  for (let t = 0; t < angles.length; t++) {
-    for (let edge = 0; edge < 3; edge++) {
-      const a = 3 * indices[3 * t + edge], b = 3 * indices[3 * t + ((edge + 1) % 3)];
-      const za = -positions[a + 2], zb = -positions[b + 2];
-      const dx = positions[a] / za - positions[b] / zb, dy = positions[a + 1] / za - positions[b + 1] / zb;
-      squared[edge] = dx * dx + dy * dy;
-      slope[edge] = (2 * Math.abs(za - zb)) / (za + zb) / Math.sqrt(squared[edge]) / stretch;
-    }
-    const longest = squared[0] >= squared[1] ? (squared[0] >= squared[2] ? 0 : 2) : squared[1] >= squared[2] ? 1 : 2;
-    angles[t] = (180 / Math.PI) * Math.atan(Math.max(slope[(longest + 1) % 3], slope[(longest + 2) % 3]));
-  }
-  return angles;
-}
-
-// Steep triangles of a small enclosed place count as no steeper than what is shown at first: the ear before the hair,
-// the rim of glasses. Places are pieces of steep triangles that share vertices; one at the mesh's own border is open.
-function closeSmallHoles(indices, angles, count) {
-  const parent = Int32Array.from({ length: count }, (_, vertex) => vertex);
-  const root = (vertex) => {
-    while (parent[vertex] !== vertex) vertex = parent[vertex] = parent[parent[vertex]];
-    return vertex;
-  };
-  // Around an inner vertex each neighbour comes in two triangles and cancels itself; at the border two are left over.
-  const unpaired = new Int32Array(count);
-  for (let t = 0; t < angles.length; t++) {
-    const a = indices[3 * t], b = indices[3 * t + 1], c = indices[3 * t + 2];
-    unpaired[a] ^= b ^ c;
-    unpaired[b] ^= c ^ a;
-    unpaired[c] ^= a ^ b;
-    if (angles[t] <= CLOSED_DEG) continue;
-    parent[root(b)] = root(a);
-    parent[root(c)] = root(a);
-  }
-  const sizes = new Int32Array(count), open = new Uint8Array(count);
-  const steep = [];
-  for (let t = 0; t < angles.length; t++) if (angles[t] > CLOSED_DEG) steep.push(t);
-  for (const t of steep) {
-    const place = root(indices[3 * t]);
-    sizes[place]++;
-    for (let corner = 3 * t; corner < 3 * t + 3; corner++) open[place] |= unpaired[indices[corner]] !== 0;
-  }
-  for (const t of steep) {
-    const place = root(indices[3 * t]);
-    if (!open[place] && sizes[place] <= GREATEST_HOLE * angles.length) angles[t] = CLOSED_DEG;
-  }
-}
-
-const jumpBucket = (angle) => Math.max(0, Math.ceil((angle - JUMP_LEAST_DEG) * JUMP_STEPS_PER_DEG));
 
 // Triangles from flat to steep, so that a threshold is a number of triangles and moving it uploads nothing. The flat
 // ones keep their order, which the graphics card's cache likes.
-function sortByAngle(indices, angles) {
-  const buckets = Uint16Array.from(angles, jumpBucket);
+function sortBySteepness(indices, steepness) {
   const shownUpTo = new Uint32Array(jumpBucket(90) + 1);
-  for (const bucket of buckets) shownUpTo[bucket]++;
+  for (const bucket of steepness) shownUpTo[bucket]++;
   for (let i = 1; i < shownUpTo.length; i++) shownUpTo[i] += shownUpTo[i - 1];
   const next = new Uint32Array(shownUpTo.length);
   next.set(shownUpTo.subarray(0, -1), 1);
   const sorted = new Uint32Array(indices.length);
-  for (let t = 0; t < buckets.length; t++) {
-    const place = 3 * next[buckets[t]]++;
+  for (let t = 0; t < steepness.length; t++) {
+    const place = 3 * next[steepness[t]]++;
     for (let corner = 0; corner < 3; corner++) sorted[place + corner] = indices[3 * t + corner];
   }
   return { indices: sorted, trianglesShown: (jumpDeg) => shownUpTo[jumpBucket(jumpDeg)] };
@@ -134,12 +77,13 @@ function sortByAngle(indices, angles) {
 
 // Area-weighted means. Triangles across a depth jump are large and would bend the normals beside them: they count only
 // where a vertex has no others.
-function vertexNormals(positions, indices, angles) {
+function vertexNormals(positions, indices, steepness) {
+  const bridging = jumpBucket(BRIDGE_DEG);
   const normals = new Float32Array(positions.length);
   const rests = new Uint8Array(positions.length / 3); // on flat triangles: 1, on bridging ones: 2
   for (const kind of [1, 2]) {
-    for (let t = 0; t < angles.length; t++) {
-      if (angles[t] > BRIDGE_DEG !== (kind === 2)) continue;
+    for (let t = 0; t < steepness.length; t++) {
+      if (steepness[t] > bridging !== (kind === 2)) continue;
       const a = 3 * indices[3 * t], b = 3 * indices[3 * t + 1], c = 3 * indices[3 * t + 2];
       const ux = positions[b] - positions[a], vx = positions[c] - positions[a];
       const uy = positions[b + 1] - positions[a + 1], vy = positions[c + 1] - positions[a + 1];
@@ -165,11 +109,12 @@ function vertexNormals(positions, indices, angles) {
 }
 
 // The angle of the flattest triangle at each vertex: points vanish with their last triangle.
-function leastAngles(indices, angles, count) {
+function leastAngles(indices, steepness, count) {
   const least = new Float32Array(count).fill(90.1);
-  for (let t = 0; t < angles.length; t++) {
+  for (let t = 0; t < steepness.length; t++) {
+    const angle = JUMP_LEAST_DEG + steepness[t] / JUMP_STEPS_PER_DEG;
     for (let corner = 3 * t; corner < 3 * t + 3; corner++) {
-      if (angles[t] < least[indices[corner]]) least[indices[corner]] = angles[t];
+      if (angle < least[indices[corner]]) least[indices[corner]] = angle;
     }
   }
   return least;

@@ -18,14 +18,15 @@ _STEPS = 65535  # positions and uv are 16-bit integers
 _FINE_STEPS = 2**24 - 1  # positions, where a face is small before what lies behind it; as fine as the page's floats
 _COARSE = 0.03  # of a short edge's length, a step by which rounding would tilt triangles visibly
 _MAX_TEXTURE_PX = 2048
+_LEAST_DEG, _STEPS_PER_DEG = 45, 4  # triangles flatter than 45 degrees are always shown; decode.js holds both too
 
 
-def pack_mesh(mesh: Mesh, title: str, z_scale: float | None) -> dict:
+def pack_mesh(mesh: Mesh, title: str) -> dict:
     """What the page needs of a mesh, ready for JSON.
 
     Positions are rounded to a 65535th of the mesh's extent on each axis, or finer where its triangles are small beside
-    that, uv to a 65535th of the texture that the mesh uses; the rest of the photo is left out. For ``z_scale`` see
-    ``mesh_page``.
+    that, uv to a 65535th of the texture that the mesh uses; the rest of the photo is left out. Angles are rounded up to
+    steps of the page's slider.
 
     Raises:
         InputError: no triangle, or a vertex that is not finite.
@@ -38,16 +39,19 @@ def pack_mesh(mesh: Mesh, title: str, z_scale: float | None) -> dict:
     steps = _STEPS if extent.max() / _STEPS <= _COARSE * np.quantile(edges, 0.05) else _FINE_STEPS
     grid, uv_grid = np.rint((mesh.vertices - low) / extent * steps), np.rint(uv.clip(0, 1) * _STEPS)
     # Neighbours after each other: they share vertices that a graphics card, or a browser without one, still holds.
-    faces = mesh.faces[np.argsort(mesh.faces.min(axis=1), kind="stable")]
+    order = np.argsort(mesh.faces.min(axis=1), kind="stable")
+    faces = mesh.faces[order]
     corners = [faces[:, 0], faces[:, 1] - faces[:, 0], faces[:, 2] - faces[:, 0]]
     blob = b"".join(_differences(column, "<u2" if steps == _STEPS else "<u4") for column in grid.T)
     blob += b"".join(_differences(column, "<u2") for column in uv_grid.T)
     blob += b"".join(_differences(column, "<u4") for column in corners)
+    if mesh.angles_deg is not None:
+        steps_above = np.ceil((mesh.angles_deg[order] - _LEAST_DEG) * _STEPS_PER_DEG - 1e-3)  # float32's 85 is 85
+        blob += _differences(steps_above.clip(0), "<u1")
     return {
         "title": title, "vertices": len(mesh.vertices), "triangles": len(mesh.faces), "low": low.tolist(),
         "extent": extent.tolist(), "steps": steps,
-        "z_scale": z_scale,
-        "cuttable": z_scale is not None and bool((mesh.vertices[:, 2] < 0).all()),  # before a camera at the origin
+        "cuttable": mesh.angles_deg is not None,
         "texture": None if texture is None else _jpeg(texture),
         "data": base64.b64encode(zlib.compress(blob, 6)).decode(),
     }

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..geometry import depth_to_mesh
+from ..head_mask import GREATEST_HOLE
 from ..mesh import Mesh
-from ..mesh_page import MAX_TRIANGLES, UNCUT_DEG, mesh_page
+from ..mesh_page import MAX_TRIANGLES, SHOWN_DEG, mesh_page
 from ..prediction import Prediction
 from ..sample import Sample, looks_affine
 
@@ -39,9 +40,8 @@ def show_mesh(*subjects: Subject, titles: Sequence[str] = (), height_px: int = 6
             raise InputError(f"show_mesh: expected a prediction, a sample or a mesh, got {subject!r:.60}")
     titles = titles or [getattr(subject, "name", "mesh") for subject in subjects]
     metres = all(isinstance(subject, Prediction) for subject in subjects)  # a sample's unit is its data's own
-    z_scales = [None if isinstance(subject, Mesh) else 1.0 for subject in subjects]
     meshes = [_mesh_or_reason(subject) for subject in subjects]
-    page = mesh_page(*meshes, titles=titles, metres=metres, z_scales=z_scales)
+    page = mesh_page(*meshes, titles=titles, metres=metres)
     frame = (
         f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(", ".join(map(str, titles)))}" allowfullscreen '
         f'style="width: 100%; height: {height_px}px; border: 1px solid #8884; border-radius: 8px"></iframe>'
@@ -53,13 +53,13 @@ def _mesh_or_reason(subject: Subject) -> Mesh | str:
     """The uncut mesh, or the reason why there is none."""
     try:
         if isinstance(subject, Prediction):
-            mesh = subject.mesh(max_angle_deg=UNCUT_DEG, max_triangles=MAX_TRIANGLES)
+            mesh = subject.mesh(max_triangles=MAX_TRIANGLES, keep_steep=True)
         elif isinstance(subject, Sample):
             mask = subject.check().mask & subject.head
             _refuse_pictures(subject.name, subject.depth[mask])
             mesh = depth_to_mesh(
-                subject.depth, subject.camera, mask, subject.image, max_angle_deg=UNCUT_DEG,
-                max_triangles=MAX_TRIANGLES,
+                subject.depth, subject.camera, mask, subject.image, max_angle_deg=SHOWN_DEG,
+                max_triangles=MAX_TRIANGLES, greatest_hole=GREATEST_HOLE, keep_steep=True,
             )
         else:
             mesh = subject
