@@ -26,6 +26,26 @@ def cleaned(mask: Tensor) -> Tensor:
     return kept | (~kept & torch.from_numpy(small[holes])[None])
 
 
+def colours_from_inside(image: Tensor, mask: Tensor, width_px: float) -> Tensor:
+    """The image (3, H, W) with every pixel less than ``width_px`` inside the mask's rim in the colour of the nearest
+    pixel farther inside: at the rim itself, photos show what lies behind, which a mesh would carry on its sides.
+
+    The photo's own edge is no rim. A mask that is nowhere as thick, and what lies outside of it, stay as they are.
+    """
+    pixels = mask[0].byte().numpy()
+    rim_at = cv2.distanceTransform(cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
+    inside = rim_at[1:-1, 1:-1] > width_px
+    if not inside.any():
+        return image
+    _, labels = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    place = np.zeros(labels.max() + 1, np.int64)
+    place[labels[inside]] = np.flatnonzero(inside)
+    nearest = image.flatten(1)[:, torch.from_numpy(place[labels])]
+    return torch.where(mask, nearest, image)
+
+
 def _pieces(mask: Tensor, *, connectivity: int) -> tuple[np.ndarray, np.ndarray]:
     """Areas of the connected pieces of (1, H, W), 0 for what lies outside them, and the number of every pixel's."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[0].byte().numpy(), connectivity=connectivity)

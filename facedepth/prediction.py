@@ -17,7 +17,7 @@ from .depth import axis_factor, crop_focal_px, fit_range, invert_depth, relief_t
 from .figures import colour_depth
 from .framing import CROP_WIDTH_M, crop_coordinates
 from .geometry import depth_to_mesh, depth_to_points, smooth_depth
-from .head_mask import GREATEST_HOLE, cleaned
+from .head_mask import GREATEST_HOLE, cleaned, colours_from_inside
 from .inference import run_on_crops
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
@@ -33,6 +33,8 @@ ones, in the middle of a framed crop. The median of 60 synthetic heads from 0.24
 0.067, by how far they are turned."""
 
 _FACE_AXES = 0.24, 0.32  # half of that middle's width and height, an ellipse, in crop widths
+
+_RIM_PX = 2.0  # of the network: so far inside the outline that it sees, photos may show the background
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no truth to compare by
@@ -147,7 +149,8 @@ class Prediction:
         z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, outline_px: float = 1.5,
         max_angle_deg: float = SHOWN_DEG, max_triangles: int = 1_000_000, keep_steep: bool = False,
     ) -> Mesh:
-        """A textured mesh of the head.
+        """A textured mesh of the head. Its texture is the photo, but that at the outline the colours are those from two
+        of the network's pixels farther inside: at the outline itself, photos show what is behind.
 
         Args:
             crop_width_m, near_m, far_m, z_scale: scale, see ``depth``.
@@ -162,7 +165,7 @@ class Prediction:
         unstretched = None if z_scale == 1 else self._depth(crop_width_m, near_m, far_m, 1.0)
         if unstretched is not None and not (unstretched[self.mask] > 0).all():
             unstretched = None  # it would reach the camera, where nothing tells a jump
-        mask, photo_px = self.mask, max(1.0, self.crop.size / self.network_size)  # of the photo in one of the network
+        mask, photo_px = self.mask, self._photo_px()
         check_number("smooth_px", smooth_px, least=0, most=self.network_size / 4)
         check_number("outline_px", outline_px, least=0, most=self.network_size / 4)
         depth, unstretched = (
@@ -173,18 +176,26 @@ class Prediction:
             check_number("cut_m", cut_m, above=0)
             mask = mask & (depth <= depth[mask].min() + cut_m)
         return depth_to_mesh(
-            depth, self.camera, mask, self.image, max_angle_deg=max_angle_deg, max_triangles=max_triangles,
-            greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px, unstretched=unstretched,
-            keep_steep=keep_steep,
+            depth, self.camera, mask, self._coloured_from_inside(), max_angle_deg=max_angle_deg,
+            max_triangles=max_triangles, greatest_hole=GREATEST_HOLE, outline_px=outline_px * photo_px,
+            unstretched=unstretched, keep_steep=keep_steep,
         )
 
     def points(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
         z_scale: float = 1.0,
     ) -> PointCloud:
-        """A coloured point for every pixel of the head; for the scale see ``depth``."""
+        """A coloured point for every pixel of the head; for the scale see ``depth``, for the colours ``mesh``."""
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
-        return depth_to_points(depth, self.camera, self.mask, self.image)
+        return depth_to_points(depth, self.camera, self.mask, self._coloured_from_inside())
+
+    def _coloured_from_inside(self) -> Tensor:
+        """(3, H, W) the photo, with the colours of the head's inside up to its outline."""
+        return colours_from_inside(self.image, self.mask, _RIM_PX * self._photo_px())
+
+    def _photo_px(self) -> float:
+        """How many of the photo's pixels one of the network's is wide."""
+        return max(1.0, self.crop.size / self.network_size)
 
     def save(
         self, folder: str | Path, *, formats: Sequence[str] = ("npy", "png", "glb"), z_scale: float = 1.0,

@@ -2,7 +2,7 @@
 
 import torch
 
-from facedepth.head_mask import cleaned
+from facedepth.head_mask import cleaned, colours_from_inside
 
 
 def test_crumbs_of_a_mask_go_and_large_parts_stay():
@@ -24,3 +24,16 @@ def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
     clean = mask.clone()
     mask[:, 15, 20:50] = False  # 30, the frame of glasses
     assert torch.equal(cleaned(mask), clean)
+
+
+def test_the_rim_takes_the_colours_of_the_inside_and_nothing_else_changes():
+    x = torch.arange(40).expand(40, 40)
+    mask = ((x >= 10) & (x.mT < 30))[None]  # up to the photo's right and upper edge
+    image = torch.stack([x, x.mT, x + x.mT]).float()
+    seen = colours_from_inside(image, mask, 3)
+    assert torch.equal(seen.where(~mask, 0), image.where(~mask, 0))
+    expected = torch.stack([x.clamp(min=13), x.mT.clamp(max=26), x.clamp(min=13) + x.mT.clamp(max=26)]).float()
+    assert torch.equal(seen.where(mask, 0), expected.where(mask, 0))
+    for thin, width in ((mask, 40), (mask & (x < 12), 3), (torch.zeros_like(mask), 3)):
+        assert torch.equal(colours_from_inside(image, thin, width), image)
+    assert torch.equal(colours_from_inside(image, torch.ones_like(mask), 3), image)

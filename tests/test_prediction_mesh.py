@@ -15,8 +15,20 @@ def test_the_mesh_is_the_depths_with_the_photo_on_it():
     column, row = np.floor(pixels[:, :2] / pixels[:, 2:]).astype(int).T
     assert len(mesh.vertices) == 48 * 48
     np.testing.assert_allclose(-mesh.vertices[:, 2], depth[0].numpy()[row, column], rtol=1e-5)
-    assert (mesh.vertex_colours() == image_to_uint8(found.image)[row, column]).all()
+    inside = (np.abs(row - row.mean()) < 19) & (np.abs(column - column.mean()) < 19)
+    assert (mesh.vertex_colours() == image_to_uint8(found.image)[row, column])[inside].all()
     assert mesh.texture.shape == (50, 50, 3)
+
+
+def test_at_the_outline_the_mesh_has_the_colours_of_the_inside():
+    """Where the network sees the head to be a little wider than it is, the sky is not on the mesh."""
+    found = prediction(0.1 * true_depth(), "relief", MIDDLE)
+    found.image[:] = 0.25
+    found.image[2] = found.mask[0].float()
+    rim = found.mask & ~(torch.nn.functional.avg_pool2d(found.mask.float(), 3, 1, 1) == 1)
+    found.image[2:][rim] = 0.0
+    assert (found.mesh(outline_px=0.0).vertex_colours()[:, 2] == 255).all()
+    assert (found.points().colours[:, 2] == 255).all()
 
 
 def test_what_lies_behind_the_cut_is_left_out():
