@@ -119,8 +119,8 @@ def checked(sample: object, depth_kind: str) -> Sample:
     """What a data set of this ``depth_kind`` yields, once it is a sample that can be used.
 
     Raises:
-        InputError: it is something else; metric depth of 0 in the mask, or affine depth beyond 1; or see
-            ``Sample.check``.
+        InputError: it is something else; constant depth, metric depth of 0 in the mask, or affine depth beyond 1; or
+            see ``Sample.check``.
     """
     if not isinstance(sample, Sample):
         raise InputError(f"dataset: expected it to yield facedepth.Sample, got {type(sample).__name__}")
@@ -130,6 +130,11 @@ def checked(sample: object, depth_kind: str) -> Sample:
         raise InputError(
             f"sample {sample.name!r}: depth: expected metres above 0 in the mask, got 0 in places; leave pixels of "
             "unknown depth out of the mask"
+        )
+    if nearest == farthest and sample.mask.sum() > 1:
+        raise InputError(
+            f"sample {sample.name!r}: depth: constant, {float(nearest):.4g} everywhere in the mask, as no face's is; "
+            "is it the right file?"
         )
     if depth_kind == "affine" and farthest > 1 + _ROUNDING:
         raise InputError(

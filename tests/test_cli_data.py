@@ -108,6 +108,15 @@ def test_a_constant_depth_picture_is_named(refused, tmp_path, paired, unit):
     assert "bert.png: no depth in it, every valid pixel is 77" in refused(*arguments)
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_constant_metric_depth_is_named(refused, tmp_path, paired, weights, verb):
+    np.save(paired / "depths" / "bert.npy", np.full((48, 48), 500.0))
+    arguments = train_command(paired, tmp_path / "run", "--set", "workers=0")
+    if verb == "evaluate":
+        arguments = ["evaluate", *arguments[1:7], "--model", weights, "-o", tmp_path / "scores"]
+    assert "sample 'bert': depth: constant, 0.5 everywhere in the mask" in refused(*arguments)
+
+
 def test_a_constant_depth_picture_of_eg3d_is_named(refused, tmp_path, sample_root, weights):
     for folder in ("images", "cam_poses", "depth128x128"):
         (tmp_path / folder).mkdir()

@@ -23,7 +23,7 @@ from facedepth.training import TrainingStopped, fit
 def poisoned(part: Part, *, good_reads: int) -> Changed:
     """From one read on, a sample is beyond what losses can hold."""
     reads = itertools.count()
-    return Changed(part, lambda one: one if next(reads) < good_reads else one._replace(depth=one.depth + 3e38))
+    return Changed(part, lambda one: one if next(reads) < good_reads else one._replace(depth=1e38 * one.depth))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_an_infinite_loss_of_one_validation_face_of_many_is_not_taken_for_the_be
     tmp_path, tiny_model, exact_faces, exact_train
 ):
     def ruined(sample: Sample) -> Sample:
-        return sample._replace(depth=sample.depth + 3e38) if sample.name == exact_faces.names[3] else sample
+        return sample._replace(depth=1e38 * sample.depth) if sample.name == exact_faces.names[3] else sample
 
     val = Changed(Part(exact_faces, [0, 1, 2, 3]), ruined)
     with pytest.raises(TrainingStopped, match=r"the validation loss became (inf|nan)"):
