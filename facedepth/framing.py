@@ -1,7 +1,7 @@
 """The one rule for framing a face in a network's square picture: cut it out of a photo, paste the result back.
 
 The rule: the square is about 0.28 m wide at the face, 4.5 times the distance between the eyes, with the face in its
-middle, as in FFHQ's and EG3D's crops. Without a detected face, it is the smallest square that contains the photo.
+middle, as in FFHQ's and EG3D's crops. A picture that is such a crop already is taken whole (``whole_crop``).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from .head_mask import GREATEST_HOLE, cleaned, colours_from_inside
 from .inference import run_on_crops
 from .io import write_depth, write_image
 from .mesh import MESH_SUFFIXES, Mesh, PointCloud
-from .mesh_page import MAX_TRIANGLES, SHOWN_DEG, save_mesh_page
+from .mesh_page import SHOWN_DEG, save_mesh_page
 from .models import DepthNetwork, check_network
 from .paths import atomic_path, check_writable, refuse_existing, user_path
 from .photos import Photo, choose_crop, focal_px, read_photo
@@ -147,7 +147,7 @@ class Prediction:
     def mesh(
         self, *, crop_width_m: float = CROP_WIDTH_M, near_m: float | None = None, far_m: float | None = None,
         z_scale: float = 1.0, cut_m: float | None = None, smooth_px: float = 0.0, outline_px: float = 1.5,
-        max_angle_deg: float = SHOWN_DEG, max_triangles: int = 1_000_000, keep_steep: bool = False,
+        max_angle_deg: float = SHOWN_DEG, max_triangles: int = 300_000, keep_steep: bool = False,
     ) -> Mesh:
         """A textured mesh of the head. Its texture is the photo, but that at the outline the colours are those from two
         of the network's pixels farther inside: at the outline itself, photos show what is behind.
@@ -159,7 +159,8 @@ class Prediction:
             outline_px: how far the mesh's border is smoothed, in pixels of the network; 0 leaves the pixels' steps.
             max_angle_deg, max_triangles, keep_steep: see ``geometry.depth_to_mesh``. The angle is greater here: what
                 networks make of the cheek before the hair is that steep, and a hole beside the face looks worse than a
-                wall. It is that before ``z_scale``, which stretches the mesh and tears nothing.
+                wall. It is that before ``z_scale``, which stretches the mesh and tears nothing. Fewer triangles are
+                plenty: a large photo's pixels are finer than what the network saw.
         """
         depth = self.depth(crop_width_m=crop_width_m, near_m=near_m, far_m=far_m, z_scale=z_scale)
         unstretched = None if z_scale == 1 else self._depth(crop_width_m, near_m, far_m, 1.0)
@@ -221,7 +222,7 @@ class Prediction:
         mesh = self.mesh(z_scale=z_scale).check() if meshes else None
         whole = None
         if "html" in paths:
-            whole = self.mesh(z_scale=z_scale, max_triangles=MAX_TRIANGLES, keep_steep=True).check()
+            whole = self.mesh(z_scale=z_scale, keep_steep=True).check()
         written = [paths[ending] for ending in ("npy", "png") if ending in paths]
         written += [part for path in meshes for part in mesh.files(path)]
         written += [paths["html"], facts] if "html" in paths else [facts]

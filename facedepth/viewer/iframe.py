@@ -53,7 +53,7 @@ def _mesh_or_reason(subject: Subject) -> Mesh | str:
     """The uncut mesh, or the reason why there is none."""
     try:
         if isinstance(subject, Prediction):
-            mesh = subject.mesh(max_triangles=MAX_TRIANGLES, keep_steep=True)
+            mesh = subject.mesh(keep_steep=True)
         elif isinstance(subject, Sample):
             mask = subject.check().mask & subject.head
             _refuse_pictures(subject.name, subject.depth[mask])
