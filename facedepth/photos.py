@@ -178,18 +178,16 @@ def choose_crop(image: Tensor, crop: str | Sequence[float], name: str = "photo")
     if isinstance(crop, str) and crop == "face":
         return _face_square(image, name)
     try:
-        left, top, size, *tilt = (float(number) for number in crop)
-        left, top, size = (round(number) for number in (left, top, size))  # detectors give floats
-        (tilt_deg,) = tilt or (0.0,)
+        numbers = [float(number) for number in crop]
     except (TypeError, ValueError, OverflowError):
-        size, tilt_deg = 0, 0.0
+        numbers = []
     most = _GREATEST_CROP * max(image.shape[-2:])
-    if not LEAST_SIDE <= size <= most or not math.isfinite(tilt_deg):
+    if not (len(numbers) in (3, 4) and all(map(math.isfinite, numbers)) and LEAST_SIDE <= round(numbers[2]) <= most):
         raise InputError(
             f"{name}: crop: expected 'face', 'none' or (left, top, size) in pixels, with a size from {LEAST_SIDE} to "
             f"{most}, got {crop!r}"
         )
-    return Crop(left, top, size, tilt_deg)
+    return Crop(*map(round, numbers[:3]), *numbers[3:])  # detectors give floats
 
 
 def _face_square(image: Tensor, name: str) -> Crop:

@@ -282,30 +282,30 @@ def predict(
     """
     check_network(model)
     check_whole("batch_size", batch_size, 1)
-    if isinstance(photo, (list, tuple)):
-        starts = range(0, len(photo), batch_size)
-        batches = ((photo[start : start + batch_size], start) for start in starts)
-        return [found for batch in batches for found in _predict_batch(model, *batch, crop, horizontal_fov_deg, mirror)]
-    return _predict_batch(model, [photo], None, crop, horizontal_fov_deg, mirror)[0]
+    single = not isinstance(photo, (list, tuple))
+    photos, found = [photo] if single else photo, []
+    for start in range(0, len(photos), batch_size):
+        batch = photos[start : start + batch_size]
+        names = [_names(one, None if single else place) for place, one in enumerate(batch, start)]
+        found += _predict_batch(model, batch, names, crop, horizontal_fov_deg, mirror)
+    return found[0] if single else found
+
+
+def _names(photo: Photo, place: int | None) -> tuple[str, str]:
+    """The stem of a photo's results and what messages call it: by its place in a list, if any, where it has no file."""
+    if isinstance(photo, (str, Path)):
+        return Path(photo).stem, str(photo)
+    stem = f"photo{place or 0:03d}"
+    return stem, "photo" if place is None else stem
 
 
 def _predict_batch(
-    model: DepthNetwork, photos: Sequence[Photo], start: int | None, crop: str | Crop | Sequence[float],
-    horizontal_fov_deg: float | None, mirror: bool,
+    model: DepthNetwork, photos: Sequence[Photo], names: Sequence[tuple[str, str]],
+    crop: str | Crop | Sequence[float], horizontal_fov_deg: float | None, mirror: bool,
 ) -> list[Prediction]:
-    """``start`` is the place of the first photo in the caller's list, if there is one: photos without a file are named
-    by theirs."""
-    stems = [
-        Path(photo).stem if isinstance(photo, (str, Path)) else f"photo{place:03d}"
-        for place, photo in enumerate(photos, start or 0)
-    ]
-    told = [
-        str(photo) if isinstance(photo, (str, Path)) else "photo" if start is None else stem
-        for photo, stem in zip(photos, stems, strict=True)
-    ]
     framed = isinstance(crop, str) and crop == "face"
     images, crops, cameras = [], [], []
-    for photo, name in zip(photos, told, strict=True):
+    for photo, (_, name) in zip(photos, names, strict=True):
         image = read_photo(photo, name)
         square = choose_crop(image, crop, name)
         height, width = image.shape[-2:]
@@ -317,7 +317,9 @@ def _predict_batch(
     return [
         Prediction(
             image=image, values=values, mask=cleaned(inside > 0), camera=camera, kind=model.kind, crop=square,
-            network_size=model.input_size, name=name,
+            network_size=model.input_size, name=stem,
         )
-        for name, image, square, camera, (values, inside) in zip(stems, images, crops, cameras, seen, strict=True)
+        for (stem, _), image, square, camera, (values, inside) in zip(
+            names, images, crops, cameras, seen, strict=True
+        )
     ]
