@@ -4,7 +4,22 @@
     face = fd.predict(fd.load_model("face_small"), "me.jpg")
     face.mesh().save("me.glb")
 
-Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.camera``.
+Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.camera``. Where to find what:
+
+| about | modules |
+|---|---|
+| the ground | checks, paths, camera, sample, depth |
+| files of pictures, depth and meshes | io, exr, mesh, layouts |
+| a depth map into 3D | geometry, outline, mesh_page (HTML) |
+| data to learn from | data, synthetic (made here), transforms, batches |
+| networks and their checkpoints | models, adapters (LoRA) |
+| a photo into a prediction | photos, detection, framing, inference, head_mask, prediction, result_files |
+| training: the loop and its settings | training, config |
+| training: what is learnt | objectives, losses |
+| training: how it goes on and ends | stepping, optimisation, runs, validation, interruptions |
+| scores | evaluation, scoring, metrics, comparison, report_page |
+| what is shown | figures, films, viewer (sliders), live (a run) |
+| the command line | cli, verbs, demo |
 """
 
 from .camera import Camera, Crop

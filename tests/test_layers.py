@@ -1,6 +1,7 @@
 """The order of the modules: a file imports only from those above its own. And what ``import facedepth`` costs."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -57,6 +58,12 @@ def violations(module: Path, source: str) -> list[str]:
     return [f"imports {layer}, which is not above {own}" for layer in wrong] + [
         f"imports {layer}: {', '.join(APART)} stand apart" for layer in beside
     ]
+
+
+def test_the_map_of_the_package_names_every_module_once():
+    rows = [line.split("|")[2] for line in (PACKAGE / "__init__.py").read_text().splitlines() if line.startswith("| ")]
+    named = re.findall(r"\w+", re.sub(r"\(.*?\)", "", " ".join(rows[1:])))
+    assert sorted(named) == sorted(set(LAYERS) - {"__init__", "__main__"})
 
 
 @pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
