@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -48,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"facedepth {options.verb}: {message}\n"  # no code line
     try:
         options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `facedepth models | head -1`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
-        return 141  # as of a program that SIGPIPE ends
+        if sys.stdout is not None:  # closed from the start, as a daemon's
+            sys.stdout.flush()
     except (InputError, TrainingStopped, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_left():
+            return 141  # as of a program that SIGPIPE ends
         print(f"facedepth {options.verb}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
@@ -65,6 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads the output any more, as in `facedepth models | head -1`; its rest then goes nowhere."""
+    try:
+        print(flush=True)  # an empty line, if somebody does
+    except BrokenPipeError:
+        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:  # a stream of one's own has no number
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # Python flushes once more at its end
+        return True
+    return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -26,24 +28,32 @@ def cleaned(mask: Tensor) -> Tensor:
     return kept | (~kept & torch.from_numpy(small[holes])[None])
 
 
-def colours_from_inside(image: Tensor, mask: Tensor, width_px: float) -> Tensor:
-    """The image (3, H, W) with every pixel less than ``width_px`` inside the mask's rim in the colour of the nearest
-    pixel farther inside: at the rim itself, photos show what lies behind, which a mesh would carry on its sides.
+def colours_from_inside(image: Tensor, mask: Tensor, seen: Tensor, width_px: float) -> Tensor:
+    """The image (3, H, W) with the mask's pixels less than ``width_px`` from the background in the colour of the
+    nearest pixel farther inside: at the outline itself, photos show what lies behind, which a mesh would carry.
 
-    The photo's own edge is no rim. A mask that is nowhere as thick, and what lies outside of it, stay as they are.
+    Background is what was ``seen`` (1, H, W) outside of the mask: neither the photo's edge nor that of the square that
+    a network saw is an outline. A mask that is nowhere as thick stays as it is.
     """
-    pixels = mask[0].byte().numpy()
-    rim_at = cv2.distanceTransform(cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
-    inside = rim_at[1:-1, 1:-1] > width_px
+    if not mask.any():
+        return image
+    rows, columns = (mask[0].any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+    margin = math.ceil(width_px) + 1
+    box = (..., slice(max(0, rows[0] - margin), rows[-1] + 1 + margin),
+           slice(max(0, columns[0] - margin), columns[-1] + 1 + margin))
+    head, background = mask[box][0].numpy(), (seen & ~mask)[box][0].numpy()
+    to_background = cv2.distanceTransform((~background).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = head & (to_background > width_px)
     if not inside.any():
         return image
     _, labels = cv2.distanceTransformWithLabels(
-        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~inside).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     place = np.zeros(labels.max() + 1, np.int64)
     place[labels[inside]] = np.flatnonzero(inside)
-    nearest = image.flatten(1)[:, torch.from_numpy(place[labels])]
-    return torch.where(mask, nearest, image)
+    coloured, window = image.clone(), image[box]
+    coloured[box] = torch.where(mask[box], window.flatten(1)[:, torch.from_numpy(place[labels])], window)
+    return coloured
 
 
 def _pieces(mask: Tensor, *, connectivity: int) -> tuple[np.ndarray, np.ndarray]:

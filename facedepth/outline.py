@@ -26,7 +26,7 @@ def smooth_outline(mesh: Mesh, row: np.ndarray, column: np.ndarray, *, sigma: fl
         mesh: its triangles have positive area on the texture.
         row, column: (V,) the places of its vertices on the grid.
         sigma: 0 returns the mesh as it is.
-        faces: (F, 3) its triangles, or those of them whose border is meant.
+        faces: (F, 3) its triangles, or those of them whose border is meant; the others may fold.
     """
     if sigma == 0 or len(faces) == 0:
         return mesh

@@ -192,7 +192,7 @@ class Prediction:
 
     def _coloured_from_inside(self) -> Tensor:
         """(3, H, W) the photo, with the colours of the head's inside up to its outline."""
-        return colours_from_inside(self.image, self.mask, _RIM_PX * self._photo_px())
+        return colours_from_inside(self.image, self.mask, self.values != 0, _RIM_PX * self._photo_px())
 
     def _photo_px(self) -> float:
         """How many of the photo's pixels one of the network's is wide."""

@@ -39,6 +39,8 @@ def describe_data(train: Dataset, val: Dataset) -> dict[str, str | int | float]:
     another field of view, size or masks. So a few numbers of each part's first sample are included.
     """
     facts = {"depth_kind": train.depth_kind}
+    if val.depth_kind != train.depth_kind:
+        facts["val_depth_kind"] = val.depth_kind
     for name, part in (("train", train), ("val", val)):
         people = "\n".join(map(str, getattr(part, "identities", ()))).encode(errors="surrogateescape")
         first = checked(part[0], part.depth_kind)

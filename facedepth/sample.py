@@ -15,6 +15,7 @@ _NEAREST_SHARE = 0.02  # no head's nearest point is fifty times as near as its f
 _LEAST_FOCAL = 0.2  # in picture widths; no lens that is not a fisheye takes in more
 _ROUNDING = 1e-3
 _STRAY_PX = 4  # so few pixels as near as that may be a sensor's noise
+_FEW_PX = 16  # so few may have one depth by chance
 
 
 class Sample(NamedTuple):
@@ -131,7 +132,7 @@ def checked(sample: object, depth_kind: str) -> Sample:
             f"sample {sample.name!r}: depth: expected metres above 0 in the mask, got 0 in places; leave pixels of "
             "unknown depth out of the mask"
         )
-    if nearest == farthest and sample.mask.sum() > 1:
+    if nearest == farthest and sample.mask.sum() > _FEW_PX:
         raise InputError(
             f"sample {sample.name!r}: depth: constant, {float(nearest):.4g} everywhere in the mask, as no face's is; "
             "is it the right file?"

@@ -22,7 +22,7 @@ from .figures import panel
 from .interruptions import TrainingStopped, deferred_interrupt, explained_full_memory
 from .live import Callback, History, Pictures, check_callbacks
 from .models import DepthNetwork, check_network, list_models, load_model, plain, save_model
-from .objectives import Objective
+from .objectives import Objective, check_target
 from .optimisation import frozen_encoder, set_gradient_checkpointing, set_training
 from .runs import RunFolder, alone_in, describe_data, warn_about_data
 from .sample import Sample
@@ -41,8 +41,9 @@ def fit(
     Args:
         model: from ``create_model`` or ``load_model``.
         train, val: yield ``Sample`` and have a ``depth_kind``; by their ``identities``, where they have them, a run
-            that goes on knows its people again. Those that make samples on a GPU, as
-            ``SyntheticFaces(..., device="auto")`` does, are asked for them in this process, without workers.
+            that goes on knows its people again. Where they are of two kinds, loss and val_loss are two losses. Those
+            that make samples on a GPU, as ``SyntheticFaces(..., device="auto")`` does, are asked for them in this
+            process, without workers.
         callbacks: each is called after every epoch as ``callback(history, pictures)``, with pictures of the first
             validation faces; and once when a run goes on, with no pictures. ``LiveTraining()`` shows both in a
             notebook. To stop early, raise an exception of your own in one: the state is saved, and
@@ -70,6 +71,10 @@ def fit(
         )
     for name, part in (("train", train), ("val", val)):
         check_dataset(name, part)
+        try:
+            check_target(part.depth_kind, config.target_kind or plain(model).kind)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
     if len(train) == 0 or len(val) == 0:
         raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
     check_can_learn(plain(model), config)

@@ -96,6 +96,23 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_word():
     assert command.returncode == 141
 
 
+def test_without_any_output_it_works_too(monkeypatch):
+    """As of a daemon."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["models"]) == 0
+
+
+def test_another_pipe_that_breaks_is_told_of(monkeypatch, capsys):
+    def broken(*_, **__) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("facedepth.verbs.rerender", broken)
+    assert main(["rerender", "there"]) == 2
+    assert "facedepth rerender: [Errno 32] Broken pipe" in capsys.readouterr().err
+    print("still heard")
+    assert capsys.readouterr().out == "still heard\n"
+
+
 def test_where_the_output_is_no_file_it_works_too(monkeypatch):
     """In a notebook, whose output has no encoding to set."""
     said = io.StringIO()

@@ -28,12 +28,15 @@ def test_small_holes_of_a_mask_are_filled_and_large_and_open_ones_stay():
 
 def test_the_rim_takes_the_colours_of_the_inside_and_nothing_else_changes():
     x = torch.arange(40).expand(40, 40)
-    mask = ((x >= 10) & (x.mT < 30))[None]  # up to the photo's right and upper edge
+    mask, seen = ((x >= 10) & (x.mT < 30))[None], torch.ones(1, 40, 40, dtype=torch.bool)  # to two of the photo's edges
     image = torch.stack([x, x.mT, x + x.mT]).float()
-    seen = colours_from_inside(image, mask, 3)
-    assert torch.equal(seen.where(~mask, 0), image.where(~mask, 0))
+    coloured = colours_from_inside(image, mask, seen, 3)
+    assert torch.equal(coloured.where(~mask, 0), image.where(~mask, 0))
     expected = torch.stack([x.clamp(min=13), x.mT.clamp(max=26), x.clamp(min=13) + x.mT.clamp(max=26)]).float()
-    assert torch.equal(seen.where(mask, 0), expected.where(mask, 0))
-    for thin, width in ((mask, 40), (mask & (x < 12), 3), (torch.zeros_like(mask), 3)):
-        assert torch.equal(colours_from_inside(image, thin, width), image)
-    assert torch.equal(colours_from_inside(image, torch.ones_like(mask), 3), image)
+    assert torch.equal(coloured.where(mask, 0), expected.where(mask, 0))
+    assert torch.equal(image, torch.stack([x, x.mT, x + x.mT]).float())
+    to_neck = colours_from_inside(image, mask, seen & (x.mT < 30), 3)  # the network saw no farther down
+    expected = torch.stack([x.clamp(min=13), x.mT, x.clamp(min=13) + x.mT]).float()
+    assert torch.equal(to_neck.where(mask, 0), expected.where(mask, 0))
+    for thin, width in ((mask, 40), (mask & (x < 12), 3), (torch.zeros_like(mask), 3), (seen, 3)):
+        assert torch.equal(colours_from_inside(image, thin, seen, width), image)

@@ -69,7 +69,7 @@ def test_a_mesh_that_keeps_its_steep_triangles_has_the_outline_it_has_without_th
     """So that a page, which leaves them out itself, shows what the files hold."""
     rows, columns = torch.arange(40.0)[:, None], torch.arange(40.0)
     depth = (1 + 0.05 * ((columns > 20 + rows / 4) & (rows > 12)) + 0.001 * rows)[None]
-    depth[0, 5:8, 5:8] += 0.05  # steep, small and enclosed: closed
+    depth[0, 4:7, 5:8] += 0.05  # steep, small and enclosed: closed
     options = {"max_angle_deg": 70, "greatest_hole": 0.05, "outline_px": 2}
     cut, whole = (
         depth_to_mesh(depth, Camera.from_fov(20, 40, 40), disc(40) | (rows < 9), keep_steep=keep, **options)
@@ -77,8 +77,8 @@ def test_a_mesh_that_keeps_its_steep_triangles_has_the_outline_it_has_without_th
     )
     shown = whole.faces[whole.angles_deg <= 70]
     assert len(cut.faces) == len(shown) < len(whole.faces) - 50
-    np.testing.assert_array_equal(whole.vertices[shown], cut.vertices[cut.faces])
-    np.testing.assert_array_equal(whole.uv[shown], cut.uv[cut.faces])
+    np.testing.assert_allclose(whole.vertices[shown], cut.vertices[cut.faces], rtol=1e-6)
+    np.testing.assert_allclose(whole.uv[shown], cut.uv[cut.faces], rtol=1e-6)
     assert cut.angles_deg is None
 
 

@@ -1,6 +1,7 @@
 """The files of a prediction: whole, in step with each other, and nobody else's lost for them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,7 +104,11 @@ def test_what_is_in_the_way_of_any_part_is_kept_and_nothing_is_written_unless_to
 @pytest.mark.parametrize("z_scale", [0.02, 1, 2])
 def test_the_page_can_cut_its_mesh_however_it_is_stretched(tmp_path, z_scale):
     prediction(0.1 * true_depth(), "relief", MIDDLE).save(tmp_path, formats=["html"], z_scale=z_scale)
-    assert '"cuttable": true' in (tmp_path / "me.html").read_text()
+    page = (tmp_path / "me.html").read_text()
+    assert '"cuttable": true' in page
+    extent = json.loads(re.search(r'"extent": (\[.*?\])', page)[1])
+    plain = prediction(0.1 * true_depth(), "relief", MIDDLE).mesh().vertices
+    assert extent[2] == pytest.approx(z_scale * np.ptp(plain[:, 2]), rel=0.05)
 
 
 @pytest.mark.parametrize("formats", [("npy", "glb"), ("npy", "png", "html")])

@@ -256,6 +256,7 @@ def test_a_mesh_is_shown_in_a_frame_of_its_own(monkeypatch, prediction, truth):
     assert page.startswith("<!doctype html>")
     assert "<title>prediction | truth</title>" in page
     assert '"message"' not in page.split('id="meshes">')[1].split("</script>")[0]
+    assert page.count('"cuttable": true') == 2
     as_it_is = shown_page(monkeypatch, prediction.mesh(z_scale=2))
     assert "<title>mesh</title>" in as_it_is
     assert '"cuttable": false' in as_it_is
