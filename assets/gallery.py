@@ -19,10 +19,10 @@ import facedepth as fd
 from facedepth.demo import PHOTO, SAMPLE_SET, face_maps, portrait_sheet
 from facedepth.figures import STUDIO, render_mesh, sheet
 from facedepth.geometry import depth_to_mesh
-from facedepth.head_mask import GREATEST_HOLE
 from facedepth.io import write_image
 from facedepth.mesh_page import SHOWN_DEG, save_mesh_page
 from facedepth.models import BEST, DepthNetwork
+from facedepth.prediction.head_mask import GREATEST_HOLE
 
 ASSETS = Path(__file__).parent
 SHOWN = 1

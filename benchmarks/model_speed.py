@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from benchmarks import Need, milliseconds, needs_table
 from facedepth import SyntheticFaces, TrainConfig, create_model, fit, list_models
-from facedepth.config import LEARNS
-from facedepth.live import History, Pictures
 from facedepth.models import DepthNetwork
+from facedepth.training.callbacks import History, Pictures
+from facedepth.training.config import LEARNS
 
 LARGE = ("depth_anything_v2_base", "depth_anything_v2_large", "dpt_hybrid", "dpt_large")
 

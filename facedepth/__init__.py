@@ -11,31 +11,26 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 | the ground | checks, paths, camera, sample, depth |
 | files of pictures, depth and meshes | io, exr, mesh, layouts |
 | a depth map into 3D | geometry, outline, mesh_page (HTML) |
-| data to learn from | data, synthetic (made here), transforms, batches |
-| networks and their checkpoints | models, adapters (LoRA) |
-| a photo into a prediction | photos, detection, framing, inference, head_mask, prediction, result_files |
-| training: the loop and its settings | training, config |
-| training: what is learnt | objectives, losses |
-| training: how it goes on and ends | stepping, optimisation, runs, validation, interruptions |
-| scores | evaluation, scoring, metrics, comparison, report_page |
-| what is shown | figures, films, viewer (sliders), live (a run) |
+| data to learn from | data, synthetic (made here), framing, transforms, batches |
+| networks and their checkpoints | models |
+| a photo into a prediction | prediction |
+| scores | metrics, evaluation |
+| training | losses, training |
+| what is shown | figures, films, viewer (sliders) |
 | the command line | cli, verbs, demo |
 """
 
 from .camera import Camera, Crop
 from .checks import InputError
-from .comparison import compare
 from .data import EG3DFaces, Joined, PairedFolder, copy_to_local_disk, rerender, split
-from .evaluation import Report, evaluate, score_table
+from .evaluation import Report, compare, evaluate, score_table
 from .films import turntable
-from .live import LiveTraining
 from .mesh import Mesh, PointCloud
 from .models import add_head_mask, create_model, list_models, load_encoder, load_model, save_model
-from .objectives import LossWeights
 from .prediction import Prediction, predict
 from .sample import Sample
 from .synthetic import SyntheticFaces, generate
-from .training import TrainConfig, TrainingStopped, fit
+from .training import LiveTraining, LossWeights, TrainConfig, TrainingStopped, fit
 from .viewer import PhotoUpload, explore, show, show_mesh, show_samples, show_training
 
 __all__ = [

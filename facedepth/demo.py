@@ -17,7 +17,7 @@ from .io import image_to_uint8, write_image
 from .models import BEST, load_model
 from .paths import check_writable, refuse_existing, user_path
 from .prediction import Prediction, predict
-from .result_files import FORMATS
+from .prediction.result_files import FORMATS
 
 REPOSITORY = Path(__file__).parent.parent
 PHOTO = REPOSITORY / "assets" / "astronaut.png"

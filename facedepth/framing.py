@@ -7,6 +7,7 @@ middle, as in FFHQ's and EG3D's crops. A picture that is such a crop already is 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,6 @@ from torch.nn import functional as F
 
 from .camera import Crop, pixel_grid
 from .checks import InputError, check_shapes
-from .detection import FaceBox
 
 CROP_WIDTH_M = 0.28
 """Width of a framed crop at the face: it turns a relief into metres when nothing better is known."""
@@ -30,6 +30,23 @@ _LARGER = 1.15  # times as wide is the square for the next look at a head that t
 _UPRIGHT_DEG = 15.0
 """Faces tilted no farther are left as they are: networks have seen such (to 12 degrees), and a detector's tilt is exact
 to six degrees at best."""
+
+
+class FaceBox(NamedTuple):
+    """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1].
+
+    ``tilt_deg``, in [-180, 180], is roughly how far it is turned clockwise from upright, judged by its eyes and mouth.
+    ``eyes_apart`` is the distance between the eyes, across the face as the photo shows it, over that from eyes to
+    mouth: about 1 from the front, less the farther the head is turned to a side.
+    """
+
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    score: float
+    tilt_deg: float
+    eyes_apart: float
 
 
 def whole_crop(height: int, width: int) -> Crop:

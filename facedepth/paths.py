@@ -132,7 +132,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def taking_turns(lock: str | Path, busy: str, *, wait: bool = True) -> Iterator[None]:
+def locked(lock: str | Path, busy: str, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock file while the block runs, after whoever holds it; the lock of a process that was killed is free.
 
     Where a file system has no locks, or the file cannot be made, the block runs all the same, after a warning.

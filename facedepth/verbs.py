@@ -31,12 +31,12 @@ from .models import (
     shipped_weights,
 )
 from .paths import check_writable, refuse_existing, user_path
-from .photos import list_images
 from .prediction import predict
-from .result_files import check_formats, result_paths
-from .runs import refuse_started
+from .prediction.picture_lists import list_images
+from .prediction.result_files import check_formats, result_paths
 from .synthetic import generate
 from .training import TrainConfig, fit
+from .training.run_folder import refuse_started
 
 DATA_HELP = (
     "eg3d:FOLDER (EG3D's layout), eg3d-8bit:FOLDER (its 8-bit depth even where exact depth exists), or paired:FOLDER "

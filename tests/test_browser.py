@@ -11,8 +11,8 @@ from chromium import keep_screenshot
 from mesh_pages import SLIDERS, bump, changed, head, mesh_of, picture, settings, settle
 from PIL import Image
 
-from facedepth.head_mask import GREATEST_HOLE
 from facedepth.mesh_page import save_mesh_page
+from facedepth.prediction.head_mask import GREATEST_HOLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
 

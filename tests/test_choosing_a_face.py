@@ -14,7 +14,7 @@ from facedepth.camera import Crop
 from facedepth.checks import InputError
 from facedepth.framing import cut
 from facedepth.io import image_from_pil, read_image
-from facedepth.photos import choose_crop
+from facedepth.prediction.photos import choose_crop
 from facedepth.synthetic import SyntheticFaces
 from facedepth.synthetic.portrait import make_portrait, picture_entropy
 

@@ -11,16 +11,16 @@ from torch.utils.data import default_collate
 
 from facedepth.batches import to_device
 from facedepth.checks import InputError
-from facedepth.comparison import Scored, compare, picture_rows
 from facedepth.data import EG3DFaces, Part
 from facedepth.depth import depth_to_relief
 from facedepth.evaluation import evaluate
+from facedepth.evaluation.comparison import Scored, compare, picture_rows
+from facedepth.evaluation.scoring import score_batch
 from facedepth.figures import sample_row
 from facedepth.io import image_to_uint8
 from facedepth.models import load_model
 from facedepth.prediction import predict
 from facedepth.sample import Sample
-from facedepth.scoring import score_batch
 
 
 def pictures(figure) -> dict[str, np.ndarray]:
@@ -102,7 +102,7 @@ def test_the_field_of_view_of_a_portrait_is_that_of_the_square(exact_faces, two,
         told.append(options["horizontal_fov_deg"])
         return predict(*args, **options)
 
-    monkeypatch.setattr("facedepth.comparison.predict", listening)
+    monkeypatch.setattr("facedepth.evaluation.comparison.predict", listening)
     whole = exact_faces[0]
     portrait = Sample(*(values[..., 12:52] for values in whole[:5]), whole.camera.crop(12, 0), "portrait")
     compare({"mine": two[0]}, portrait)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facedepth.checks import InputError
-from facedepth.objectives import LossWeights
 from facedepth.training import TrainConfig
+from facedepth.training.objectives import LossWeights
 
 
 @pytest.mark.parametrize(

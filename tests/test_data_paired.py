@@ -14,7 +14,7 @@ from facedepth.checks import InputError
 from facedepth.data import PairedFolder, split
 from facedepth.evaluation import evaluate
 from facedepth.models import create_model
-from facedepth.runs import describe_data
+from facedepth.training.run_folder import describe_data
 
 WRITERS = {
     "16-bit png": ("png", "mm", lambda path: Image.fromarray(depth_mm()).save(path)),

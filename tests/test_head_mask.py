@@ -2,7 +2,7 @@
 
 import torch
 
-from facedepth.head_mask import cleaned, colours_from_inside
+from facedepth.prediction.head_mask import cleaned, colours_from_inside
 
 
 def test_crumbs_of_a_mask_go_and_large_parts_stay():

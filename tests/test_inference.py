@@ -7,8 +7,8 @@ from torch.testing import assert_close
 from facedepth.camera import Camera, Crop
 from facedepth.depth import depth_to_relief, relief_in_crop, relief_to_depth
 from facedepth.framing import enlarged
-from facedepth.inference import _blend_looks, run_on_crops
 from facedepth.models import DepthNetwork
+from facedepth.prediction.inference import _blend_looks, run_on_crops
 from facedepth.viewer.explorer import _window
 
 SIZE = 300

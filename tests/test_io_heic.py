@@ -12,7 +12,7 @@ from PIL import Image
 
 from facedepth import InputError, PairedFolder
 from facedepth.io import focal_from_exif, image_from_pil, read_image, read_image_and_turn
-from facedepth.photos import list_images
+from facedepth.prediction.picture_lists import list_images
 
 PHONE = Path(__file__).parent / "data/phone.heic"
 """The astronaut's portrait at half its size, 192 x 256, stored lying and turned by its orientation, 26 mm in EXIF."""

@@ -1,6 +1,7 @@
 """The order of the modules: a file imports only from those above its own. And what ``import facedepth`` costs."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -13,10 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "facedepth"
 
 LAYERS = (
     "checks", "paths", "camera", "sample", "depth", "exr", "io", "mesh", "outline", "mesh_page", "geometry", "losses",
-    "metrics", "detection", "framing", "head_mask", "photos", "layouts", "transforms", "data", "synthetic", "models",
-    "figures", "inference", "result_files", "prediction", "films", "live", "batches", "scoring", "comparison",
-    "report_page", "evaluation", "objectives", "validation", "adapters", "interruptions", "optimisation", "config",
-    "stepping", "runs", "training", "viewer", "demo", "verbs", "cli", "__main__", "__init__",
+    "metrics", "framing", "layouts", "transforms", "data", "synthetic", "models", "figures", "batches", "prediction",
+    "films", "evaluation", "training", "viewer", "demo", "verbs", "cli", "__main__", "__init__",
 )
 APART = ("data", "synthetic", "models")
 """Folders that never import each other."""
@@ -69,6 +68,13 @@ def test_the_map_of_the_package_names_every_module_once():
 @pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_above(module):
     assert violations(module, module.read_text()) == []
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in PACKAGE.glob("*/*.py")}), ids=lambda path: path.name)
+def test_the_files_of_a_folder_do_not_import_each_other_in_a_circle(folder):
+    graphlib.TopologicalSorter({
+        path.stem: re.findall(r"^ *from \.(\w+) import", path.read_text(), re.MULTILINE) for path in folder.glob("*.py")
+    }).prepare()
 
 
 @pytest.mark.parametrize(

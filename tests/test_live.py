@@ -12,8 +12,8 @@ from PIL import Image
 
 from facedepth.data import Part
 from facedepth.figures import training_figure
-from facedepth.live import LiveTraining
 from facedepth.training import TrainConfig, fit
+from facedepth.training.live import LiveTraining
 
 HISTORY = [{"epoch": 1, "loss": 0.3, "val_loss": 0.4}, {"epoch": 2, "loss": 0.2, "val_loss": 0.3}]
 
@@ -52,13 +52,13 @@ def test_one_picture_is_redrawn_in_place_every_epoch(notebook, affine_faces, tin
 
 
 def test_outside_a_notebook_nothing_is_drawn(monkeypatch):
-    monkeypatch.setattr("facedepth.live.training_figure", None)  # whoever calls it fails
+    monkeypatch.setattr("facedepth.training.live.training_figure", None)  # whoever calls it fails
     LiveTraining()(HISTORY, [])
 
 
 def test_without_ipython_nothing_is_loaded():
     script = (
-        "import sys; from facedepth.live import LiveTraining; LiveTraining()([{'epoch': 1, 'loss': 1}], []); "
+        "import sys; from facedepth.training.live import LiveTraining; LiveTraining()([{'epoch': 1, 'loss': 1}], []); "
         "print('IPython' in sys.modules, 'matplotlib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

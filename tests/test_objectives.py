@@ -8,8 +8,8 @@ from torch.utils.data import default_collate
 
 from facedepth.checks import InputError
 from facedepth.depth import KINDS, axis_factor, depth_to_relief, invert_depth
-from facedepth.objectives import LossWeights, Objective, check_target
 from facedepth.sample import Sample
+from facedepth.training.objectives import LossWeights, Objective, check_target
 
 WEIGHTS = LossWeights()
 LEGAL = [

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from facedepth.interruptions import deferred_interrupt
-from facedepth.optimisation import make_schedule, mixed_precision, warmed_average
+from facedepth.training.interruptions import deferred_interrupt
+from facedepth.training.optimisation import make_schedule, mixed_precision, warmed_average
 
 
 def test_cosine_with_warm_up():

@@ -15,8 +15,9 @@ from facedepth.camera import Crop
 from facedepth.checks import InputError
 from facedepth.framing import CROP_WIDTH_M
 from facedepth.io import image_to_uint8
-from facedepth.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M, focal_px, list_images
 from facedepth.prediction import predict
+from facedepth.prediction.photos import DEFAULT_FOV_DEG, LEAST_FOCAL, NEAREST_M, focal_px
+from facedepth.prediction.picture_lists import list_images
 
 EXIF_IFD, FOCAL_35MM, ORIENTATION = 0x8769, 0xA405, 0x0112
 

@@ -13,7 +13,8 @@ from facedepth.checks import InputError
 from facedepth.depth import axis_factor, depth_to_relief
 from facedepth.framing import CROP_WIDTH_M
 from facedepth.geometry import normals_from_depth
-from facedepth.prediction import FACE_DEPTH_M, Prediction
+from facedepth.prediction import Prediction
+from facedepth.prediction.prediction import FACE_DEPTH_M
 from facedepth.sample import Sample
 from facedepth.synthetic import SyntheticFaces
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from facedepth.report_page import MOST_ROWS, Case, report_page
+from facedepth.evaluation.report_page import MOST_ROWS, Case, report_page
 
 SETTINGS = {"model": "unet", "kind": "relief", "region": "face", "align": "scale_shift", "depth_kind": "metric"}
 VOID = {"meta", "input", "img", "br"}

@@ -17,9 +17,9 @@ from training_runs import QUICK, Changed, config, history_of, stop, what_was_com
 
 from facedepth.checks import InputError
 from facedepth.data import Part
-from facedepth.runs import RunFolder
 from facedepth.sample import Sample
 from facedepth.training import fit
+from facedepth.training.run_folder import RunFolder
 
 SETTINGS = {"epochs": 3, "repeats": 4}
 
@@ -166,7 +166,7 @@ def test_killed_while_the_first_weights_are_written(tmp_path, tiny_model, train,
     """Before any state was due."""
     settings = config(tmp_path, **SETTINGS, save_every_s=1e9)
     with monkeypatch.context() as patch:
-        patch.setattr("facedepth.training.save_model", lambda *_, **__: stop())
+        patch.setattr("facedepth.training.run.save_model", lambda *_, **__: stop())
         with pytest.raises(KeyboardInterrupt):
             fit(tiny_model(), train, val, settings)
     fit(tiny_model(seed=9), train, val, replace(settings, resume=True))

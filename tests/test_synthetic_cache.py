@@ -138,7 +138,7 @@ def test_of_two_that_begin_one_folder_with_other_settings_one_is_refused(tmp_pat
     def begin(seed: int, place: Path) -> bool:
         together.wait()
         try:
-            storing.settle(place, {"seed": seed})
+            storing.claim_folder(place, {"seed": seed})
         except InputError:
             return False
         return True

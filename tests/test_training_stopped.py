@@ -12,12 +12,11 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from training_runs import Changed, config, stop, what_was_computed
 
-from facedepth import stepping
 from facedepth.checks import InputError
 from facedepth.data import EG3DFaces, Part
 from facedepth.models import load_model
 from facedepth.sample import Sample
-from facedepth.training import TrainingStopped, fit
+from facedepth.training import TrainingStopped, fit, stepping
 
 
 def poisoned(part: Part, *, good_reads: int) -> Changed:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import facedepth as fd
-from facedepth.config import AMP
 from facedepth.data import Part
 from facedepth.models import DepthNetwork
+from facedepth.training.config import AMP
 
 SEED, FACE_SIZE, SIZE = 101, 256, 128
 

@@ -19,7 +19,7 @@ from facedepth.checks import InputError
 from facedepth.paths import atomic_path
 from facedepth.synthetic.faces import one_thread
 from facedepth.synthetic.portrait import Portrait
-from facedepth.synthetic.storing import is_stored, settle, store
+from facedepth.synthetic.storing import claim_folder, is_stored, store
 
 from .portraits import make_portrait
 from .sources import fetch
@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         cache = fetch(options.sources)
-        settle(options.out, {"size": options.size, "seed": options.seed})
+        claim_folder(options.out, {"size": options.size, "seed": options.seed})
         for index in tqdm(range(options.count), desc=f"heads -> {options.out}", unit="picture"):
             _write(options.out, options.seed, index, options.size, cache)
         print(f"listed in {_write_manifest(options.out)}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..checks import InputError, shown, warn
-from ..paths import taking_turns, user_path
+from ..paths import locked, user_path
 
 _THREADS = 16  # a network drive answers slowly, but many at once
 
@@ -74,7 +74,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder.parent}: cannot be a folder to copy to ({error.strerror}); choose another") from None
-    with taking_turns(folder.with_name(f".{folder.name}.lock"), f"{folder}: another process is writing there"):
+    with locked(folder.with_name(f".{folder.name}.lock"), f"{folder}: another process is writing there"):
         yield
 
 

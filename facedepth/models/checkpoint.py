@@ -21,7 +21,7 @@ from ..checks import InputError, choose_device, installed_version
 from ..paths import atomic_path, refuse_existing, user_path
 from .converters import convert
 from .downloads import fetch, remember
-from .network import DepthNetwork, check_kind, check_network, plain
+from .network import DepthNetwork, check_kind, check_network, uncompiled
 from .registry import MODELS, create_model, shipped_weights
 from .states import load_strictly, read_pickle, read_safetensors
 
@@ -49,7 +49,7 @@ def save_model(
         if not isinstance(value, str):
             raise InputError(f"info: expected texts, got {value!r} for {key!r}; json.dumps makes one of it")
     check_network(model)
-    model = plain(model)
+    model = uncompiled(model)
     if model.name not in MODELS:
         raise InputError(
             f"model: {model.name} is a class of one's own, which load_model could not make again; add it to "

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ..checks import InputError
-from ..paths import atomic_path, check_writable, taking_turns
+from ..paths import atomic_path, check_writable, locked
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 1.0
@@ -53,7 +53,7 @@ def fetch(url: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(path.name + ".lock")
     busy = f"{path.name}: another process is downloading it"
-    with taking_turns(lock, busy) if not path.is_file() else contextlib.nullcontext():
+    with locked(lock, busy) if not path.is_file() else contextlib.nullcontext():
         if path.is_file():  # it was there, or arrived while we waited
             _check_known(path, _sha256(path), url)
             return path

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import InputError
 from ..paths import user_path
 from .midas_small import MidasSmall
-from .network import plain
+from .network import uncompiled
 from .states import load_strictly, read_pickle, read_safetensors
 
 # Keys of lukemelas' EfficientNet-PyTorch: timm's. timm numbers a block's norms from its first convolution, lukemelas
@@ -42,7 +42,7 @@ def load_encoder(model: MidasSmall, path: str | Path) -> None:
     Raises:
         InputError: another network, no such file, or missing, unknown or misshapen tensors.
     """
-    path, model = user_path(path), plain(model)
+    path, model = user_path(path), uncompiled(model)
     if not isinstance(model, MidasSmall):
         raise InputError(f"load_encoder: expected a network of class MidasSmall, got {type(model).__name__}")
     if not path.is_file():

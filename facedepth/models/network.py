@@ -116,7 +116,7 @@ def check_kind(kind: str) -> None:
         raise InputError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
 
-def plain(model: nn.Module) -> nn.Module:
+def uncompiled(model: nn.Module) -> nn.Module:
     """The network itself, where it is wrapped by ``torch.compile``, under which its tensors have other names."""
     return getattr(model, "_orig_mod", model)
 
@@ -129,7 +129,7 @@ def check_network(model: object) -> None:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model: expected a network, as fd.load_model('face_small') gives, got {model!r:.60}")
-    if not isinstance(plain(model), DepthNetwork):
+    if not isinstance(uncompiled(model), DepthNetwork):
         raise InputError(
             "model: expected a network, as fd.load_model('face_small') gives, or one of a subclass of "
             f"facedepth.models.DepthNetwork, got {type(model).__name__}"

@@ -20,7 +20,7 @@ from .devices import making_on, moved
 from .kit import load_kit
 from .portrait import Person, Portrait, Scenery, draw_person, draw_scenery, make_portrait, picture_entropy
 from .render import load_open3d
-from .storing import is_stored, read_stored, settle, store
+from .storing import claim_folder, is_stored, read_stored, store
 
 SMALLEST, LARGEST = 32, 2048
 
@@ -106,7 +106,7 @@ class SyntheticFaces(Dataset):
         self.identities = [f"person{index // views_per_identity:04d}" for index in range(n)]
         self.cache = user_path(cache) if cache is not None else None
         if self.cache is not None:
-            settle(self.cache, self.settings)
+            claim_folder(self.cache, self.settings)
 
     @property
     def settings(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from ..checks import InputError, check_whole
 from ..layouts import damaged_parameters, read_parameters
 from ..paths import atomic_path, user_path
 from .faces import SyntheticFaces
-from .storing import complaint, is_stored, settle
+from .storing import claim_folder, complaint, is_stored
 
 MANIFEST_COLUMNS = (
     "name", "identity", "gender", "age", "skin_tone", "hair", "beard", "glasses", "hat", "occluder", "light",
@@ -54,7 +54,7 @@ def generate(
     faces = SyntheticFaces(
         n, size=size, seed=seed, views_per_identity=views_per_identity, photographs=photographs
     )
-    settle(root, faces.settings)
+    claim_folder(root, faces.settings)
     missing = [i for i in range(part, n, parts) if not is_stored(root, faces.names[i])]
     made = DataLoader(_Writer(root, faces), batch_size=None, sampler=missing, num_workers=workers)
     with tqdm(total=len(missing), desc=f"faces -> {root}", unit="face") as bar:

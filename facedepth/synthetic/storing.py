@@ -31,7 +31,7 @@ PICTURE_SIZE = 128  # of EG3D's 8-bit depth
 FOLDERS = ("images", "depth128x128", "cam_poses", "depth", "masks", "parameters")
 
 
-def settle(root: Path, settings: dict) -> None:
+def claim_folder(root: Path, settings: dict) -> None:
     """Make the folder, or check that it was made with the same settings, of which "generator" is the version.
 
     Raises:

@@ -17,10 +17,10 @@ from torch import Tensor
 from ..camera import Camera
 from ..checks import InputError
 from ..depth import fit_scale_shift, nearness
+from ..evaluation.scoring import fit_axis_depth
 from ..figures import colour_error, colour_normals
 from ..geometry import grid_edges, normals_from_depth, smooth_depth, steepest_steps
 from ..io import image_to_uint8
-from ..scoring import fit_axis_depth
 
 COLOUR_MAPS = {"spectral": "Spectral_r", "inferno": "inferno", "turbo": "turbo", "grey": "gray"}
 """Matplotlib's names by those shown; the upper end is near."""

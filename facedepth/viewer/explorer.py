@@ -14,8 +14,8 @@ from ..camera import Crop
 from ..checks import InputError
 from ..depth import axis_factor
 from ..framing import whole_crop
-from ..head_mask import GREATEST_HOLE
 from ..prediction import Prediction
+from ..prediction.head_mask import GREATEST_HOLE
 from ..sample import Sample, looks_affine
 from .depth_picture import COLOUR_MAPS, DepthPicture, View
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..geometry import depth_to_mesh
-from ..head_mask import GREATEST_HOLE
 from ..mesh import Mesh
 from ..mesh_page import MAX_TRIANGLES, SHOWN_DEG, mesh_page
 from ..prediction import Prediction
+from ..prediction.head_mask import GREATEST_HOLE
 from ..sample import Sample, looks_affine
 
 Subject = Mesh | Prediction | Sample

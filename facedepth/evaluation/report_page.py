@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .metrics import HIGHER_IS_BETTER, score_meaning
+from ..metrics import HIGHER_IS_BETTER, score_meaning
 
 MOST_ROWS = 2000
 """The table on the page lists at most this many pictures, the worst ones; metrics.csv has them all."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from .checks import InputError, check_number, check_whole
-from .depth import KINDS
-from .models import LEAST_SIZE, DepthNetwork
+from ..checks import InputError, check_number, check_whole
+from ..depth import KINDS
+from ..models import LEAST_SIZE, DepthNetwork
+from ..paths import user_path
 from .objectives import LOSSES, LossWeights
 from .optimisation import OPTIMISERS, SCHEDULES
-from .paths import user_path
 
 # What may differ when a run is resumed, besides more epochs: where and how fast it runs, not what it computes.
 _FREE_TO_CHANGE = ("out", "workers", "device", "resume", "save_every_s", "gradient_checkpointing")
@@ -47,7 +47,7 @@ class TrainConfig:
         learning_rate: the highest; the schedule goes down from there.
         learns: what is trained: "all"; "decoder" (all but the encoder); "lora" (only small adapters of the encoder's
             attention, and the last layer if it outputs a head mask, for transformers too large to train whole, see
-            ``facedepth.adapters``); or "lora+decoder".
+            ``facedepth.training.adapters``); or "lora+decoder".
         lora_rank: of those adapters.
         gradient_checkpointing: compute a transformer's blocks once more in the backward pass, for much less memory and
             a third more time.
@@ -64,7 +64,7 @@ class TrainConfig:
         augment: strength of the augmentation, 0 (none) ... 1.
         input_size: side of the pictures in pixels; None for the model's own.
         target_kind: the kind of output to teach the model; None for its own kind.
-        loss: "default" by the kinds of data and target, "ssi", or "by_kind" (see ``facedepth.objectives``).
+        loss: "default" by the kinds of data and target, "ssi", or "by_kind" (see ``facedepth.training.objectives``).
         weights: of the loss's parts.
         seed: of everything random.
         workers: processes that load the data; data made on a GPU need none and get none.

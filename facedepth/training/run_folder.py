@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from .checks import InputError, shown, warn
-from .models import DepthNetwork
-from .paths import atomic_path, check_writable, taking_turns
-from .sample import checked
-from .scoring import SURELY_BACKGROUND
+from ..checks import InputError, shown, warn
+from ..evaluation.scoring import SURELY_BACKGROUND
+from ..models import DepthNetwork
+from ..paths import atomic_path, check_writable, locked
+from ..sample import checked
 
 _COLAB = Path("/content")
 _MAY_BE_UNKNOWN = ("target_kind", "input_size")
@@ -93,7 +93,7 @@ def alone_in(path: str | Path) -> Iterator[None]:
     check_writable(path)
     path.mkdir(parents=True, exist_ok=True)
     busy = f"{path}: another training is running there; wait for its end or choose another folder"
-    with taking_turns(path / ".lock", busy, wait=False):
+    with locked(path / ".lock", busy, wait=False):
         yield
 
 

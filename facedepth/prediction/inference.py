@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .camera import Camera, Crop
-from .depth import relief_in_crop
-from .framing import crop_coordinates, cut, enlarged, paste, rotated_into_crop
-from .models import DepthNetwork, evaluation_mode
+from ..camera import Camera, Crop
+from ..depth import relief_in_crop
+from ..framing import crop_coordinates, cut, enlarged, paste, rotated_into_crop
+from ..models import DepthNetwork, evaluation_mode
 
 _CUT_OFF = 0.03
 """A head that is wider than this at the square's upper edge, in the square's widths, goes on beyond it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .checks import InputError
-from .mesh import MESH_SUFFIXES
-from .paths import user_path
+from ..checks import InputError
+from ..mesh import MESH_SUFFIXES
+from ..paths import user_path
 
 FORMATS = ("npy", "png", *(suffix[1:] for suffix in MESH_SUFFIXES), "html")
 

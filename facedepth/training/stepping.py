@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .checks import InputError
+from ..checks import InputError
+from ..models import DepthNetwork, uncompiled
+from ..sample import Sample
 from .config import TrainConfig
-from .models import DepthNetwork, plain
 from .objectives import Objective
 from .optimisation import OPTIMISERS, make_schedule, mixed_precision, parameter_groups, training_output, warmed_average
-from .sample import Sample
 
 _LEAST_LOSS_SCALE = 2.0**-10
 """Of mixed precision in 16 bits: gradients that are not finite at a scale so small are not for lack of range."""
@@ -60,8 +60,8 @@ class Stepper:
     def __init__(self, model: DepthNetwork, objective: Objective, config: TrainConfig, *, steps: int) -> None:
         """``steps`` is the number of steps of the whole run, on the device that the model is on. A wrapper from
         ``torch.compile`` is asked for answers; all else is done with the network in it."""
-        self.asked, self.objective, self.config = model, objective, config
-        self.model = model = plain(model)
+        self.given, self.objective, self.config = model, objective, config
+        self.model = model = uncompiled(model)
         self.device = model.mean.device
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
         groups = parameter_groups(model, config.learning_rate, config.encoder_factor)
@@ -83,7 +83,7 @@ class Stepper:
         would ruin them.
         """
         with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = training_output(self.asked, batch.image)
+            output = training_output(self.given, batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
         require_finite("the loss", values["loss"])

@@ -9,8 +9,8 @@ from copy import deepcopy
 
 from torch import nn
 
-from .checks import InputError
-from .models import DepthNetwork
+from ..checks import InputError
+from ..models import DepthNetwork
 
 _ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"  # timm's transformers
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from .checks import InputError, check_number
-from .depth import KINDS, affine_to_picture, axis_factor, depth_to_relief, nearness, relief_to_depth
-from .losses import gradient_matching, mask_bce, masked_l1, normal_loss, normalise_scale_shift
-from .sample import Sample
+from ..checks import InputError, check_number
+from ..depth import KINDS, affine_to_picture, axis_factor, depth_to_relief, nearness, relief_to_depth
+from ..losses import gradient_matching, mask_bce, masked_l1, normal_loss, normalise_scale_shift
+from ..sample import Sample
 
 TARGETS = {"metric": KINDS, "affine": ("affine_relief",)}
 LOSSES = ("default", "ssi", "by_kind")

@@ -1,4 +1,4 @@
-"""The only training loop: every model, every data set, from scratch or a checkpoint, resumable, on a CPU to the bit."""
+"""One run of ``fit``: what is alive during it, its epochs, and its state to go on from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 
@@ -14,88 +13,23 @@ import torch
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from ..batches import augmentation, evaluation_batches, to_device, training_batches, without_worker_traceback
+from ..checks import InputError, choose_device, warn
+from ..figures import panel
+from ..models import DepthNetwork, load_model, save_model, uncompiled
+from ..sample import Sample
 from .adapters import add_adapters, merge_adapters, merged
-from .batches import augmentation, evaluation_batches, to_device, training_batches, without_worker_traceback
-from .checks import InputError, check_dataset, choose_device, refuse_rereading, warn
+from .callbacks import Callback, History, Pictures
 from .config import TrainConfig
-from .figures import panel
-from .interruptions import TrainingStopped, deferred_interrupt, explained_full_memory
-from .live import Callback, History, Pictures, check_callbacks
-from .models import DepthNetwork, check_network, list_models, load_model, plain, save_model
-from .objectives import Objective, check_target
+from .interruptions import TrainingStopped
+from .objectives import Objective
 from .optimisation import frozen_encoder, set_gradient_checkpointing, set_training
-from .runs import RunFolder, alone_in, describe_data, warn_about_data
-from .sample import Sample
-from .stepping import Stepper, check_can_learn
+from .run_folder import RunFolder, alone_in, describe_data, warn_about_data
+from .stepping import Stepper
 from .validation import validate
 
 
-def fit(
-    model: DepthNetwork, train: Dataset, val: Dataset, config: TrainConfig, *,
-    callbacks: Sequence[Callback] = (),
-) -> History:
-    """Train a model, and leave it with the weights of its best epoch, on the device it was trained on.
-
-    Weights that had been trained before are validated first: if no epoch is better than they were, a warning says so.
-
-    Args:
-        model: from ``create_model`` or ``load_model``.
-        train, val: yield ``Sample`` and have a ``depth_kind``; by their ``identities``, where they have them, a run
-            that goes on knows its people again. Where they are of two kinds, loss and val_loss are two losses. Those
-            that make samples on a GPU, as ``SyntheticFaces(..., device="auto")`` does, are asked for them in this
-            process, without workers.
-        callbacks: each is called after every epoch as ``callback(history, pictures)``, with pictures of the first
-            validation faces; and once when a run goes on, with no pictures. ``LiveTraining()`` shows both in a
-            notebook. To stop early, raise an exception of your own in one: the state is saved, and
-            ``best.safetensors`` is in the run's folder.
-
-    Returns:
-        A row for every epoch: loss, its parts, val_loss, scores on ``val``, learning_rate, images_per_s.
-
-    Raises:
-        InputError: no network, data and target that do not fit, a folder with another run, or one that another process
-            trains into.
-        TrainingStopped: the loss became NaN or infinite, or the GPU's memory is full.
-        KeyboardInterrupt: after a Ctrl-C, once the state is saved; ``resume=True`` goes on from there. The model then
-            holds the weights of the last step, not the best ones.
-    """
-    check_network(model)
-    if not isinstance(config, TrainConfig):
-        raise InputError(f"config: expected a TrainConfig, got {type(config).__name__}")
-    check_callbacks(callbacks)
-    refuse_rereading()
-    if model.name not in list_models():
-        raise InputError(
-            f"model: expected one that create_model knows, which can be saved, got {model.name}; add a class of your "
-            "own to facedepth.models.MODELS as a ModelEntry"
-        )
-    for name, part in (("train", train), ("val", val)):
-        check_dataset(name, part)
-        try:
-            check_target(part.depth_kind, config.target_kind or plain(model).kind)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
-    if len(train) == 0 or len(val) == 0:
-        raise InputError(f"expected samples to train and to validate on, got {len(train)} and {len(val)}")
-    check_can_learn(plain(model), config)
-    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    # No GPU's generator: nothing here draws from one, and asking for its state fails where the driver is too old.
-    with torch.random.fork_rng(devices=[]), deferred_interrupt() as interrupted, ExitStack() as while_it_runs:
-        torch.manual_seed(config.seed)
-        try:
-            with explained_full_memory():
-                return _Run(model, train, val, config, interrupted, while_it_runs).train(callbacks)
-        except (KeyboardInterrupt, TrainingStopped) as error:
-            # A notebook keeps the last error, and with it what its frames hold: optimiser, average, workers.
-            traceback.clear_frames(error.__traceback__)
-            raise
-        finally:
-            merge_adapters(plain(model))  # a run that was stopped leaves a model without adapters too
-            for parameter in frozen:
-                parameter.requires_grad_(False)
-
-
-class _Run:
+class Run:
     """What is alive during one ``fit``. The state between two steps is all there is to save."""
 
     def __init__(
@@ -103,7 +37,7 @@ class _Run:
         while_it_runs: ExitStack,
     ) -> None:
         self.config, self.interrupted = config, interrupted
-        asked, model = model, plain(model)
+        given, model = model, uncompiled(model)
         target_kind = config.target_kind or model.kind
         self.starts_trained = bool(model.source) and model.kind == target_kind
         self.objective, self.val_objective = (
@@ -118,22 +52,9 @@ class _Run:
         while_it_runs.enter_context(alone_in(config.out))
         self.folder = RunFolder(config.out, config.settings_to_keep(model), self.data, resume=config.resume)
 
-        # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
-        layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
-        self.model = model.to(self.device, memory_format=layout)
-        model.retarget(target_kind)
-        if "weights" in model.info:  # they are the publisher's no longer
-            model.info["started_from"] = model.info.pop("weights")
-        model.input_size = config.input_size or model.input_size
-        self.loader, self.order = training_batches(
-            train, augmentation(config.augment, model.input_size), batch_size=config.batch_size,
-            repeats=config.repeats, workers=config.workers, seed=config.seed, pin_memory=self.device.type == "cuda",
-        )
-        self.steps_per_epoch = len(self.loader)
-        self.val_loader = evaluation_batches(
-            val, model.input_size, batch_size=config.batch_size, workers=config.workers
-        )
-        self.stepper = Stepper(asked, self.objective, config, steps=config.epochs * self.steps_per_epoch)
+        self.model = self._made_ready(model, target_kind)
+        self._make_loaders(train, val)
+        self.stepper = Stepper(given, self.objective, config, steps=config.epochs * self.steps_per_epoch)
 
         self.epoch, self.step_in_epoch = 0, 0
         self.sums: dict[str, float] = {}  # of the losses of the current epoch
@@ -142,6 +63,26 @@ class _Run:
         self.loss_at_start: float | None = None  # of weights that had been trained before, on the validation faces
         self.saved_at, self.save_took_s, self.saved_step = time.monotonic(), 0.0, None
         self._restore(self.folder.load_state())
+
+    def _made_ready(self, model: DepthNetwork, target_kind: str) -> DepthNetwork:
+        """The network on its device, with the target and the size that it is to learn."""
+        # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
+        layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
+        model = model.to(self.device, memory_format=layout)
+        model.retarget(target_kind)
+        if "weights" in model.info:  # they are the publisher's no longer
+            model.info["started_from"] = model.info.pop("weights")
+        model.input_size = self.config.input_size or model.input_size
+        return model
+
+    def _make_loaders(self, train: Dataset, val: Dataset) -> None:
+        config, size = self.config, self.model.input_size
+        self.loader, self.order = training_batches(
+            train, augmentation(config.augment, size), batch_size=config.batch_size, repeats=config.repeats,
+            workers=config.workers, seed=config.seed, pin_memory=self.device.type == "cuda",
+        )
+        self.steps_per_epoch = len(self.loader)
+        self.val_loader = evaluation_batches(val, size, batch_size=config.batch_size, workers=config.workers)
 
     @property
     def step(self) -> int:

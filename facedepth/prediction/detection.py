@@ -10,12 +10,12 @@ import importlib.util
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .checks import InputError
+from ..checks import InputError
+from ..framing import FaceBox
 
 _SURE_SCORE = 0.35
 _LEAST_SCORE = 0.2  # 26 pictures without people scored at most 0.16 (one, of motorcycles, 0.34)
@@ -26,23 +26,6 @@ _STRIDE = 4  # pixels between the network's outputs
 _OVERLAP = 0.3  # boxes that overlap by more are one face
 _MULTIPLE = 32  # the network takes sides that are multiples of this
 _one_at_a_time = threading.Lock()  # OpenCV keeps input and output in the network: threads would get each other's
-
-
-class FaceBox(NamedTuple):
-    """A face in a photo, from chin to forehead, in pixels; ``score`` in [0, 1].
-
-    ``tilt_deg``, in [-180, 180], is roughly how far it is turned clockwise from upright, judged by its eyes and mouth.
-    ``eyes_apart`` is the distance between the eyes, across the face as the photo shows it, over that from eyes to
-    mouth: about 1 from the front, less the farther the head is turned to a side.
-    """
-
-    centre_x: float
-    centre_y: float
-    width: float
-    height: float
-    score: float
-    tilt_deg: float
-    eyes_apart: float
 
 
 def find_faces(pixels: np.ndarray) -> list[FaceBox]:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from .batches import to_device
-from .checks import InputError
-from .figures import colour_depth, colour_error, colour_normals, panel, with_photo
-from .framing import whole_crop
-from .models import DepthNetwork
-from .prediction import Prediction, predict
-from .sample import Sample, checked, looks_affine
+from ..batches import to_device
+from ..checks import InputError
+from ..figures import colour_depth, colour_error, colour_normals, panel, with_photo
+from ..framing import whole_crop
+from ..models import DepthNetwork
+from ..prediction import Prediction, predict
+from ..sample import Sample, checked, looks_affine
 from .scoring import MAIN_SCORE, check_choices, check_depth_kind, score_batch
 
 if TYPE_CHECKING:

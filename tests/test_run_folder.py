@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from training_runs import config, what_was_computed
 
-from facedepth import runs
 from facedepth.checks import InputError
-from facedepth.runs import alone_in
-from facedepth.training import fit
+from facedepth.training import fit, run_folder
+from facedepth.training.run_folder import alone_in
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tiny_model, train, val, small_disk):
@@ -55,7 +54,7 @@ def test_a_folder_that_only_looks_like_the_drive_is_refused(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     fit(tiny_model(), train, val, config(Path(folder), epochs=1))  # elsewhere it is a folder like any other
     (tmp_path / "content/drive/MyDrive").mkdir(parents=True)
-    monkeypatch.setattr(runs, "_COLAB", tmp_path / "content")
+    monkeypatch.setattr(run_folder, "_COLAB", tmp_path / "content")
     with pytest.raises(InputError, match=r"is not on the mounted Drive and would be lost; .*content/drive/MyDrive"):
         fit(tiny_model(), train, val, config(Path(folder), epochs=1, resume=True))
     assert len(fit(tiny_model(), train, val, config(tmp_path / "content/drive/MyDrive/a", epochs=1))) == 1

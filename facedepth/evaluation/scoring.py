@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .checks import InputError
-from .depth import (
+from ..checks import InputError
+from ..depth import (
     affine_to_picture,
     axis_factor,
     fit_scale_shift,
@@ -15,9 +15,9 @@ from .depth import (
     nearness,
     relief_to_depth,
 )
-from .framing import whole_crop
-from .metrics import depth_scores, mask_iou, picture_l1, to_picture
-from .sample import Sample
+from ..framing import whole_crop
+from ..metrics import depth_scores, mask_iou, picture_l1, to_picture
+from ..sample import Sample
 
 ALIGNMENTS = ("scale_shift", "none")
 REGIONS = ("face", "head", "mask")

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .batches import to_device, without_worker_traceback
-from .comparison import Scored, picture_rows, scored
-from .live import Pictures
-from .models import DepthNetwork
+from ..batches import to_device, without_worker_traceback
+from ..evaluation.comparison import Scored, picture_rows, scored
+from ..evaluation.scoring import score_batch, score_head
+from ..models import DepthNetwork
+from .callbacks import Pictures
 from .objectives import Objective
-from .scoring import score_batch, score_head
 
 _SHOWN = 4
 
