@@ -23,7 +23,10 @@ def show(figure: Figure) -> None:
         InputError: not a figure.
     """
     if not hasattr(figure, "savefig"):
-        raise InputError(f"figure: expected one, as fd.compare and report.figure() give, got {type(figure).__name__}")
+        raise InputError(
+            f"figure: expected one, as fd.compare and report.figure() give, got {type(figure).__name__}; "
+            "predictions and samples are shown by fd.show_mesh and fd.explore"
+        )
     from IPython.display import Image as Picture
     from IPython.display import display
 
