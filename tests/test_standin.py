@@ -12,7 +12,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from benchmarks.standin import __main__ as command
-from benchmarks.standin import light, portraits, relief, scans, surfaces
+from benchmarks.standin import borrowed, light, portraits, relief, scans, surfaces
 from benchmarks.standin.heads import KIT, draw_bearing, draw_body, make_head
 from benchmarks.standin.pathtrace import trace
 from facedepth.data import EG3DFaces
@@ -20,6 +20,7 @@ from facedepth.synthetic.clothes import draw_clothing
 from facedepth.synthetic.features import FEATURES, Prominence
 from facedepth.synthetic.head import head_subdivision, rotation, to_triangles
 from facedepth.synthetic.noise import SolidNoise
+from facedepth.synthetic.portrait import draw_person
 from facedepth.synthetic.scalp import fine_template
 from facedepth.synthetic.shot import Shot, exported, place_camera
 
@@ -139,3 +140,14 @@ def test_what_is_traced_lies_where_depth_says(scene):
     seen = linear.mean(axis=2) < 0.6
     mask = portraits._labels(head, [], camera, SIZE).mask[0].numpy()
     assert (seen != mask).mean() < 0.01
+
+
+def test_a_borrowed_relief_is_anothers_on_a_face_that_stays():
+    body, donor = (draw_person(0, person).body for person in range(2))
+    before, wanted, after = (
+        relief.relief(*relief.still_face(face), relief.corners_of_kit()) for face in (body, donor, borrowed.with_relief(
+            body, borrowed.whole(relief.relief_map(*relief.still_face(donor), relief.corners_of_kit()))
+        ))
+    )
+    assert np.abs(before - wanted).mean() > 2
+    assert np.abs(after - wanted).mean() < 0.6

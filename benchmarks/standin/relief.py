@@ -24,7 +24,7 @@ from facedepth.synthetic.model import pose_body
 from facedepth.synthetic.people import Bearing, Body, draw_body
 from facedepth.synthetic.scalp import fine_template
 
-from .scans import SUBJECTS, TEMPLATE_LANDMARKS, read_scan
+from .scans import SUBJECTS, TEMPLATE_LANDMARKS, Scan, read_scan
 from .sources import fetch
 
 PLACES = {  # to both sides of the middle, and height, metres on the template
@@ -42,7 +42,15 @@ SIDE = 81  # of the grid that looks at the face
 
 
 def relief(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(P,) mm behind the plane of the face at ``PLACES``, of a head (V, 3) whose ``CORNERS`` are these vertices (4,).
+    """(P,) mm behind the plane of the face at ``PLACES``, see ``relief_map``."""
+    sides = np.array([[(side * x, z) for side in (-1, 1)] for x, z in PLACES.values()])  # (P, 2, 2)
+    column, row = np.round(grid_places(sides)).astype(int).transpose(2, 0, 1)
+    return 1000 * relief_map(vertices, triangles, corners)[row, column].mean(axis=1)
+
+
+def relief_map(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(SIDE, SIDE) metres behind the plane of the face, of a head (V, 3) whose ``CORNERS`` are these vertices (4,);
+    infinite beside the head.
 
     The head is scaled so that eyes and mouth are as far apart in height as on the template, and nods until the plane
     through its face is upright.
@@ -58,13 +66,16 @@ def relief(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> 
         placed = (placed - [0, 0, heights[0]]) * scale + [0, 0, CORNERS[0, 2]]
     depth = _front(placed, triangles)
     at, across, up = _plane(depth)
-    sides = np.array([[(side * x, z) for side in (-1, 1)] for x, z in PLACES.values()])  # (P, 2, 2)
-    column, row = np.round((sides - MIDDLE + HALF) / HALF * (SIDE - 1) / 2).astype(int).transpose(2, 0, 1)
-    flat = at + across * sides[..., 0] + up * (sides[..., 1] - MIDDLE[1])
-    return 1000 * (depth[row, column] - flat).mean(axis=1)
+    x, z = face_grid()
+    return depth - (at + across * x + up * (z - MIDDLE[1]))
 
 
-def _grid() -> tuple[np.ndarray, np.ndarray]:
+def grid_places(places: np.ndarray) -> np.ndarray:
+    """Column and row on the grid (..., 2) of places (x, z) on the template, in metres."""
+    return (places - MIDDLE + HALF) / HALF * (SIDE - 1) / 2
+
+
+def face_grid() -> tuple[np.ndarray, np.ndarray]:
     """x and z of the grid, (SIDE, SIDE); z grows with the row."""
     steps = np.linspace(-1, 1, SIDE)
     return np.meshgrid(MIDDLE[0] + HALF[0] * steps, MIDDLE[1] + HALF[1] * steps)
@@ -76,7 +87,7 @@ def _front(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(o3d.core.Tensor(vertices.astype(np.float32)), o3d.core.Tensor(triangles.astype(np.uint32)))
-    x, z = _grid()
+    x, z = face_grid()
     one, nothing = np.ones_like(x), np.zeros_like(x)
     rays = np.stack([x, -one, z, nothing, one, nothing], axis=-1).astype(np.float32)
     return scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)["t_hit"].numpy() - 1.0
@@ -84,7 +95,7 @@ def _front(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 def _plane(depth: np.ndarray) -> np.ndarray:
     """Depth in the middle of the face's ellipse, and how it grows with x and with z there, by least squares."""
-    x, z = _grid()
+    x, z = face_grid()
     inside = (x / HALF[0]) ** 2 + ((z - MIDDLE[1]) / HALF[1]) ** 2 < 1
     inside &= np.isfinite(depth)
     columns = np.stack([np.ones(inside.sum()), x[inside], z[inside] - MIDDLE[1]], axis=1)
@@ -97,9 +108,19 @@ def _onto_corners(vertices: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return trimesh.transform_points(vertices, matrix)
 
 
-def _of_person(body: Body, corners: np.ndarray) -> np.ndarray:
-    vertices = pose_body(body, STILL).vertices.double().numpy()
-    return relief(vertices, to_triangles(head_subdivision().quads).numpy(), corners)
+def corners_of_kit() -> np.ndarray:
+    """(4,) the vertices of the fine template that are its ``CORNERS``."""
+    return cKDTree(fine_template()[0].numpy()).query(CORNERS)[1]
+
+
+def still_face(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of a person with a calm face."""
+    return pose_body(body, STILL).vertices.double().numpy(), to_triangles(head_subdivision().quads).numpy()
+
+
+def head_of(scan: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, triangles and corners of a scan, as ``relief_map`` takes them."""
+    return scan.vertices.double().numpy(), scan.triangles.numpy(), scan.corners.numpy()
 
 
 def main() -> None:
@@ -109,15 +130,12 @@ def main() -> None:
         cache = fetch(parser.parse_args().sources)
     except InputError as error:
         sys.exit(str(error))
-    heads = []
-    for name in SUBJECTS:
-        scan = read_scan(name, cache)
-        heads.append(relief(scan.vertices.double().numpy(), scan.triangles.numpy(), scan.corners.numpy()))
-    corners = cKDTree(fine_template()[0].numpy()).query(CORNERS)[1]
+    heads = [relief(*head_of(read_scan(name, cache))) for name in SUBJECTS]
+    corners = corners_of_kit()
     rng = np.random.default_rng(0)
     people = [draw_body(rng, load_kit()) for _ in range(PEOPLE)]
-    flat = np.array([_of_person(replace(body, prominence=AS_THE_KIT), corners) for body in people])
-    made = np.array([_of_person(body, corners) for body in people])
+    flat = np.array([relief(*still_face(replace(body, prominence=AS_THE_KIT)), corners) for body in people])
+    made = np.array([relief(*still_face(body), corners) for body in people])
     print(f"| place | {' | '.join(SUBJECTS)} | the kit's people | the generator's |\n|---|---|---|---|---|---|")
     for place, name in enumerate(PLACES):
         row = [f"{head[place]:.1f}" for head in heads]

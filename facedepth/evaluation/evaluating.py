@@ -1,10 +1,9 @@
-"""Evaluate a model on a data set: scores of every picture, their means, pictures to look at, the environment."""
+"""Evaluate a model on a data set."""
 
 from __future__ import annotations
 
 import platform
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,8 +19,6 @@ from .report import Report
 from .scoring import SURELY_BACKGROUND, check_choices, check_depth_kind, score_batch, score_head
 from .tally import Tally
 
-if TYPE_CHECKING:
-    pass
 
 @torch.inference_mode()
 def evaluate(
