@@ -13,9 +13,9 @@ Conventions (axes, units, pixel centres, kinds of depth) are in ``facedepth.came
 | a depth map into 3D | geometry, outline, mesh_page (HTML) |
 | data to learn from | data, synthetic (made here), framing, transforms, batches |
 | networks and their checkpoints | models |
-| a photo into a prediction | prediction |
-| scores | metrics, evaluation |
-| training | losses, training |
+| a photo into a prediction | prediction (its face found, framed, predicted; its files) |
+| scores | metrics, evaluation (reports, models side by side) |
+| training | losses, training (fit, its settings, LoRA, a live picture) |
 | what is shown | figures, films, viewer (sliders) |
 | the command line | cli, verbs, demo |
 """

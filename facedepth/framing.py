@@ -56,7 +56,7 @@ def whole_crop(height: int, width: int) -> Crop:
 
 
 def face_crop(box: FaceBox) -> Crop:
-    """The square that frames a face found by ``detection.find_faces``."""
+    """The square that frames a face found by ``prediction.detection.find_faces``."""
     size = max(1, round(_CROP_PER_BOX * math.sqrt(box.width * box.height)))
     tilt_deg = box.tilt_deg if abs(box.tilt_deg) > _UPRIGHT_DEG else 0.0
     return _square(box.centre_x, box.centre_y, size, tilt_deg, raised=_RAISED * size)

@@ -28,9 +28,11 @@ def layer_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(module: Path, source: str) -> set[str]:
-    """The layers that a file of the package imports from, wherever in the file it does; its own folder left out."""
+def imports_of(module: Path, source: str, *, within: str = "") -> set[str]:
+    """The layers that a file of the package imports from, wherever in the file it does, its own folder left out; or,
+    ``within`` that folder, its files."""
     package = ("facedepth", *module.relative_to(PACKAGE).parts[:-1])
+    root = f"facedepth.{within}" if within else "facedepth"
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -39,11 +41,12 @@ def imports_of(module: Path, source: str) -> set[str]:
             start = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*start, *([node.module] if node.module else [])])
             # "from facedepth import io" and "from . import io" name the layer behind the import.
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == "facedepth" else [base]
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == root else [base]
         else:
             continue
-        found |= {f"{name}.__init__".split(".")[1] for name in names if name.split(".")[0] == "facedepth"}
-    return found - ({package[1]} if len(package) > 1 else set())
+        inside = (name.removeprefix(root) for name in names if f"{name}.".startswith(f"{root}."))
+        found |= {f"{name}.__init__".split(".")[1] for name in inside}
+    return found if within else found - ({package[1]} if len(package) > 1 else set())
 
 
 def violations(module: Path, source: str) -> list[str]:
@@ -70,11 +73,31 @@ def test_a_module_imports_only_from_above(module):
     assert violations(module, module.read_text()) == []
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in PACKAGE.glob("*/*.py")}), ids=lambda path: path.name)
+def order_of(folder: str, sources: dict[str, str]) -> list[str]:
+    """The files of a folder of the package, given their sources, each after those it imports from.
+
+    Raises:
+        graphlib.CycleError: there is no such order.
+    """
+    imported = {
+        name: imports_of(PACKAGE / folder / f"{name}.py", source, within=folder) for name, source in sources.items()
+    }
+    return list(graphlib.TopologicalSorter(imported).static_order())
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent.name for path in PACKAGE.glob("*/*.py")}))
 def test_the_files_of_a_folder_do_not_import_each_other_in_a_circle(folder):
-    graphlib.TopologicalSorter({
-        path.stem: re.findall(r"^ *from \.(\w+) import", path.read_text(), re.MULTILINE) for path in folder.glob("*.py")
-    }).prepare()
+    order_of(folder, {path.stem: path.read_text() for path in PACKAGE.glob(f"{folder}/*.py")})
+
+
+@pytest.mark.parametrize(
+    "back", ["from .run import Run", "from . import run", "from facedepth.training.run import Run",
+             "from facedepth.training import run", "def late():\n    import facedepth.training.run"]
+)
+def test_the_rule_of_circles_sees_every_way_to_import(back):
+    assert order_of("training", {"run": "from .config import TrainConfig", "config": ""}) == ["config", "run"]
+    with pytest.raises(graphlib.CycleError):
+        order_of("training", {"run": "from .config import TrainConfig", "config": back})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Evaluate a model on a data set."""
+"""Score a model on a data set; what cannot be scored is refused, what may mislead is warned of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation gathers on its way through a data set."""
+"""From batches that were scored to rows of scores, and to pictures of the few samples worth seeing."""
 
 from __future__ import annotations
 

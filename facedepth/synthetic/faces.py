@@ -171,7 +171,7 @@ class SyntheticFaces(Dataset):
         return default_collate([self[index] for index in indices])
 
     def write(self, root: Path, index: int) -> None:
-        """Make sample ``index`` and write it to a folder that was settled for ``settings`` (see ``storing``).
+        """Make sample ``index`` and write it to a folder that was claimed for ``settings`` (see ``storing``).
 
         Raises:
             InputError: as ``portrait``; the folder cannot be written to.

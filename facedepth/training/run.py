@@ -65,7 +65,7 @@ class Run:
         self._restore(self.folder.load_state())
 
     def _made_ready(self, model: DepthNetwork, target_kind: str) -> DepthNetwork:
-        """The network on its device, with the target and the size that it is to learn."""
+        """The network, on its device, with the target and the size that it is to learn; it is changed in place."""
         # The layout convolutions are fastest in; on MPS batch norms' gradients are wrong in it (pytorch issue 175189).
         layout = torch.preserve_format if self.device.type == "mps" else torch.channels_last
         model = model.to(self.device, memory_format=layout)
@@ -76,6 +76,7 @@ class Run:
         return model
 
     def _make_loaders(self, train: Dataset, val: Dataset) -> None:
+        """Batches to learn from, whose order begins each epoch, and to validate on."""
         config, size = self.config, self.model.input_size
         self.loader, self.order = training_batches(
             train, augmentation(config.augment, size), batch_size=config.batch_size, repeats=config.repeats,

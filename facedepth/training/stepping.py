@@ -60,7 +60,7 @@ class Stepper:
     def __init__(self, model: DepthNetwork, objective: Objective, config: TrainConfig, *, steps: int) -> None:
         """``steps`` is the number of steps of the whole run, on the device that the model is on. A wrapper from
         ``torch.compile`` is asked for answers; all else is done with the network in it."""
-        self.given, self.objective, self.config = model, objective, config
+        self.called, self.objective, self.config = model, objective, config
         self.model = model = uncompiled(model)
         self.device = model.mean.device
         decay = {"weight_decay": config.weight_decay} if config.optimiser == "adamw" else {}
@@ -83,7 +83,7 @@ class Stepper:
         would ruin them.
         """
         with torch.autocast(self.device.type, self.amp_type) if self.amp_type else nullcontext():
-            output = training_output(self.given, batch.image)
+            output = training_output(self.called, batch.image)
         parts = self.objective(output.float(), batch)
         values = {name: part.item() for name, part in parts.items()}
         require_finite("the loss", values["loss"])
