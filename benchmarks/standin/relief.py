@@ -42,19 +42,15 @@ SIDE = 81  # of the grid that looks at the face
 
 
 def relief(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(P,) mm behind the plane of the face at ``PLACES``, see ``relief_map``."""
+    """(P,) mm behind the plane of the face at ``PLACES``, of a head (V, 3); ``CORNERS`` are these vertices (4,)."""
     sides = np.array([[(side * x, z) for side in (-1, 1)] for x, z in PLACES.values()])  # (P, 2, 2)
     column, row = np.round(grid_places(sides)).astype(int).transpose(2, 0, 1)
-    return 1000 * relief_map(vertices, triangles, corners)[row, column].mean(axis=1)
+    return 1000 * relief_map(upright(vertices, triangles, corners), triangles)[row, column].mean(axis=1)
 
 
-def relief_map(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE) metres behind the plane of the face, of a head (V, 3) whose ``CORNERS`` are these vertices (4,);
-    infinite beside the head.
-
-    The head is scaled so that eyes and mouth are as far apart in height as on the template, and nods until the plane
-    through its face is upright.
-    """
+def upright(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(V, 3) a head as it would stand in the template's place: scaled so that eyes and mouth are as far apart in height
+    as the template's, and nodding until the plane through its face is upright."""
     placed = _onto_corners(vertices, vertices[corners])
     for _ in range(8):
         slope = _plane(_front(placed, triangles))[2]
@@ -64,6 +60,11 @@ def relief_map(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray)
         heights = placed[corners, 2].reshape(2, 2).mean(axis=1)
         scale = (CORNERS[0, 2] - CORNERS[2, 2]) / (heights[0] - heights[1])
         placed = (placed - [0, 0, heights[0]]) * scale + [0, 0, CORNERS[0, 2]]
+    return placed
+
+
+def relief_map(placed: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(SIDE, SIDE) metres behind the plane of the face, of a head as ``upright`` places it; infinite beside it."""
     depth = _front(placed, triangles)
     at, across, up = _plane(depth)
     x, z = face_grid()
