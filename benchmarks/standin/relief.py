@@ -120,7 +120,7 @@ def still_face(body: Body) -> tuple[np.ndarray, np.ndarray]:
 
 
 def head_of(scan: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, triangles and corners of a scan, as ``relief_map`` takes them."""
+    """Vertices, triangles and corners of a scan, as ``upright`` takes them."""
     return scan.vertices.double().numpy(), scan.triangles.numpy(), scan.corners.numpy()
 
 
