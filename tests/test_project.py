@@ -29,7 +29,7 @@ def test_shipped_weights_and_the_reports_page_are_in_what_is_installed(tmp_path)
         shutil.copytree(ROOT / name, tmp_path / name)
     build = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", tmp_path / "installed"]
     subprocess.run(build, cwd=tmp_path, check=True)
-    assert (tmp_path / "installed" / "facedepth" / "report.html").is_file()
+    assert (tmp_path / "installed" / "facedepth" / "evaluation" / "report.html").is_file()
     script = "import facedepth; print(facedepth.__file__); print(facedepth.load_model('attention_unet').kind)"
     (tmp_path / "elsewhere").mkdir()
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
