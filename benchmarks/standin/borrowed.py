@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import facedepth as fd
 from benchmarks.face_baselines.methods import network
-from benchmarks.face_baselines.scoring import interval, score
+from benchmarks.face_baselines.scoring import Guess, interval, score
 from facedepth.checks import InputError
 from facedepth.models import DepthNetwork
 from facedepth.synthetic.features import Prominence
@@ -108,15 +108,15 @@ def relief_of(vertices: np.ndarray, triangles: np.ndarray, corners: np.ndarray) 
     return filled(relief_map(upright(vertices, triangles, corners), triangles))
 
 
-def cells(models: Sequence[DepthNetwork], reliefs: Sequence[np.ndarray], n: int) -> list[str]:
-    """For each network two cells of the table: how far it is off, and how far it would be if it had read nothing."""
-    own, other = (FacesWithRelief(n, maps, size=SIZE, seed=SEED) for maps in ([], reliefs))
-    found = [[] for _ in range(2 * len(models))]
-    for index in range(n):
-        before, face = own[index], other[index]
-        for place, model in enumerate(models):
-            found[2 * place].append(score(network(model, face, "none"), face))
-            found[2 * place + 1].append(score(network(model, before, "none"), face))
+def cells(
+    models: Sequence[DepthNetwork], faces: Sequence[fd.Sample], unread: Sequence[Sequence[Guess | None]]
+) -> list[str]:
+    """For each network two cells of the table: how far it is off on the faces, and how far ``unread`` is, its answers
+    to the same people with their own relief."""
+    found = []
+    for model, answers in zip(models, unread, strict=True):
+        found.append([score(network(model, face, "none"), face) for face in faces])
+        found.append([score(answer, face) for answer, face in zip(answers, faces, strict=True)])
     return [_cell(rows) for rows in found]
 
 
@@ -138,13 +138,17 @@ def main() -> None:
         cache, models = fetch(options.sources), [fd.load_model(name) for name in options.model]
     except InputError as error:
         sys.exit(str(error))
+    own = list(FacesWithRelief(options.n, [], size=SIZE, seed=SEED))
+    unread = [[network(model, face, "none") for face in own] for model in models]
     donors = [relief_of(*still_face(draw_person(SEED + 1, k).body), corners_of_kit()) for k in range(DONORS)]
-    reliefs = {"their own": [], "another person's": donors, "the mean of people": [np.mean(donors, axis=0)]}
+    reliefs = {"another person's": donors, "the mean of people": [np.mean(donors, axis=0)]}
     reliefs |= {f"{name}'s": [relief_of(*head_of(read_scan(name, cache)))] for name in SUBJECTS}
     columns = [column for name in options.model for column in (name, f"{name}, having read nothing")]
     print(f"| relief | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    print(f"| their own | {' | '.join(cells(models, own, unread))} |")
     for name, maps in tqdm(reliefs.items(), unit="relief"):
-        tqdm.write(f"| {name} | {' | '.join(cells(models, maps, options.n))} |")
+        faces = list(FacesWithRelief(options.n, maps, size=SIZE, seed=SEED))
+        tqdm.write(f"| {name} | {' | '.join(cells(models, faces, unread))} |")
 
 
 if __name__ == "__main__":

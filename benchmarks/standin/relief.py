@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,7 @@ def _onto_corners(vertices: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return trimesh.transform_points(vertices, matrix)
 
 
+@lru_cache(maxsize=1)
 def corners_of_kit() -> np.ndarray:
     """(4,) the vertices of the fine template that are its ``CORNERS``."""
     return cKDTree(fine_template()[0].numpy()).query(CORNERS)[1]
